@@ -1,0 +1,303 @@
+/* clipc: CLIP image and text embeddings, fast and exact.
+ * SPDX-License-Identifier: MIT
+ *
+ * The whole public interface. It compiles as C99 and as C++17.
+ *
+ * The way through it:
+ *
+ *     clipc_model *model = NULL;                    what the files say: weights, tokenizer, preprocessing
+ *     clipc_model_open("clip-vit-base-patch32", NULL, &model, &error);
+ *     clipc_engine *engine = NULL;                  the model made ready for one backend and precision
+ *     clipc_engine_create(model, NULL, &engine, &error);
+ *     clipc_model_preprocess_file(model, "cat.jpg", NULL, pixels, &error);
+ *     clipc_engine_encode_images(engine, pixels, 1, 0, embedding, &error);
+ *
+ * Errors. Every function that can fail returns a clipc_status, takes a `clipc_error *` last (NULL is allowed) and,
+ * when it fails, writes one sentence there that names the file or argument and the cause. Nothing in the library
+ * exits, aborts or prints. A failing create leaves *out NULL.
+ *
+ * Ownership. Every clipc_<noun>_destroy takes the address of the handle, accepts NULL and a handle that is NULL, and
+ * sets the handle to NULL. Arrays passed in stay the caller's; arrays written to are allocated by the caller.
+ *
+ * Threads. A clipc_model, a clipc_image and a clipc_npy are immutable once made: any number of threads may use one. A
+ * clipc_engine may be used by any number of threads at once; calls on one engine run one after the other, each on all
+ * of the engine's threads. Destroying a handle while it is in use is the caller's error.
+ */
+#ifndef CLIPC_CLIPC_H
+#define CLIPC_CLIPC_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CLIPC_VERSION_MAJOR 0
+#define CLIPC_VERSION_MINOR 1
+#define CLIPC_VERSION_PATCH 0
+
+#if defined(__GNUC__)
+#define CLIPC_API __attribute__((visibility("default")))
+#else
+#define CLIPC_API
+#endif
+
+/* "0.1.0"; static storage. */
+CLIPC_API const char *clipc_version(void);
+
+/* ---- status and error ---------------------------------------------------------------------------------------------
+ */
+
+/* Numbers are pinned: they keep their meaning for ever. Tens are families. */
+typedef enum clipc_status {
+    CLIPC_OK = 0,
+    CLIPC_ERROR_ARGUMENT = -10,    /* a null pointer, a number out of range, an unknown name */
+    CLIPC_ERROR_IO = -20,          /* open, read, write or map failed */
+    CLIPC_ERROR_NOT_FOUND = -21,   /* the named file or directory does not exist */
+    CLIPC_ERROR_FORMAT = -30,      /* the bytes are not what they claim to be */
+    CLIPC_ERROR_TRUNCATED = -31,   /* the bytes end too early */
+    CLIPC_ERROR_LIMIT = -32,       /* a documented limit is exceeded, e.g. clipc_image_options.max_pixels */
+    CLIPC_ERROR_MEMORY = -40,      /* an allocation failed */
+    CLIPC_ERROR_DEVICE = -50,      /* the device is absent or failed */
+    CLIPC_ERROR_UNSUPPORTED = -60, /* well-formed, but clipc cannot do it */
+    CLIPC_ERROR_INTERNAL = -70     /* a fault of clipc itself */
+} clipc_status;
+
+/* A short English name of the status, e.g. "format error"; static storage, never NULL. */
+CLIPC_API const char *clipc_status_text(clipc_status status);
+
+/* Caller-allocated. Written only by a call that fails. `message` is one sentence of UTF-8 without a line break; bytes
+ * of file names that are not printable are shown escaped. */
+typedef struct clipc_error {
+    clipc_status status;
+    char message[508];
+} clipc_error;
+
+typedef enum clipc_log_level { CLIPC_LOG_DEBUG = 0, CLIPC_LOG_INFO = 1, CLIPC_LOG_WARNING = 2 } clipc_log_level;
+
+/* Called on the thread that made the library call. `message` is one line without a line break, valid during the call.
+ */
+typedef void (*clipc_log_function)(void *user, clipc_log_level level, const char *message);
+
+/* ---- model --------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct clipc_model clipc_model;
+
+typedef struct clipc_model_config {
+    size_t size; /* sizeof(clipc_model_config), set by the init function */
+    clipc_log_function log;
+    void *log_user;
+} clipc_model_config;
+
+CLIPC_API void clipc_model_config_init(clipc_model_config *config);
+
+/* Opens a model: `path` is a directory as transformers lays it out (config.json, model.safetensors or its sharded
+ * index, preprocessor_config.json, and vocab.json + merges.txt or tokenizer.json). NULL opens the demo model that is
+ * part of the library. Weights are mapped, not copied. The whole config and the tensor table of both towers are
+ * checked here. `config` may be NULL. The handle owns everything it points to. */
+CLIPC_API clipc_status clipc_model_open(const char *path, const clipc_model_config *config, clipc_model **out,
+                                        clipc_error *error);
+
+/* Makes a model of a known shape with random weights (the same for the same seed), for sizing hardware. Names:
+ * clipc_architecture_name(0), (1), … It has the demo model's tokenizer, which is OpenAI CLIP's. */
+CLIPC_API clipc_status clipc_model_create_random(const char *architecture, uint64_t seed,
+                                                 const clipc_model_config *config, clipc_model **out,
+                                                 clipc_error *error);
+
+/* The names clipc_model_create_random knows ("ViT-B-32", …); NULL past the last. Static storage. */
+CLIPC_API const char *clipc_architecture_name(size_t index);
+
+/* Engines made from the model keep what they need: a model may be destroyed before its engines. */
+CLIPC_API void clipc_model_destroy(clipc_model **model);
+
+typedef struct clipc_tower_info {
+    size_t width; /* values a token row has */
+    size_t layers;
+    size_t heads;
+    size_t mlp_width;
+    size_t parameters;      /* weights and biases, the projection included */
+    const char *activation; /* "quick_gelu", "gelu" or "gelu_tanh" */
+} clipc_tower_info;
+
+typedef struct clipc_model_info {
+    size_t size;               /* sizeof(clipc_model_info), set by the caller before clipc_model_get_info */
+    const char *name;          /* last component of the path, "demo", or the architecture */
+    const char *path;          /* as opened; "" for the demo and random models */
+    const char *family;        /* "clip" */
+    const char *weights_dtype; /* as stored: "fp32", "fp16", "bf16", "mixed" or "random" */
+    clipc_tower_info image;
+    clipc_tower_info text;
+    size_t image_height; /* of the network's input, pixels */
+    size_t image_width;
+    size_t patch_size;   /* pixels, square */
+    size_t image_tokens; /* patches + class token */
+    size_t vocabulary_size;
+    size_t context_length;        /* token limit of clipc_model_tokenize, start and end token included */
+    size_t embedding_dimension;   /* D */
+    float logit_scale;            /* exp() of the stored parameter: softmax(logit_scale × cosine) */
+    const char *default_template; /* "a photo of a {}" unless the model names another */
+    size_t file_count;
+} clipc_model_info;
+
+/* Fills *info; the strings live as long as the model. Fails only on a NULL argument or an unknown info->size. */
+CLIPC_API clipc_status clipc_model_get_info(const clipc_model *model, clipc_model_info *info, clipc_error *error);
+
+/* The index-th file the model was read from (0 … file_count-1), and its size in bytes; NULL when out of range. */
+CLIPC_API const char *clipc_model_file(const clipc_model *model, size_t index, uint64_t *bytes);
+
+/* One line a step of the preprocessing rule, e.g. "resize shortest edge to 224, bicubic"; NULL past the last step. */
+CLIPC_API const char *clipc_model_preprocessing_step(const clipc_model *model, size_t index);
+
+/* ---- text ---------------------------------------------------------------------------------------------------------
+ */
+
+/* Tokenizes `length` bytes of UTF-8 (they may contain NUL; invalid UTF-8 is CLIPC_ERROR_FORMAT) as the Hugging Face
+ * fast CLIP tokenizer does: start token, text, end token, truncated to context_length keeping the end token. Writes at
+ * most context_length ids to `ids` and their number to *count. */
+CLIPC_API clipc_status clipc_model_tokenize(const clipc_model *model, const char *text, size_t length, int32_t *ids,
+                                            size_t *count, clipc_error *error);
+
+/* ---- images -------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct clipc_image clipc_image;
+
+typedef enum clipc_alpha {
+    CLIPC_ALPHA_WHITE = 0, /* composite on white, as transformers 5 does */
+    CLIPC_ALPHA_DROP = 1   /* ignore it, as Pillow's convert("RGB") does */
+} clipc_alpha;
+
+typedef struct clipc_image_options {
+    size_t size;         /* sizeof(clipc_image_options), set by the init function */
+    uint64_t max_pixels; /* an image whose header claims more is CLIPC_ERROR_LIMIT; default 178,956,970 */
+    clipc_alpha alpha;
+    int apply_exif; /* non-zero: rotate and mirror as the EXIF orientation says; default 0, as the reference */
+} clipc_image_options;
+
+CLIPC_API void clipc_image_options_init(clipc_image_options *options);
+
+/* "jpeg", "png", "webp", "gif" or "bmp", told from the first bytes (32 are enough); NULL when it is none of them. */
+CLIPC_API const char *clipc_image_format(const void *bytes, size_t size);
+
+/* Decodes an image to 8-bit RGB. `name` is what error messages call it. `options` may be NULL. A truncated image is
+ * CLIPC_ERROR_TRUNCATED, never padded. */
+CLIPC_API clipc_status clipc_image_decode(const void *bytes, size_t size, const char *name,
+                                          const clipc_image_options *options, clipc_image **out, clipc_error *error);
+CLIPC_API clipc_status clipc_image_read(const char *path, const clipc_image_options *options, clipc_image **out,
+                                        clipc_error *error);
+CLIPC_API size_t clipc_image_width(const clipc_image *image);
+CLIPC_API size_t clipc_image_height(const clipc_image *image);
+/* RGB bytes, row after row without padding: [height, width, 3]. Owned by the image. */
+CLIPC_API const uint8_t *clipc_image_pixels(const clipc_image *image);
+/* A copy at another size, equal to Pillow's Image.resize with the bicubic filter. */
+CLIPC_API clipc_status clipc_image_resize(const clipc_image *image, size_t width, size_t height, clipc_image **out,
+                                          clipc_error *error);
+CLIPC_API void clipc_image_destroy(clipc_image **image);
+
+/* What the network sees: writes [3, image_height, image_width] floats to `pixels`, by the model's preprocessing rule.
+ */
+CLIPC_API clipc_status clipc_model_preprocess(const clipc_model *model, const clipc_image *image, float *pixels,
+                                              clipc_error *error);
+/* The same straight from a file; `options` may be NULL. */
+CLIPC_API clipc_status clipc_model_preprocess_file(const clipc_model *model, const char *path,
+                                                   const clipc_image_options *options, float *pixels,
+                                                   clipc_error *error);
+
+/* ---- engine -------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct clipc_engine clipc_engine;
+
+typedef enum clipc_precision {
+    CLIPC_PRECISION_AUTO = 0,
+    CLIPC_PRECISION_FP32 = 1,
+    CLIPC_PRECISION_BF16 = 2,
+    CLIPC_PRECISION_INT8 = 3,
+    CLIPC_PRECISION_FP16 = 4,
+    CLIPC_PRECISION_FP8 = 5
+} clipc_precision;
+
+/* "auto", "fp32", …; static storage. */
+CLIPC_API const char *clipc_precision_name(clipc_precision precision);
+
+typedef struct clipc_engine_config {
+    size_t size;         /* sizeof(clipc_engine_config), set by the init function */
+    const char *backend; /* "auto", "cpu" or "ref"; NULL is "auto" */
+    clipc_precision precision;
+    size_t threads;        /* 0: as many as the process may use */
+    size_t max_batch;      /* items the workspace is planned for; larger calls are cut up. Default 32 */
+    const char *cpu_level; /* NULL, or at most this instruction set: "c", "avx2", "avx512", … */
+    int image_tower;       /* 0: leave that tower out; default 1 */
+    int text_tower;
+    clipc_log_function log;
+    void *log_user;
+} clipc_engine_config;
+
+CLIPC_API void clipc_engine_config_init(clipc_engine_config *config);
+
+/* Packs the model's weights for one backend and precision and plans all workspace: encoding allocates nothing.
+ * `config` may be NULL. */
+CLIPC_API clipc_status clipc_engine_create(const clipc_model *model, const clipc_engine_config *config,
+                                           clipc_engine **out, clipc_error *error);
+CLIPC_API void clipc_engine_destroy(clipc_engine **engine);
+
+typedef struct clipc_engine_info {
+    size_t size;         /* sizeof(clipc_engine_info), set by the caller */
+    const char *backend; /* "cpu", "ref" */
+    const char *isa;     /* the instruction set the kernels use: "c", "avx2", "avx512", … */
+    clipc_precision precision;
+    size_t threads;
+    size_t packed_bytes;    /* weights */
+    size_t workspace_bytes; /* activations */
+} clipc_engine_info;
+
+CLIPC_API clipc_status clipc_engine_get_info(const clipc_engine *engine, clipc_engine_info *info, clipc_error *error);
+
+/* Flags of the encode calls. */
+#define CLIPC_ENCODE_UNNORMALIZED 1u /* raw projections instead of rows of unit length */
+
+/* Encodes `count` preprocessed images, pixels [count, 3, image_height, image_width], to embeddings [count, D]. On the
+ * CPU a row's bits do not depend on the other rows, on count or on the number of threads. */
+CLIPC_API clipc_status clipc_engine_encode_images(clipc_engine *engine, const float *pixels, size_t count,
+                                                  unsigned flags, float *embeddings, clipc_error *error);
+
+/* Encodes `count` token sequences, unpadded: sequence i is ids[offsets[i]] … ids[offsets[i+1]-1], 1 … context_length
+ * ids below vocabulary_size, offsets[0] = 0. Writes embeddings [count, D]. */
+CLIPC_API clipc_status clipc_engine_encode_tokens(clipc_engine *engine, const int32_t *ids, const size_t *offsets,
+                                                  size_t count, unsigned flags, float *embeddings, clipc_error *error);
+
+/* ---- embeddings ---------------------------------------------------------------------------------------------------
+ */
+
+/* similarities[i * columns + j] = dot(a row i, b row j); a [rows, dimension], b [columns, dimension]. The cosine, for
+ * rows of unit length. */
+CLIPC_API void clipc_similarities(const float *a, size_t rows, const float *b, size_t columns, size_t dimension,
+                                  float *similarities);
+/* Zero-shot scores of one image: softmax(logit_scale × similarities). In place is allowed. */
+CLIPC_API void clipc_scores(const float *similarities, size_t count, float logit_scale, float *scores);
+/* The mean of `count` rows scaled back to unit length: how zero-shot evaluation joins several templates. */
+CLIPC_API void clipc_embeddings_average(const float *rows, size_t count, size_t dimension, float *average);
+
+/* ---- .npy files ---------------------------------------------------------------------------------------------------
+ */
+
+typedef struct clipc_npy clipc_npy;
+
+/* Writes the header of a little-endian float32 C-order array to `header` and returns its length (a multiple of 64, at
+ * most 256), or 0 when rank is 0 or above 8. Rows can then be appended as they come. */
+CLIPC_API size_t clipc_npy_header(const size_t *shape, size_t rank, char header[256]);
+/* Maps a .npy file of float32, float16, int32 or int64, C order. */
+CLIPC_API clipc_status clipc_npy_open(const char *path, clipc_npy **out, clipc_error *error);
+CLIPC_API size_t clipc_npy_rank(const clipc_npy *array);
+CLIPC_API const size_t *clipc_npy_shape(const clipc_npy *array);
+CLIPC_API const char *clipc_npy_dtype(const clipc_npy *array); /* "float32", … */
+CLIPC_API const void *clipc_npy_data(const clipc_npy *array);
+CLIPC_API void clipc_npy_destroy(clipc_npy **array);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

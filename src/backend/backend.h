@@ -1,0 +1,54 @@
+/* The narrow table that every backend fills. Only a backend knows what machine it runs on. */
+#ifndef CLIPC_BACKEND_BACKEND_H
+#define CLIPC_BACKEND_BACKEND_H
+
+#include "model/model.h"
+
+/* What a compiled model must be able to do, settled by the API before it calls a backend. */
+typedef struct clipc_compile_options {
+    clipc_precision precision; /* one the backend lists, or AUTO */
+    size_t threads;            /* at least 1 */
+    size_t max_batch;          /* at least 1; encode calls never exceed it */
+    const char *cpu_level;     /* NULL: the best there is */
+    bool image_tower;
+    bool text_tower;
+    clipc_log_function log; /* may be NULL */
+    void *log_user;
+} clipc_compile_options;
+
+/* What came of it. Strings are static. */
+typedef struct clipc_compiled_info {
+    clipc_precision precision;
+    const char *isa;
+    size_t packed_bytes;
+    size_t workspace_bytes;
+} clipc_compiled_info;
+
+typedef struct clipc_backend {
+    const char *name;
+    /* CLIPC_OK when this machine can run it; else the reason. */
+    clipc_status (*probe)(clipc_error *error);
+    bool (*supports_precision)(clipc_precision precision);
+    /* Packs weights and plans workspace. The model outlives *compiled. */
+    clipc_status (*compile)(const clipc_model *model, const clipc_compile_options *options, void **compiled,
+                            clipc_error *error);
+    void (*info)(const void *compiled, clipc_compiled_info *info);
+    /* pixels [count, 3, image_size, image_size] → raw projections [count, D]; count ≤ max_batch. One caller at a time.
+     */
+    clipc_status (*encode_images)(void *compiled, const float *pixels, size_t count, float *embeddings,
+                                  clipc_error *error);
+    /* Token ids, checked by the API against vocabulary and context; already cut after the pooled token, which is the
+     * last of each sequence (attention is causal, so what follows cannot matter). → raw projections [count, D]. */
+    clipc_status (*encode_tokens)(void *compiled, const int32_t *ids, const size_t *offsets, size_t count,
+                                  float *embeddings, clipc_error *error);
+    void (*destroy)(void **compiled);
+} clipc_backend;
+
+extern const clipc_backend clipc_backend_cpu;
+extern const clipc_backend clipc_backend_ref;
+
+/* The index-th backend in order of preference for "auto"; NULL past the last. */
+const clipc_backend *clipc_backend_at(size_t index);
+const clipc_backend *clipc_backend_find(const char *name);
+
+#endif

@@ -1,0 +1,23 @@
+/* What the processor can do, as bundles ("levels"), each including those before it. This file and its .c are compiled
+ * without instruction-set flags. */
+#ifndef CLIPC_BASE_CPU_FEATURES_H
+#define CLIPC_BASE_CPU_FEATURES_H
+
+#include "base/error.h"
+
+typedef enum clipc_cpu_level {
+    CLIPC_CPU_C = 0,           /* whatever the compiler's baseline is */
+    CLIPC_CPU_AVX2 = 1,        /* AVX2 + FMA + F16C + BMI2 */
+    CLIPC_CPU_AVX512 = 2,      /* F, BW, DQ, VL, CD */
+    CLIPC_CPU_AVX512_VNNI = 3, /* + VNNI */
+    CLIPC_CPU_AVX512_BF16 = 4  /* + BF16 */
+} clipc_cpu_level;
+
+/* The highest level that both the processor and the operating system (XCR0) support, lowered to the one the
+ * environment variable CLIPC_CPU names, if any. An unknown name there is CLIPC_ERROR_ARGUMENT. */
+clipc_status clipc_cpu_level_detect(clipc_cpu_level *out, clipc_error *error);
+/* "c", "avx2", "avx512", "avx512_vnni", "avx512_bf16". */
+const char *clipc_cpu_level_name(clipc_cpu_level level);
+clipc_status clipc_cpu_level_parse(const char *name, clipc_cpu_level *out, clipc_error *error);
+
+#endif

@@ -1,0 +1,105 @@
+#include "base/mapped_file.h"
+
+#include "base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define READ_STEP ((size_t)1 << 16)
+
+static clipc_status fail_errno(clipc_error *error, const char *path, const char *action)
+{
+    const int number = errno;
+    const clipc_status status = number == ENOENT || number == ENOTDIR ? CLIPC_ERROR_NOT_FOUND : CLIPC_ERROR_IO;
+    return clipc_fail(error, status, "%s: cannot %s: %s", path, action, strerror(number));
+}
+
+static clipc_status read_stream(int descriptor, const char *path, size_t limit, clipc_mapped_file *out,
+                                clipc_error *error)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    size_t capacity = 0;
+    clipc_status status = CLIPC_OK;
+    for (;;) {
+        if (size == capacity) {
+            capacity = capacity ? 2 * capacity : READ_STEP;
+            uint8_t *larger = clipc_reallocate(bytes, capacity, 1);
+            if (!larger) {
+                status = clipc_fail_memory(error, capacity, path);
+                break;
+            }
+            bytes = larger;
+        }
+        const ssize_t count = read(descriptor, bytes + size, capacity - size);
+        if (count < 0 && errno == EINTR)
+            continue;
+        if (count < 0) {
+            status = fail_errno(error, path, "read");
+            break;
+        }
+        if (count == 0)
+            break;
+        size += (size_t)count;
+        if (limit && size > limit) {
+            status = clipc_fail(error, CLIPC_ERROR_LIMIT, "%s: longer than the limit of %zu bytes", path, limit);
+            break;
+        }
+    }
+    if (status != CLIPC_OK) {
+        clipc_free(bytes);
+        return status;
+    }
+    *out = (clipc_mapped_file){.bytes = bytes, .size = size, .heap = bytes};
+    return CLIPC_OK;
+}
+
+static clipc_status map_regular(int descriptor, const char *path, size_t size, clipc_mapped_file *out,
+                                clipc_error *error)
+{
+    static const uint8_t nothing[1] = {0};
+    if (size == 0) {
+        *out = (clipc_mapped_file){.bytes = nothing};
+        return CLIPC_OK;
+    }
+    void *mapping = mmap(NULL, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    if (mapping == MAP_FAILED)
+        return fail_errno(error, path, "map");
+    *out = (clipc_mapped_file){.bytes = mapping, .size = size, .mapping = mapping};
+    return CLIPC_OK;
+}
+
+clipc_status clipc_mapped_file_open(const char *path, size_t limit, clipc_mapped_file *out, clipc_error *error)
+{
+    *out = (clipc_mapped_file){0};
+    const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return fail_errno(error, path, "open");
+    struct stat info;
+    clipc_status status = CLIPC_OK;
+    if (fstat(descriptor, &info) != 0)
+        status = fail_errno(error, path, "stat");
+    else if (S_ISDIR(info.st_mode))
+        status = clipc_fail(error, CLIPC_ERROR_IO, "%s: is a directory", path);
+    else if (!S_ISREG(info.st_mode))
+        status = read_stream(descriptor, path, limit, out, error);
+    else if (limit && (uint64_t)info.st_size > limit)
+        status = clipc_fail(error, CLIPC_ERROR_LIMIT, "%s: %lld bytes, over the limit of %zu", path,
+                            (long long)info.st_size, limit);
+    else
+        status = map_regular(descriptor, path, (size_t)info.st_size, out, error);
+    close(descriptor);
+    return status;
+}
+
+void clipc_mapped_file_close(clipc_mapped_file *file)
+{
+    if (file->mapping)
+        munmap(file->mapping, file->size);
+    clipc_free(file->heap);
+    *file = (clipc_mapped_file){0};
+}

@@ -1,0 +1,23 @@
+/* Read-only views of whole files. */
+#ifndef CLIPC_BASE_MAPPED_FILE_H
+#define CLIPC_BASE_MAPPED_FILE_H
+
+#include "base/error.h"
+
+#include <stdint.h>
+
+typedef struct clipc_mapped_file {
+    const uint8_t *bytes; /* not NULL even for an empty file */
+    size_t size;
+    void *mapping; /* NULL when the bytes are a heap copy or static data */
+    void *heap;    /* not NULL when the bytes are a heap copy */
+} clipc_mapped_file;
+
+/* Maps a regular file. A path that is not a regular file (a pipe, say) is read whole into memory, up to `limit` bytes.
+ * Directories, files over `limit` (0: none) and whatever cannot be read fail with a sentence that begins with the
+ * path. */
+clipc_status clipc_mapped_file_open(const char *path, size_t limit, clipc_mapped_file *out, clipc_error *error);
+/* Frees the view and zeroes *file. A zeroed *file is allowed. */
+void clipc_mapped_file_close(clipc_mapped_file *file);
+
+#endif

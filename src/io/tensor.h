@@ -1,0 +1,40 @@
+/* A named array inside a mapped file: what the readers of weight files hand on. */
+#ifndef CLIPC_IO_TENSOR_H
+#define CLIPC_IO_TENSOR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum clipc_dtype {
+    CLIPC_DTYPE_F32,
+    CLIPC_DTYPE_F16,
+    CLIPC_DTYPE_BF16,
+    CLIPC_DTYPE_F64,
+    CLIPC_DTYPE_I8,
+    CLIPC_DTYPE_U8,
+    CLIPC_DTYPE_I32,
+    CLIPC_DTYPE_I64,
+    CLIPC_DTYPE_BOOL,
+    CLIPC_DTYPE_OTHER /* carried in the table, never read */
+} clipc_dtype;
+
+#define CLIPC_TENSOR_MAX_RANK 8
+
+/* Row-major and dense. The bytes may be unaligned: read them through clipc_tensor_read. */
+typedef struct clipc_tensor {
+    const char *name;
+    const void *data;
+    clipc_dtype dtype;
+    size_t rank;
+    size_t shape[CLIPC_TENSOR_MAX_RANK];
+    size_t count; /* product of the shape; count × element size was checked against the file */
+} clipc_tensor;
+
+/* Bytes of one element; 0 for CLIPC_DTYPE_OTHER. */
+size_t clipc_dtype_size(clipc_dtype dtype);
+/* "fp32", "fp16", "bf16", …; static storage. */
+const char *clipc_dtype_name(clipc_dtype dtype);
+/* Converts elements begin … begin+count-1 of an F32, F16, BF16 or F64 tensor to fp32 (exact but for F64). */
+void clipc_tensor_read(const clipc_tensor *tensor, size_t begin, size_t count, float *out);
+
+#endif

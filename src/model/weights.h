@@ -1,0 +1,39 @@
+/* Weights by role, whatever their file called them. All tensors are views of the model's files; matrices are [out, in]
+ * as torch.nn.Linear stores them. */
+#ifndef CLIPC_MODEL_WEIGHTS_H
+#define CLIPC_MODEL_WEIGHTS_H
+
+#include "io/tensor.h"
+
+typedef struct clipc_layer_weights {
+    clipc_tensor norm1_weight, norm1_bias; /* [width] */
+    clipc_tensor query_weight, query_bias; /* [width, width], [width] */
+    clipc_tensor key_weight, key_bias;
+    clipc_tensor value_weight, value_bias;
+    clipc_tensor attention_out_weight, attention_out_bias;
+    clipc_tensor norm2_weight, norm2_bias;
+    clipc_tensor fc1_weight, fc1_bias; /* [mlp_width, width], [mlp_width] */
+    clipc_tensor fc2_weight, fc2_bias; /* [width, mlp_width], [width] */
+} clipc_layer_weights;
+
+typedef struct clipc_weights {
+    struct {
+        clipc_tensor patch_embedding;    /* [width, 3, patch, patch] */
+        clipc_tensor class_embedding;    /* [width] */
+        clipc_tensor position_embedding; /* [image_tokens, width] */
+        clipc_tensor norm_pre_weight, norm_pre_bias;
+        clipc_layer_weights *layers; /* [image.layers] */
+        clipc_tensor norm_post_weight, norm_post_bias;
+        clipc_tensor projection; /* [D, width], no bias */
+    } image;
+    struct {
+        clipc_tensor token_embedding;    /* [vocabulary, width]; rows are looked up in place */
+        clipc_tensor position_embedding; /* [max_positions, width] */
+        clipc_layer_weights *layers;     /* [text.layers] */
+        clipc_tensor norm_final_weight, norm_final_bias;
+        clipc_tensor projection; /* [D, width], no bias */
+    } text;
+    float logit_scale; /* exp() of the stored value */
+} clipc_weights;
+
+#endif
