@@ -1,0 +1,74 @@
+# The door. CMake does the work; every target can be run on a machine that has only git and make.
+#
+#   make          set up and build the optimised program: build/clipc
+#   make demo     classify the sample images with the embedded model
+#   make check    every test: gcc and clang with warnings as errors, sanitizers, fuzz targets, installed library
+#   make eval     top-1 of the demo model on models/demo/eval (PRECISION=fp32)
+#   make check-parity   make the golden files anew with PyTorch and transformers, and compare
+#   make install  PREFIX=/usr/local
+
+JOBS ?= $(shell nproc)
+PREFIX ?= /usr/local
+PRECISION ?= fp32
+VENV := build-venv
+PARITY_VENV := build-venv-parity
+CTEST := ctest --output-on-failure -j $(JOBS) --no-tests=error
+LABELS := cat,dog,horse,elephant,fish,butterfly,apple,tree,house,car,clock,camera,guitar,cat and dog,yellow star,two green triangles
+
+.PHONY: all demo check check-release check-sanitizers check-threads check-fuzz check-parity eval install clean
+.PHONY: setup setup-check
+
+all: build/clipc
+
+setup:
+	@scripts/setup.sh build
+
+setup-check:
+	@scripts/setup.sh check
+	@scripts/python_venv.sh $(VENV) tests/parity/requirements.txt
+
+.PHONY: build/clipc
+build/clipc: setup
+	@cmake --preset release -G Ninja > build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
+	@rm -f build-configure.log
+	@cmake --build build --target clipc_program clipc_shared -j $(JOBS)
+
+demo: build/clipc
+	@build/clipc classify models/demo/samples --labels "$(LABELS)" --template "a picture of a {}" --top 3
+
+check: setup-check check-release check-sanitizers check-threads check-fuzz
+	@echo "make check: every part passed"
+
+check-release: setup-check
+	cmake --preset check -G Ninja -DCLIPC_PYTHON=$(CURDIR)/$(VENV)/bin/python
+	cmake --build build-check -j $(JOBS)
+	$(CTEST) --test-dir build-check
+
+check-sanitizers: setup-check
+	cmake --preset asan -G Ninja
+	cmake --build build-asan -j $(JOBS)
+	$(CTEST) --test-dir build-asan
+
+check-threads: setup-check
+	cmake --preset tsan -G Ninja
+	cmake --build build-tsan -j $(JOBS)
+	$(CTEST) --test-dir build-tsan -L threads
+
+check-fuzz: setup-check
+	cmake --preset fuzz -G Ninja
+	cmake --build build-fuzz -j $(JOBS)
+	$(CTEST) --test-dir build-fuzz -R fuzz
+
+check-parity: all setup-check
+	@scripts/python_venv.sh $(PARITY_VENV) tests/parity/requirements-torch.txt
+	tests/parity/run_parity.sh $(PARITY_VENV)/bin/python build
+
+eval: build/clipc
+	@scripts/eval.sh build/clipc $(PRECISION)
+
+install: build/clipc
+	@cmake --build build -j $(JOBS)
+	cmake --install build --prefix $(PREFIX)
+
+clean:
+	rm -rf build build-*
