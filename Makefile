@@ -72,3 +72,9 @@ install: build/clipc
 
 clean:
 	rm -rf build build-*
+
+# clipc beside OpenVINO, ONNX Runtime and PyTorch (ROWS=image-bf16 for some rows only)
+.PHONY: bench-peers
+bench-peers: build/clipc
+	@scripts/python_venv.sh build-venv-peers bench/requirements.txt
+	build-venv-peers/bin/python bench/peers.py --clipc build/clipc --rows "$(ROWS)"
