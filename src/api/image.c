@@ -1,0 +1,97 @@
+#include "base/mapped_file.h"
+#include "image/decode.h"
+#include "image/resize.h"
+#include "model/model.h"
+
+/* As Pillow's: twice 1 GiB / 4 / 3 pixels (Image.MAX_IMAGE_PIXELS), where it refuses a file. */
+#define DEFAULT_MAX_PIXELS 178956970u
+
+void clipc_image_options_init(clipc_image_options *options)
+{
+    if (options)
+        *options = (clipc_image_options){
+            .size = sizeof *options, .max_pixels = DEFAULT_MAX_PIXELS, .alpha = CLIPC_ALPHA_WHITE};
+}
+
+static clipc_status check_options(const clipc_image_options *given, clipc_image_options *options, clipc_error *error)
+{
+    clipc_image_options_init(options);
+    if (!given)
+        return CLIPC_OK;
+    CLIPC_FAIL_IF(given->size != sizeof *given, error, CLIPC_ERROR_ARGUMENT,
+                  "the image options were not set up by clipc_image_options_init");
+    CLIPC_FAIL_IF(given->alpha != CLIPC_ALPHA_WHITE && given->alpha != CLIPC_ALPHA_DROP, error, CLIPC_ERROR_ARGUMENT,
+                  "unknown alpha rule %d", (int)given->alpha);
+    *options = *given;
+    return CLIPC_OK;
+}
+
+const char *clipc_image_format(const void *bytes, size_t size)
+{
+    switch (bytes ? clipc_image_format_detect(bytes, size) : CLIPC_FORMAT_UNKNOWN) {
+    case CLIPC_FORMAT_JPEG: return "jpeg";
+    case CLIPC_FORMAT_PNG: return "png";
+    case CLIPC_FORMAT_WEBP: return "webp";
+    case CLIPC_FORMAT_GIF: return "gif";
+    case CLIPC_FORMAT_BMP: return "bmp";
+    case CLIPC_FORMAT_UNKNOWN: break;
+    }
+    return NULL;
+}
+
+static clipc_status decode(const void *bytes, size_t size, const char *name, const clipc_image_options *options,
+                           clipc_image **out, clipc_error *error)
+{
+    clipc_image *image = NULL;
+    clipc_status status = CLIPC_OK;
+    CLIPC_CHECK(clipc_image_decode_native(bytes, size, name, options->max_pixels, &image, error));
+    CLIPC_CHECK(clipc_image_to_rgb(&image, options->alpha, error));
+    if (options->apply_exif)
+        CLIPC_CHECK(clipc_image_apply_exif(&image, error));
+    *out = image;
+    return CLIPC_OK;
+fail:
+    clipc_image_destroy(&image);
+    return status;
+}
+
+clipc_status clipc_image_decode(const void *bytes, size_t size, const char *name, const clipc_image_options *options,
+                                clipc_image **out, clipc_error *error)
+{
+    CLIPC_FAIL_IF(!out, error, CLIPC_ERROR_ARGUMENT, "clipc_image_decode: out is NULL");
+    *out = NULL;
+    CLIPC_FAIL_IF(!bytes && size, error, CLIPC_ERROR_ARGUMENT, "clipc_image_decode: bytes is NULL");
+    clipc_image_options checked;
+    CLIPC_TRY(check_options(options, &checked, error));
+    return decode(bytes, size, name ? name : "image", &checked, out, error);
+}
+
+clipc_status clipc_image_read(const char *path, const clipc_image_options *options, clipc_image **out,
+                              clipc_error *error)
+{
+    CLIPC_FAIL_IF(!out, error, CLIPC_ERROR_ARGUMENT, "clipc_image_read: out is NULL");
+    *out = NULL;
+    CLIPC_FAIL_IF(!path, error, CLIPC_ERROR_ARGUMENT, "clipc_image_read: path is NULL");
+    clipc_image_options checked;
+    CLIPC_TRY(check_options(options, &checked, error));
+    clipc_mapped_file file = {0};
+    CLIPC_TRY(clipc_mapped_file_open(path, 0, &file, error));
+    const clipc_status status = decode(file.bytes, file.size, path, &checked, out, error);
+    clipc_mapped_file_close(&file);
+    return status;
+}
+
+size_t clipc_image_width(const clipc_image *image)
+{
+    return image ? image->width : 0;
+}
+
+size_t clipc_image_height(const clipc_image *image)
+{
+    return image ? image->height : 0;
+}
+
+const uint8_t *clipc_image_pixels(const clipc_image *image)
+{
+    return image ? image->pixels : NULL;
+}
