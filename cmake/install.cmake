@@ -5,7 +5,9 @@ set(clipc_package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/clipc)
 install(FILES include/clipc/clipc.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/clipc)
 install(TARGETS clipc_shared clipc_static EXPORT clipc_targets)
 install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(TARGETS clipc_program)
+if(TARGET clipc_program)
+  install(TARGETS clipc_program)
+endif()
 
 # The static library needs the distribution's libraries again at link time; the shared one needs nothing more.
 install(TARGETS clipc_dependencies EXPORT clipc_targets)

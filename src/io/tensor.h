@@ -19,6 +19,8 @@ typedef enum clipc_dtype {
 } clipc_dtype;
 
 #define CLIPC_TENSOR_MAX_RANK 8
+/* Eight numbers of at most 20 digits, with commas and brackets. */
+#define CLIPC_SHAPE_TEXT (CLIPC_TENSOR_MAX_RANK * 21 + 3)
 
 /* Row-major and dense. The bytes may be unaligned: read them through clipc_tensor_read. */
 typedef struct clipc_tensor {
@@ -36,5 +38,10 @@ size_t clipc_dtype_size(clipc_dtype dtype);
 const char *clipc_dtype_name(clipc_dtype dtype);
 /* Converts elements begin … begin+count-1 of an F32, F16, BF16 or F64 tensor to fp32 (exact but for F64). */
 void clipc_tensor_read(const clipc_tensor *tensor, size_t begin, size_t count, float *out);
+/* The index of the first element of an F32, F16 or BF16 tensor that is NaN or infinite, or SIZE_MAX. Reads the whole
+ * tensor, at about the speed of memory. */
+size_t clipc_tensor_first_not_finite(const clipc_tensor *tensor);
+/* Writes "[512,768]" to `text` and returns it. */
+const char *clipc_shape_text(const size_t *shape, size_t rank, char text[CLIPC_SHAPE_TEXT]);
 
 #endif

@@ -53,4 +53,7 @@ typedef struct clipc_config {
 clipc_status clipc_config_parse(const void *json, size_t size, const char *name, clipc_config *out,
                                 clipc_error *error);
 
+/* Checks image_size and patch_size against each other and sets image_tokens. */
+clipc_status clipc_config_set_image(clipc_config *config, const char *name, clipc_error *error);
+
 #endif

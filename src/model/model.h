@@ -6,16 +6,28 @@
 #include "image/preprocess.h"
 #include "io/safetensors.h"
 #include "model/config.h"
+#include "model/family.h"
 #include "model/weights.h"
 #include "text/tokenizer.h"
 
 #include <stdatomic.h>
 
+#define CLIPC_DEFAULT_TEMPLATE "a photo of a {}"
+#define CLIPC_MAX_STEPS        8 /* of a preprocessing rule */
+
+typedef struct clipc_model_file_entry {
+    char *path; /* what messages call the file */
+    clipc_mapped_file file;
+    clipc_safetensors *tensors; /* NULL but for weight files */
+} clipc_model_file_entry;
+
 struct clipc_model {
     atomic_size_t references; /* the handle and every engine hold one */
+    const clipc_family *family;
     clipc_config config;
     clipc_weights weights;
     clipc_preprocess_rule preprocess;
+    char steps[CLIPC_MAX_STEPS][160]; /* the rule in words; empty past the last */
     clipc_tokenizer *tokenizer;
     size_t context_length; /* min(config.max_positions, the tokenizer's own limit) */
     char *name;
@@ -24,19 +36,50 @@ struct clipc_model {
     const char *weights_dtype;
     size_t image_parameters;
     size_t text_parameters;
+    bool known_finite; /* weights that are clipc's own: the demo model's and random ones */
     /* what the above points into */
-    struct clipc_model_file {
-        char *path;
-        uint64_t bytes;
-        clipc_mapped_file file;
-        clipc_safetensors *tensors; /* NULL but for weight files */
-    } * files;
+    clipc_model_file_entry *files;
     size_t file_count;
-    void *random_weights; /* of clipc_model_create_random */
+    struct clipc_random_weights *random_weights; /* of clipc_model_create_random */
 };
 
 /* Share and release; the last release frees. */
 clipc_model *clipc_model_retain(const clipc_model *model);
 void clipc_model_release(clipc_model **model);
+
+/* Fails when a weight of the wanted towers is NaN or infinite, naming file and tensor. Reads every weight once, at
+ * about the speed of memory, so opening leaves it to the making of an engine, which reads them anyway. Costs nothing
+ * for the demo model and random ones. */
+clipc_status clipc_model_check_finite(const clipc_model *model, bool image, bool text, clipc_error *error);
+
+/* ---- for the functions that make models ---- */
+
+/* A model with one reference and nothing in it; release it also when half built. */
+clipc_status clipc_model_allocate(const char *name, const char *path, clipc_model **out, clipc_error *error);
+/* Takes over *file (also when it fails) as the next of the model's files and copies `path`. *out is good until the
+ * next file is added; the path, the bytes and the table it points to are good as long as the model. */
+clipc_status clipc_model_add_file(clipc_model *model, const char *path, clipc_mapped_file *file,
+                                  clipc_model_file_entry **out, clipc_error *error);
+/* Reads the table of a weight file that was added. */
+clipc_status clipc_model_read_table(clipc_model_file_entry *entry, clipc_error *error);
+/* Binds the weights of the files by the config and counts parameters. */
+clipc_status clipc_model_bind(clipc_model *model, clipc_error *error);
+/* Last step: checks the rule against the config, puts it in words, settles context_length and the template (NULL: the
+ * default). `rule_name` is what messages call the rule's file, `template_name` the template's. */
+clipc_status clipc_model_finish(clipc_model *model, const char *rule_name, const char *template_text,
+                                const char *template_name, clipc_error *error);
+
+/* A directory as transformers lays it out. */
+clipc_status clipc_model_open_directory(const char *path, clipc_model **out, clipc_error *error);
+/* The model that is part of the library. */
+clipc_status clipc_model_open_demo(clipc_model **out, clipc_error *error);
+/* Its tokenizer, checked against `vocabulary_size`. */
+clipc_status clipc_demo_tokenizer(size_t vocabulary_size, clipc_tokenizer **out, clipc_error *error);
+
+/* Random weights for a config (random.c). */
+clipc_status clipc_random_weights_create(clipc_model *model, uint64_t seed, clipc_error *error);
+void clipc_random_weights_destroy(struct clipc_random_weights **weights);
+/* Fills *config with a known architecture's numbers; false when the name is unknown. */
+bool clipc_architecture_find(const char *name, clipc_config *config);
 
 #endif

@@ -4,6 +4,7 @@
 #define CLIPC_MODEL_WEIGHTS_H
 
 #include "io/tensor.h"
+#include "model/config.h"
 
 typedef struct clipc_layer_weights {
     clipc_tensor norm1_weight, norm1_bias; /* [width] */
@@ -35,5 +36,9 @@ typedef struct clipc_weights {
     } text;
     float logit_scale; /* exp() of the stored value */
 } clipc_weights;
+
+/* Makes the layer arrays that the config asks for, zeroed; released by clipc_weights_free, also when this fails. */
+clipc_status clipc_weights_allocate(const clipc_config *config, clipc_weights *weights, clipc_error *error);
+void clipc_weights_free(clipc_weights *weights);
 
 #endif

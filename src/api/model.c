@@ -1,0 +1,138 @@
+#include "model/model.h"
+
+#define TEXT(number)         #number
+#define VERSION_TEXT(number) TEXT(number)
+
+const char *clipc_version(void)
+{
+    return VERSION_TEXT(CLIPC_VERSION_MAJOR) "." VERSION_TEXT(CLIPC_VERSION_MINOR) "." VERSION_TEXT(
+        CLIPC_VERSION_PATCH);
+}
+
+void clipc_model_config_init(clipc_model_config *config)
+{
+    *config = (clipc_model_config){.size = sizeof *config};
+}
+
+static clipc_status check_arguments(const clipc_model_config *config, clipc_model **out, clipc_error *error)
+{
+    CLIPC_FAIL_IF(!out, error, CLIPC_ERROR_ARGUMENT, "no place was given for the model");
+    *out = NULL;
+    CLIPC_FAIL_IF(config && config->size != sizeof *config, error, CLIPC_ERROR_ARGUMENT,
+                  "clipc_model_config.size is %zu, must be %zu (clipc_model_config_init sets it)", config->size,
+                  sizeof *config);
+    return CLIPC_OK;
+}
+
+static void log_opened(const clipc_model *model, const clipc_model_config *config)
+{
+    if (!config || !config->log)
+        return;
+    clipc_error line; /* its message has room for a sentence, and is made safe to print */
+    clipc_fail(&line, CLIPC_OK, "model %s: %s weights, %zu files, default template \"%s\"", model->name,
+               model->weights_dtype, model->file_count, model->default_template);
+    config->log(config->log_user, CLIPC_LOG_INFO, line.message);
+}
+
+clipc_status clipc_model_open(const char *path, const clipc_model_config *config, clipc_model **out,
+                              clipc_error *error)
+{
+    CLIPC_TRY(check_arguments(config, out, error));
+    CLIPC_TRY(path ? clipc_model_open_directory(path, out, error) : clipc_model_open_demo(out, error));
+    log_opened(*out, config);
+    return CLIPC_OK;
+}
+
+static clipc_status fill_random(clipc_model *model, const clipc_config *shape, uint64_t seed, clipc_error *error)
+{
+    model->config = *shape;
+    model->weights_dtype = "random";
+    model->known_finite = true;
+    CLIPC_TRY(clipc_random_weights_create(model, seed, error));
+    CLIPC_TRY(clipc_demo_tokenizer(shape->vocabulary_size, &model->tokenizer, error));
+    model->preprocess = clipc_preprocess_rule_openai(shape->image_size);
+    return clipc_model_finish(model, model->name, NULL, NULL, error);
+}
+
+clipc_status clipc_model_create_random(const char *architecture, uint64_t seed, const clipc_model_config *config,
+                                       clipc_model **out, clipc_error *error)
+{
+    CLIPC_TRY(check_arguments(config, out, error));
+    clipc_config shape;
+    CLIPC_FAIL_IF(!architecture, error, CLIPC_ERROR_ARGUMENT, "no architecture was named");
+    CLIPC_FAIL_IF(!clipc_architecture_find(architecture, &shape), error, CLIPC_ERROR_ARGUMENT,
+                  "unknown architecture '%s'", architecture);
+    CLIPC_TRY(clipc_model_allocate(architecture, "", out, error));
+    const clipc_status status = fill_random(*out, &shape, seed, error);
+    if (status != CLIPC_OK)
+        clipc_model_release(out);
+    else
+        log_opened(*out, config);
+    return status;
+}
+
+void clipc_model_destroy(clipc_model **model)
+{
+    clipc_model_release(model);
+}
+
+static clipc_tower_info describe_tower(const clipc_tower_config *tower, size_t parameters)
+{
+    return (clipc_tower_info){.width = tower->width,
+                              .layers = tower->layers,
+                              .heads = tower->heads,
+                              .mlp_width = tower->mlp_width,
+                              .parameters = parameters,
+                              .activation = clipc_activation_name(tower->activation)};
+}
+
+clipc_status clipc_model_get_info(const clipc_model *model, clipc_model_info *info, clipc_error *error)
+{
+    CLIPC_FAIL_IF(!model || !info, error, CLIPC_ERROR_ARGUMENT, "clipc_model_get_info needs a model and an info");
+    CLIPC_FAIL_IF(info->size != sizeof *info, error, CLIPC_ERROR_ARGUMENT, "clipc_model_info.size is %zu, must be %zu",
+                  info->size, sizeof *info);
+    const clipc_config *config = &model->config;
+    *info = (clipc_model_info){.size = sizeof *info,
+                               .name = model->name,
+                               .path = model->path,
+                               .family = model->family->name,
+                               .weights_dtype = model->weights_dtype,
+                               .image = describe_tower(&config->image, model->image_parameters),
+                               .text = describe_tower(&config->text, model->text_parameters),
+                               .image_height = config->image_size,
+                               .image_width = config->image_size,
+                               .patch_size = config->patch_size,
+                               .image_tokens = config->image_tokens,
+                               .vocabulary_size = config->vocabulary_size,
+                               .context_length = model->context_length,
+                               .embedding_dimension = config->embedding_dimension,
+                               .logit_scale = model->weights.logit_scale,
+                               .default_template = model->default_template,
+                               .file_count = model->file_count};
+    return CLIPC_OK;
+}
+
+const char *clipc_model_file(const clipc_model *model, size_t index, uint64_t *bytes)
+{
+    if (!model || index >= model->file_count)
+        return NULL;
+    if (bytes)
+        *bytes = model->files[index].file.size;
+    return model->files[index].path;
+}
+
+const char *clipc_model_preprocessing_step(const clipc_model *model, size_t index)
+{
+    if (!model || index >= CLIPC_MAX_STEPS || model->steps[index][0] == '\0')
+        return NULL;
+    return model->steps[index];
+}
+
+clipc_status clipc_model_tokenize(const clipc_model *model, const char *text, size_t length, int32_t *ids,
+                                  size_t *count, clipc_error *error)
+{
+    CLIPC_FAIL_IF(!model || (!text && length) || !ids || !count, error, CLIPC_ERROR_ARGUMENT,
+                  "clipc_model_tokenize needs a model, a text, and places for ids and count");
+    return clipc_tokenizer_encode(model->tokenizer, text ? text : "", length, model->context_length, ids, count,
+                                  error);
+}

@@ -1,0 +1,43 @@
+#include "io/json.h"
+
+#include "base/memory.h"
+
+clipc_status clipc_json_parse(const void *bytes, size_t size, const char *name, json_t **out, clipc_error *error)
+{
+    *out = NULL;
+    CLIPC_FAIL_IF(size == 0, error, CLIPC_ERROR_TRUNCATED, "%s: is empty, JSON was expected", name);
+    json_error_t details;
+    json_t *value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &details);
+    if (!value) {
+        switch (json_error_code(&details)) {
+        case json_error_out_of_memory: return clipc_fail_memory(error, size, name);
+        case json_error_premature_end_of_input:
+            return clipc_fail(error, CLIPC_ERROR_TRUNCATED, "%s: the JSON ends too early, at line %d", name,
+                              details.line);
+        default:
+            return clipc_fail(error, CLIPC_ERROR_FORMAT, "%s: not valid JSON: %s (line %d)", name, details.text,
+                              details.line);
+        }
+    }
+    if (!json_is_object(value)) {
+        json_decref(value);
+        return clipc_fail(error, CLIPC_ERROR_FORMAT, "%s: the JSON is not an object", name);
+    }
+    *out = value;
+    return CLIPC_OK;
+}
+
+const char *clipc_json_kind(const json_t *value)
+{
+    switch (json_typeof(value)) {
+    case JSON_OBJECT: return "an object";
+    case JSON_ARRAY: return "an array";
+    case JSON_STRING: return "a string";
+    case JSON_INTEGER: return "a whole number";
+    case JSON_REAL: return "a fraction";
+    case JSON_TRUE:
+    case JSON_FALSE: return "a truth value";
+    case JSON_NULL: break;
+    }
+    return "null";
+}

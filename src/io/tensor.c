@@ -1,0 +1,166 @@
+#include "io/tensor.h"
+
+#include "base/checked.h"
+
+#include <stdio.h>
+#include <string.h>
+
+size_t clipc_dtype_size(clipc_dtype dtype)
+{
+    switch (dtype) {
+    case CLIPC_DTYPE_F64:
+    case CLIPC_DTYPE_I64: return 8;
+    case CLIPC_DTYPE_F32:
+    case CLIPC_DTYPE_I32: return 4;
+    case CLIPC_DTYPE_F16:
+    case CLIPC_DTYPE_BF16: return 2;
+    case CLIPC_DTYPE_I8:
+    case CLIPC_DTYPE_U8:
+    case CLIPC_DTYPE_BOOL: return 1;
+    case CLIPC_DTYPE_OTHER: break;
+    }
+    return 0;
+}
+
+const char *clipc_dtype_name(clipc_dtype dtype)
+{
+    switch (dtype) {
+    case CLIPC_DTYPE_F32: return "fp32";
+    case CLIPC_DTYPE_F16: return "fp16";
+    case CLIPC_DTYPE_BF16: return "bf16";
+    case CLIPC_DTYPE_F64: return "fp64";
+    case CLIPC_DTYPE_I8: return "int8";
+    case CLIPC_DTYPE_U8: return "uint8";
+    case CLIPC_DTYPE_I32: return "int32";
+    case CLIPC_DTYPE_I64: return "int64";
+    case CLIPC_DTYPE_BOOL: return "bool";
+    case CLIPC_DTYPE_OTHER: break;
+    }
+    return "other";
+}
+
+/* The loops below load through memcpy because the bytes may be unaligned, and have no branches so that compilers
+ * turn them into vector code. */
+
+static float float_of_bits(uint32_t bits)
+{
+    float value = 0;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* IEEE 754 binary16. The exponent is rebiased by an integer addition; a subnormal becomes normal by subtracting the
+ * bit that the addition implied, which never makes a subnormal float, so flush-to-zero modes do not matter. */
+static float float_of_half(uint16_t half)
+{
+    const uint32_t exponent_mask = 0x1FU << 23;
+    const uint32_t magnitude = (uint32_t)(half & 0x7FFF) << 13;
+    const uint32_t exponent = magnitude & exponent_mask;
+    const uint32_t rebiased = magnitude + (112U << 23);
+    const uint32_t special = rebiased + (112U << 23);
+    const float subnormal = float_of_bits(rebiased + (1U << 23)) - float_of_bits(113U << 23);
+    uint32_t subnormal_bits = 0;
+    memcpy(&subnormal_bits, &subnormal, sizeof subnormal_bits);
+    const uint32_t bits = exponent == exponent_mask ? special : exponent == 0 ? subnormal_bits : rebiased;
+    return float_of_bits(bits | (uint32_t)(half & 0x8000) << 16);
+}
+
+static void read_half(const uint8_t *bytes, size_t count, float *restrict out)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint16_t half = 0;
+        memcpy(&half, bytes + 2 * i, sizeof half);
+        out[i] = float_of_half(half);
+    }
+}
+
+static void read_bfloat(const uint8_t *bytes, size_t count, float *restrict out)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint16_t high = 0;
+        memcpy(&high, bytes + 2 * i, sizeof high);
+        out[i] = float_of_bits((uint32_t)high << 16);
+    }
+}
+
+static void read_double(const uint8_t *bytes, size_t count, float *restrict out)
+{
+    for (size_t i = 0; i < count; i++) {
+        double value = 0;
+        memcpy(&value, bytes + 8 * i, sizeof value);
+        out[i] = (float)value;
+    }
+}
+
+void clipc_tensor_read(const clipc_tensor *tensor, size_t begin, size_t count, float *out)
+{
+    const uint8_t *bytes = (const uint8_t *)tensor->data + begin * clipc_dtype_size(tensor->dtype);
+    switch (tensor->dtype) {
+    case CLIPC_DTYPE_F32: memcpy(out, bytes, count * sizeof *out); break;
+    case CLIPC_DTYPE_F16: read_half(bytes, count, out); break;
+    case CLIPC_DTYPE_BF16: read_bfloat(bytes, count, out); break;
+    case CLIPC_DTYPE_F64: read_double(bytes, count, out); break;
+    default: memset(out, 0, count * sizeof *out); break; /* the model's checks let no other dtype through */
+    }
+}
+
+/* An exponent of all ones is NaN or infinity. The scan goes block by block: without branches inside, so that it is
+ * vector code, and with an early end for the message. */
+#define SCAN_BLOCK ((size_t)4096)
+
+static int any_special_16(const uint8_t *bytes, size_t count, uint16_t exponent)
+{
+    uint16_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint16_t value = 0;
+        memcpy(&value, bytes + 2 * i, sizeof value);
+        found = (uint16_t)(found | ((value & exponent) == exponent));
+    }
+    return found != 0;
+}
+
+static int any_special_32(const uint8_t *bytes, size_t count)
+{
+    const uint32_t exponent = 0xFFU << 23;
+    uint32_t found = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t value = 0;
+        memcpy(&value, bytes + 4 * i, sizeof value);
+        found |= (value & exponent) == exponent;
+    }
+    return found != 0;
+}
+
+static int any_special(const clipc_tensor *tensor, size_t begin, size_t count)
+{
+    const uint8_t *bytes = (const uint8_t *)tensor->data + begin * clipc_dtype_size(tensor->dtype);
+    switch (tensor->dtype) {
+    case CLIPC_DTYPE_F32: return any_special_32(bytes, count);
+    case CLIPC_DTYPE_F16: return any_special_16(bytes, count, 0x7C00);
+    case CLIPC_DTYPE_BF16: return any_special_16(bytes, count, 0x7F80);
+    default: return 0;
+    }
+}
+
+size_t clipc_tensor_first_not_finite(const clipc_tensor *tensor)
+{
+    for (size_t begin = 0; begin < tensor->count; begin += SCAN_BLOCK) {
+        const size_t count = clipc_min(SCAN_BLOCK, tensor->count - begin);
+        if (!any_special(tensor, begin, count))
+            continue;
+        for (size_t i = begin; i < begin + count; i++)
+            if (any_special(tensor, i, 1))
+                return i;
+    }
+    return SIZE_MAX;
+}
+
+const char *clipc_shape_text(const size_t *shape, size_t rank, char text[CLIPC_SHAPE_TEXT])
+{
+    size_t used = 0;
+    text[used++] = '[';
+    for (size_t i = 0; i < rank && i < CLIPC_TENSOR_MAX_RANK; i++)
+        used += (size_t)snprintf(text + used, CLIPC_SHAPE_TEXT - used, i ? ",%zu" : "%zu", shape[i]);
+    snprintf(text + used, CLIPC_SHAPE_TEXT - used, "]");
+    return text;
+}

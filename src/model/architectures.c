@@ -1,0 +1,52 @@
+/* The shapes of well-known CLIPs: OpenAI's ViT models and, with plain GELU, open_clip's ViT-H-14 and ViT-bigG-14. */
+#include "model/model.h"
+
+#include <string.h>
+
+static const struct architecture {
+    const char *name;
+    size_t image_size;
+    size_t patch_size;
+    clipc_tower_config image;
+    clipc_tower_config text;
+    size_t embedding_dimension;
+} architectures[] = {
+#define TOWER(tower_width, tower_layers, tower_heads, tower_mlp, gelu)                                                \
+    {                                                                                                                 \
+        .width = tower_width, .layers = tower_layers, .heads = tower_heads, .mlp_width = tower_mlp,                   \
+        .activation = gelu, .layer_norm_epsilon = 1e-5F                                                               \
+    }
+#define QUICK CLIPC_ACTIVATION_QUICK_GELU
+#define GELU  CLIPC_ACTIVATION_GELU
+    {"ViT-B-32", 224, 32, TOWER(768, 12, 12, 3072, QUICK), TOWER(512, 12, 8, 2048, QUICK), 512},
+    {"ViT-B-16", 224, 16, TOWER(768, 12, 12, 3072, QUICK), TOWER(512, 12, 8, 2048, QUICK), 512},
+    {"ViT-L-14", 224, 14, TOWER(1024, 24, 16, 4096, QUICK), TOWER(768, 12, 12, 3072, QUICK), 768},
+    {"ViT-L-14-336", 336, 14, TOWER(1024, 24, 16, 4096, QUICK), TOWER(768, 12, 12, 3072, QUICK), 768},
+    {"ViT-H-14", 224, 14, TOWER(1280, 32, 16, 5120, GELU), TOWER(1024, 24, 16, 4096, GELU), 1024},
+    {"ViT-bigG-14", 224, 14, TOWER(1664, 48, 16, 8192, GELU), TOWER(1280, 32, 20, 5120, GELU), 1280},
+};
+
+const char *clipc_architecture_name(size_t index)
+{
+    return index < sizeof architectures / sizeof architectures[0] ? architectures[index].name : NULL;
+}
+
+bool clipc_architecture_find(const char *name, clipc_config *config)
+{
+    for (size_t i = 0; clipc_architecture_name(i); i++) {
+        const struct architecture *at = &architectures[i];
+        if (strcmp(at->name, name) != 0)
+            continue;
+        *config = (clipc_config){.image = at->image,
+                                 .image_size = at->image_size,
+                                 .patch_size = at->patch_size,
+                                 .text = at->text,
+                                 .vocabulary_size = 49408,
+                                 .max_positions = 77,
+                                 .pooling = CLIPC_POOL_FIRST_EOT,
+                                 .eot_token = 49407,
+                                 .embedding_dimension = at->embedding_dimension};
+        return clipc_config_set_image(config, name, NULL) == CLIPC_OK;
+    }
+    return false;
+}

@@ -1,0 +1,194 @@
+#include "model/config.h"
+
+#include "io/json.h"
+
+#include <string.h>
+
+/* One object of the file: what its numbers are called in messages, and where they come from. */
+typedef struct section {
+    const char *file;
+    const char *name;
+    const json_t *object; /* NULL: every number takes its default */
+} section;
+
+const char *clipc_activation_name(clipc_activation activation)
+{
+    switch (activation) {
+    case CLIPC_ACTIVATION_QUICK_GELU: return "quick_gelu";
+    case CLIPC_ACTIVATION_GELU: return "gelu";
+    case CLIPC_ACTIVATION_GELU_TANH: break;
+    }
+    return "gelu_tanh";
+}
+
+/* A whole number from `least` to `limit`. */
+static clipc_status read_size(const section *at, const char *key, size_t absent, size_t least, size_t limit,
+                              size_t *out, clipc_error *error)
+{
+    *out = absent;
+    const json_t *value = json_object_get(at->object, key);
+    if (!value)
+        return CLIPC_OK;
+    CLIPC_FAIL_IF(!json_is_integer(value), error, CLIPC_ERROR_FORMAT, "%s: %s%s is %s, must be a whole number",
+                  at->file, at->name, key, clipc_json_kind(value));
+    const json_int_t number = json_integer_value(value);
+    CLIPC_FAIL_IF(number < (json_int_t)least || number > (json_int_t)limit, error, CLIPC_ERROR_FORMAT,
+                  "%s: %s%s is %lld, must be %zu to %zu", at->file, at->name, key, (long long)number, least, limit);
+    *out = (size_t)number;
+    return CLIPC_OK;
+}
+
+static clipc_status read_activation(const section *at, clipc_activation *out, clipc_error *error)
+{
+    static const struct {
+        const char *name;
+        clipc_activation activation;
+    } known[] = {
+        {"quick_gelu", CLIPC_ACTIVATION_QUICK_GELU},
+        {"gelu", CLIPC_ACTIVATION_GELU},
+        {"gelu_new", CLIPC_ACTIVATION_GELU_TANH},
+        {"gelu_pytorch_tanh", CLIPC_ACTIVATION_GELU_TANH},
+    };
+    *out = CLIPC_ACTIVATION_QUICK_GELU;
+    const json_t *value = json_object_get(at->object, "hidden_act");
+    if (!value)
+        return CLIPC_OK;
+    CLIPC_FAIL_IF(!json_is_string(value), error, CLIPC_ERROR_FORMAT, "%s: %shidden_act is %s, must be a string",
+                  at->file, at->name, clipc_json_kind(value));
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
+        if (strcmp(known[i].name, json_string_value(value)) == 0) {
+            *out = known[i].activation;
+            return CLIPC_OK;
+        }
+    }
+    return clipc_fail(error, CLIPC_ERROR_UNSUPPORTED,
+                      "%s: %shidden_act is '%s', clipc knows quick_gelu, gelu, gelu_new and gelu_pytorch_tanh",
+                      at->file, at->name, json_string_value(value));
+}
+
+static clipc_status read_epsilon(const section *at, float *out, clipc_error *error)
+{
+    *out = 1e-5F;
+    const json_t *value = json_object_get(at->object, "layer_norm_eps");
+    if (!value)
+        return CLIPC_OK;
+    CLIPC_FAIL_IF(!json_is_number(value), error, CLIPC_ERROR_FORMAT, "%s: %slayer_norm_eps is %s, must be a number",
+                  at->file, at->name, clipc_json_kind(value));
+    const double number = json_number_value(value);
+    CLIPC_FAIL_IF(!(number >= 1e-30 && number <= 1.0), error, CLIPC_ERROR_FORMAT,
+                  "%s: %slayer_norm_eps is %g, must be above 0 and at most 1", at->file, at->name, number);
+    *out = (float)number;
+    return CLIPC_OK;
+}
+
+static clipc_status read_tower(const section *at, size_t width, size_t mlp_width, size_t heads,
+                               clipc_tower_config *out, clipc_error *error)
+{
+    CLIPC_TRY(read_size(at, "hidden_size", width, 1, CLIPC_MAX_WIDTH, &out->width, error));
+    CLIPC_TRY(read_size(at, "intermediate_size", mlp_width, 1, CLIPC_MAX_WIDTH, &out->mlp_width, error));
+    CLIPC_TRY(read_size(at, "num_hidden_layers", 12, 1, CLIPC_MAX_LAYERS, &out->layers, error));
+    CLIPC_TRY(read_size(at, "num_attention_heads", heads, 1, CLIPC_MAX_WIDTH, &out->heads, error));
+    CLIPC_FAIL_IF(out->width % out->heads != 0, error, CLIPC_ERROR_FORMAT,
+                  "%s: %shidden_size %zu is not a multiple of num_attention_heads %zu", at->file, at->name, out->width,
+                  out->heads);
+    CLIPC_TRY(read_activation(at, &out->activation, error));
+    return read_epsilon(at, &out->layer_norm_epsilon, error);
+}
+
+clipc_status clipc_config_set_image(clipc_config *config, const char *name, clipc_error *error)
+{
+    CLIPC_FAIL_IF(config->patch_size > config->image_size, error, CLIPC_ERROR_FORMAT,
+                  "%s: vision_config.patch_size %zu is larger than image_size %zu", name, config->patch_size,
+                  config->image_size);
+    const size_t side = config->image_size / config->patch_size;
+    CLIPC_FAIL_IF(side * side >= CLIPC_MAX_TOKENS, error, CLIPC_ERROR_FORMAT,
+                  "%s: image_size %zu with patch_size %zu makes %zu patches, more than %zu", name, config->image_size,
+                  config->patch_size, side * side, CLIPC_MAX_TOKENS - 1);
+    config->image_tokens = side * side + 1;
+    return CLIPC_OK;
+}
+
+/* Defaults: transformers 5.23, CLIPVisionConfig. */
+static clipc_status read_image(const section *at, clipc_config *out, clipc_error *error)
+{
+    CLIPC_TRY(read_tower(at, 768, 3072, 12, &out->image, error));
+    CLIPC_TRY(read_size(at, "image_size", 224, 1, CLIPC_MAX_WIDTH, &out->image_size, error));
+    CLIPC_TRY(read_size(at, "patch_size", 32, 1, CLIPC_MAX_WIDTH, &out->patch_size, error));
+    size_t channels = 0;
+    CLIPC_TRY(read_size(at, "num_channels", 3, 1, CLIPC_MAX_WIDTH, &channels, error));
+    CLIPC_FAIL_IF(channels != 3, error, CLIPC_ERROR_UNSUPPORTED, "%s: %snum_channels is %zu, clipc reads images of 3",
+                  at->file, at->name, channels);
+    return clipc_config_set_image(out, at->file, error);
+}
+
+/* transformers compares eos_token_id with 2, which old configs have in place of the real end token. A null means that
+ * no row is the end token's. */
+static clipc_status read_pooling(const section *at, clipc_config *out, clipc_error *error)
+{
+    const json_t *value = json_object_get(at->object, "eos_token_id");
+    out->pooling = CLIPC_POOL_FIRST_EOT;
+    out->eot_token = json_is_null(value) ? -1 : 49407;
+    if (!value || json_is_null(value))
+        return CLIPC_OK;
+    CLIPC_FAIL_IF(!json_is_integer(value), error, CLIPC_ERROR_FORMAT,
+                  "%s: %seos_token_id is %s, must be a whole number", at->file, at->name, clipc_json_kind(value));
+    const json_int_t number = json_integer_value(value);
+    CLIPC_FAIL_IF(number < 0 || number > INT32_MAX, error, CLIPC_ERROR_FORMAT,
+                  "%s: %seos_token_id is %lld, must be 0 to %d", at->file, at->name, (long long)number, INT32_MAX);
+    out->eot_token = (int32_t)number;
+    if (number == 2)
+        out->pooling = CLIPC_POOL_LARGEST_ID;
+    return CLIPC_OK;
+}
+
+/* Defaults: transformers 5.23, CLIPTextConfig. */
+static clipc_status read_text(const section *at, clipc_config *out, clipc_error *error)
+{
+    CLIPC_TRY(read_tower(at, 512, 2048, 8, &out->text, error));
+    CLIPC_TRY(read_size(at, "vocab_size", 49408, 2, CLIPC_MAX_VOCABULARY, &out->vocabulary_size, error));
+    CLIPC_TRY(read_size(at, "max_position_embeddings", 77, 2, CLIPC_MAX_TOKENS, &out->max_positions, error));
+    return read_pooling(at, out, error);
+}
+
+/* Old files repeat a tower's section as <name>_dict; where it is not null it replaces the section, defaults and all
+ * (transformers' CLIPConfig). */
+static clipc_status find_section(const json_t *root, const char *file, const char *key, const char *old_key,
+                                 const char *label, const char *old_label, section *out, clipc_error *error)
+{
+    const json_t *old = json_object_get(root, old_key);
+    const bool use_old = old && !json_is_null(old);
+    const json_t *object = use_old ? old : json_object_get(root, key);
+    *out = (section){.file = file, .name = use_old ? old_label : label, .object = object};
+    CLIPC_FAIL_IF(object && !json_is_null(object) && !json_is_object(object), error, CLIPC_ERROR_FORMAT,
+                  "%s: %s is %s, must be an object", file, use_old ? old_key : key, clipc_json_kind(object));
+    return CLIPC_OK;
+}
+
+static clipc_status read_config(const json_t *root, const char *name, clipc_config *out, clipc_error *error)
+{
+    const json_t *type = json_object_get(root, "model_type");
+    CLIPC_FAIL_IF(!json_is_string(type), error, CLIPC_ERROR_FORMAT, "%s: no model_type: not the config of a model",
+                  name);
+    CLIPC_FAIL_IF(strcmp(json_string_value(type), "clip") != 0, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: model_type is '%s', clipc knows 'clip'", name, json_string_value(type));
+    section top = {.file = name, .name = "", .object = root};
+    section image;
+    section text;
+    CLIPC_TRY(find_section(root, name, "vision_config", "vision_config_dict", "vision_config.", "vision_config_dict.",
+                           &image, error));
+    CLIPC_TRY(find_section(root, name, "text_config", "text_config_dict", "text_config.", "text_config_dict.", &text,
+                           error));
+    CLIPC_TRY(read_image(&image, out, error));
+    CLIPC_TRY(read_text(&text, out, error));
+    return read_size(&top, "projection_dim", 512, 1, CLIPC_MAX_WIDTH, &out->embedding_dimension, error);
+}
+
+clipc_status clipc_config_parse(const void *json, size_t size, const char *name, clipc_config *out, clipc_error *error)
+{
+    *out = (clipc_config){0};
+    json_t *root = NULL;
+    CLIPC_TRY(clipc_json_parse(json, size, name, &root, error));
+    const clipc_status status = read_config(root, name, out, error);
+    json_decref(root);
+    return status;
+}

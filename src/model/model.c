@@ -1,0 +1,180 @@
+#include "model/model.h"
+
+#include "base/checked.h"
+#include "base/memory.h"
+
+#include <string.h>
+
+clipc_status clipc_model_allocate(const char *name, const char *path, clipc_model **out, clipc_error *error)
+{
+    *out = NULL;
+    clipc_model *model = clipc_allocate(1, sizeof *model);
+    if (!model)
+        return clipc_fail_memory(error, sizeof *model, "a model");
+    atomic_init(&model->references, 1);
+    model->family = &clipc_family_transformers;
+    model->name = clipc_duplicate_text(name);
+    model->path = clipc_duplicate_text(path);
+    if (!model->name || !model->path) {
+        clipc_model_release(&model);
+        return clipc_fail_memory(error, strlen(name) + strlen(path) + 2, "the model's name");
+    }
+    *out = model;
+    return CLIPC_OK;
+}
+
+clipc_model *clipc_model_retain(const clipc_model *model)
+{
+    clipc_model *shared = (clipc_model *)model; /* the count is the one part that changes */
+    atomic_fetch_add_explicit(&shared->references, 1, memory_order_relaxed);
+    return shared;
+}
+
+void clipc_model_release(clipc_model **out)
+{
+    if (!out || !*out)
+        return;
+    clipc_model *model = *out;
+    *out = NULL;
+    if (atomic_fetch_sub_explicit(&model->references, 1, memory_order_acq_rel) != 1)
+        return;
+    clipc_weights_free(&model->weights);
+    clipc_tokenizer_destroy(&model->tokenizer);
+    clipc_random_weights_destroy(&model->random_weights);
+    for (size_t i = 0; i < model->file_count; i++) {
+        clipc_safetensors_close(&model->files[i].tensors);
+        clipc_mapped_file_close(&model->files[i].file);
+        clipc_free(model->files[i].path);
+    }
+    clipc_free(model->files);
+    clipc_free(model->name);
+    clipc_free(model->path);
+    clipc_free(model->default_template);
+    clipc_free(model);
+}
+
+clipc_status clipc_model_add_file(clipc_model *model, const char *path, clipc_mapped_file *file,
+                                  clipc_model_file_entry **out, clipc_error *error)
+{
+    *out = NULL;
+    char *copy = clipc_duplicate_text(path);
+    clipc_model_file_entry *files =
+        copy ? clipc_reallocate(model->files, model->file_count + 1, sizeof *model->files) : NULL;
+    if (!files) {
+        clipc_free(copy);
+        clipc_mapped_file_close(file);
+        return clipc_fail_memory(error, (model->file_count + 1) * sizeof *files, "the list of files");
+    }
+    model->files = files;
+    *out = &files[model->file_count++];
+    **out = (clipc_model_file_entry){.path = copy, .file = *file};
+    return CLIPC_OK;
+}
+
+clipc_status clipc_model_read_table(clipc_model_file_entry *entry, clipc_error *error)
+{
+    return clipc_safetensors_open(entry->file.bytes, entry->file.size, entry->path, &entry->tensors, error);
+}
+
+/* ---- weights ---- */
+
+typedef struct census {
+    size_t parameters[2]; /* text, image */
+    clipc_dtype dtype;
+    bool mixed;
+    bool any;
+} census;
+
+static clipc_status count_slot(void *context, const clipc_slot *slot, clipc_error *error)
+{
+    (void)error;
+    census *counts = context;
+    counts->parameters[slot->image] += slot->count;
+    counts->mixed |= counts->any && slot->tensor->dtype != counts->dtype;
+    counts->dtype = slot->tensor->dtype;
+    counts->any = true;
+    return CLIPC_OK;
+}
+
+static clipc_status take_census(clipc_model *model, clipc_error *error)
+{
+    census counts = {0};
+    CLIPC_TRY(
+        clipc_family_each(model->family, &model->config, &model->weights, true, true, count_slot, &counts, error));
+    model->text_parameters = counts.parameters[0];
+    model->image_parameters = counts.parameters[1];
+    if (!model->weights_dtype)
+        model->weights_dtype = counts.mixed ? "mixed" : clipc_dtype_name(counts.dtype);
+    return CLIPC_OK;
+}
+
+clipc_status clipc_model_bind(clipc_model *model, clipc_error *error)
+{
+    clipc_weight_file *files = clipc_allocate(model->file_count, sizeof *files);
+    if (!files)
+        return clipc_fail_memory(error, model->file_count * sizeof *files, "the list of weight files");
+    size_t count = 0;
+    for (size_t i = 0; i < model->file_count; i++)
+        if (model->files[i].tensors)
+            files[count++] = (clipc_weight_file){.name = model->files[i].path, .tensors = model->files[i].tensors};
+    const clipc_status status = clipc_family_bind(model->family, &model->config, files, count, &model->weights, error);
+    clipc_free(files);
+    return status;
+}
+
+/* The file whose bytes the tensor is a view of. */
+static const char *file_of(const clipc_model *model, const clipc_tensor *tensor)
+{
+    const uintptr_t at = (uintptr_t)tensor->data;
+    for (size_t i = 0; i < model->file_count; i++) {
+        const uintptr_t begin = (uintptr_t)model->files[i].file.bytes;
+        if (at >= begin && at - begin < model->files[i].file.size)
+            return model->files[i].path;
+    }
+    return model->name;
+}
+
+static clipc_status check_slot_finite(void *context, const clipc_slot *slot, clipc_error *error)
+{
+    const clipc_model *model = context;
+    const size_t index = clipc_tensor_first_not_finite(slot->tensor);
+    CLIPC_FAIL_IF(index != SIZE_MAX, error, CLIPC_ERROR_FORMAT, "%s: tensor '%s' holds NaN or infinity at element %zu",
+                  file_of(model, slot->tensor), slot->name, index);
+    return CLIPC_OK;
+}
+
+clipc_status clipc_model_check_finite(const clipc_model *model, bool image, bool text, clipc_error *error)
+{
+    if (model->known_finite)
+        return CLIPC_OK;
+    return clipc_family_each(model->family, &model->config, &model->weights, image, text, check_slot_finite,
+                             (void *)model, error);
+}
+
+/* ---- the rest ---- */
+
+static clipc_status set_template(clipc_model *model, const char *text, const char *name, clipc_error *error)
+{
+    CLIPC_FAIL_IF(text && !strstr(text, "{}"), error, CLIPC_ERROR_FORMAT, "%s: the template '%s' has no {}", name,
+                  text);
+    model->default_template = clipc_duplicate_text(text ? text : CLIPC_DEFAULT_TEMPLATE);
+    if (!model->default_template)
+        return clipc_fail_memory(error, strlen(text ? text : CLIPC_DEFAULT_TEMPLATE) + 1, "a template");
+    return CLIPC_OK;
+}
+
+clipc_status clipc_model_finish(clipc_model *model, const char *rule_name, const char *template_text,
+                                const char *template_name, clipc_error *error)
+{
+    const size_t side = model->config.image_size;
+    CLIPC_TRY(clipc_preprocess_rule_check(&model->preprocess, side, side, rule_name, error));
+    for (size_t i = 0; i < CLIPC_MAX_STEPS; i++)
+        if (!clipc_preprocess_rule_step(&model->preprocess, i, model->steps[i]))
+            break;
+    CLIPC_TRY(set_template(model, template_text, template_name, error));
+    model->context_length = clipc_min(model->config.max_positions, clipc_tokenizer_max_length(model->tokenizer));
+    CLIPC_FAIL_IF(model->context_length < 2, error, CLIPC_ERROR_FORMAT,
+                  "%s: the tokenizer's model_max_length leaves no room for a start and an end token",
+                  model->path[0] ? model->path : model->name);
+    return take_census(model, error);
+}
