@@ -1,0 +1,93 @@
+/* The operations that exist once per instruction set: tables of functions, filled with portable C first and
+ * overwritten upward by what the processor has.
+ *
+ * All pointers are to arrays of 16-float lines (packed_rows.h); arrays a kernel loads whole lines of are aligned to
+ * CLIPC_ALIGNMENT and padded with zeros. A result element is always computed by the same operations in the same order,
+ * whatever the height of the tile it is in: that is what makes results independent of batch and threads.
+ */
+#ifndef CLIPC_BACKEND_CPU_KERNELS_H
+#define CLIPC_BACKEND_CPU_KERNELS_H
+
+#include "backend/cpu/packed_rows.h"
+#include "base/cpu_features.h"
+#include "model/config.h"
+
+/* The tallest tile and the widest panel of any level, for scratch on the stack. */
+#define CLIPC_TILE_ROWS_MAX    14
+#define CLIPC_TILE_COLUMNS_MAX 32
+
+/* What happens to a tile of sums on its way to memory: out = f(sum + bias), or out += sum + bias. */
+typedef enum clipc_epilogue {
+    CLIPC_EPILOGUE_BIAS,
+    CLIPC_EPILOGUE_RESIDUAL,
+    CLIPC_EPILOGUE_QUICK_GELU,
+    CLIPC_EPILOGUE_GELU,
+    CLIPC_EPILOGUE_GELU_TANH,
+    CLIPC_EPILOGUE_COUNT
+} clipc_epilogue;
+
+/* out[i × out_stride + j] = Σ_k a[k / 16][i][k % 16] × b[k][j] for `rows` ≤ tile_rows rows, tile_columns columns and
+ * 16 × blocks values of k. Each sum is one chain of fused multiply-adds in the order of k, from 0. (Portable C:
+ * rounded products.) out_stride is a multiple of 16. */
+typedef void (*clipc_gemm_tile_f32)(size_t rows, size_t blocks, const float *a, const float *b, float *out,
+                                    size_t out_stride);
+
+/* Takes sums [rows][columns] (columns a multiple of 16) through an epilogue to line j of row i at
+ * out + i × row_stride + j × block_stride. */
+typedef void (*clipc_epilogue_f32)(size_t rows, size_t columns, const float *sums, const float *bias, float *out,
+                                   size_t row_stride, size_t block_stride);
+
+/* (row - mean) / sqrt(variance + epsilon) × weight + bias over `width` values, the variance being the population's;
+ * line j goes to out + j × block_stride, and what the last line has beyond width becomes 0. out may be row. */
+typedef void (*clipc_layer_norm_f32)(const float *row, size_t width, const float *weight, const float *bias,
+                                     float epsilon, float *out, size_t block_stride);
+
+/* exp(score - max) of `count` scores to lines of block_stride, zeros up to `blocks` lines; returns their sum. `scores`
+ * may be changed. */
+typedef float (*clipc_softmax_f32)(float *scores, size_t count, size_t blocks, float *out, size_t block_stride);
+
+typedef struct clipc_kernels {
+    clipc_cpu_level level; /* the highest that contributed */
+    size_t tile_rows;      /* height of the GEMM's register tile */
+    size_t tile_columns;   /* width of a panel of packed weights; a multiple of 16 that divides 32 */
+    clipc_gemm_tile_f32 gemm_tile;
+    clipc_epilogue_f32 epilogue[CLIPC_EPILOGUE_COUNT];
+    clipc_layer_norm_f32 layer_norm;
+    clipc_softmax_f32 softmax;
+} clipc_kernels;
+
+/* The best of every operation for processors of `level`. */
+void clipc_kernels_fill(clipc_kernels *kernels, clipc_cpu_level level);
+
+clipc_epilogue clipc_epilogue_of(clipc_activation activation);
+
+/* One function per operation and level, each in the file it is named after. */
+#define CLIPC_DECLARE_KERNELS(isa)                                                                                    \
+    void clipc_gemm_tile_f32__##isa(size_t rows, size_t blocks, const float *a, const float *b, float *out,           \
+                                    size_t out_stride);                                                               \
+    void clipc_bias_f32__##isa(size_t rows, size_t columns, const float *sums, const float *bias, float *out,         \
+                               size_t row_stride, size_t block_stride);                                               \
+    void clipc_residual_f32__##isa(size_t rows, size_t columns, const float *sums, const float *bias, float *out,     \
+                                   size_t row_stride, size_t block_stride);                                           \
+    void clipc_quick_gelu_f32__##isa(size_t rows, size_t columns, const float *sums, const float *bias, float *out,   \
+                                     size_t row_stride, size_t block_stride);                                         \
+    void clipc_gelu_f32__##isa(size_t rows, size_t columns, const float *sums, const float *bias, float *out,         \
+                               size_t row_stride, size_t block_stride);                                               \
+    void clipc_gelu_tanh_f32__##isa(size_t rows, size_t columns, const float *sums, const float *bias, float *out,    \
+                                    size_t row_stride, size_t block_stride);                                          \
+    void clipc_layer_norm_f32__##isa(const float *row, size_t width, const float *weight, const float *bias,          \
+                                     float epsilon, float *out, size_t block_stride);                                 \
+    float clipc_softmax_f32__##isa(float *scores, size_t count, size_t blocks, float *out, size_t block_stride)
+
+CLIPC_DECLARE_KERNELS(c);
+CLIPC_DECLARE_KERNELS(avx2);
+CLIPC_DECLARE_KERNELS(avx512);
+
+#define CLIPC_GEMM_ROWS__c         2
+#define CLIPC_GEMM_COLUMNS__c      16
+#define CLIPC_GEMM_ROWS__avx2      6
+#define CLIPC_GEMM_COLUMNS__avx2   16
+#define CLIPC_GEMM_ROWS__avx512    14
+#define CLIPC_GEMM_COLUMNS__avx512 32
+
+#endif

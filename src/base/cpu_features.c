@@ -1,0 +1,89 @@
+#include "base/cpu_features.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+static const char *const level_names[] = {"c", "avx2", "avx512", "avx512_vnni", "avx512_bf16"};
+
+#define LEVELS (sizeof level_names / sizeof level_names[0])
+
+#if defined(__x86_64__)
+#define BIT(index) (1u << (index))
+
+/* Register state that the operating system saves (Intel SDM volume 1, section 13.3). */
+#define STATE_AVX    0x06u /* SSE and YMM */
+#define STATE_AVX512 0xE6u /* + opmask, upper halves of ZMM0–15, ZMM16–31 */
+
+static uint64_t read_xcr0(void)
+{
+    uint32_t low = 0;
+    uint32_t high = 0;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (uint64_t)high << 32 | low;
+}
+
+static clipc_cpu_level processor_level(void)
+{
+    const uint32_t avx2_leaf1 = BIT(12) | BIT(27) | BIT(28) | BIT(29);             /* FMA, OSXSAVE, AVX, F16C */
+    const uint32_t avx2_leaf7 = BIT(5) | BIT(8);                                   /* AVX2, BMI2 */
+    const uint32_t avx512_leaf7 = BIT(16) | BIT(17) | BIT(28) | BIT(30) | BIT(31); /* F, DQ, CD, BW, VL */
+    uint32_t a = 0;
+    uint32_t b = 0;
+    uint32_t c = 0;
+    uint32_t d = 0;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & avx2_leaf1) != avx2_leaf1)
+        return CLIPC_CPU_C;
+    const uint64_t state = read_xcr0();
+    if ((state & STATE_AVX) != STATE_AVX || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (b & avx2_leaf7) != avx2_leaf7)
+        return CLIPC_CPU_C;
+    if ((state & STATE_AVX512) != STATE_AVX512 || (b & avx512_leaf7) != avx512_leaf7)
+        return CLIPC_CPU_AVX2;
+    if (!(c & BIT(11)))
+        return CLIPC_CPU_AVX512;
+    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d) || !(a & BIT(5)))
+        return CLIPC_CPU_AVX512_VNNI;
+    return CLIPC_CPU_AVX512_BF16;
+}
+#else
+static clipc_cpu_level processor_level(void)
+{
+    return CLIPC_CPU_C;
+}
+#endif
+
+clipc_status clipc_cpu_level_detect(clipc_cpu_level *out, clipc_error *error)
+{
+    clipc_cpu_level level = processor_level();
+    const char *limit_name = getenv("CLIPC_CPU");
+    if (limit_name && *limit_name) {
+        clipc_cpu_level limit = CLIPC_CPU_C;
+        if (clipc_cpu_level_parse(limit_name, &limit, error) != CLIPC_OK)
+            return clipc_fail_within(error, CLIPC_ERROR_ARGUMENT, "environment variable CLIPC_CPU");
+        if (limit < level)
+            level = limit;
+    }
+    *out = level;
+    return CLIPC_OK;
+}
+
+const char *clipc_cpu_level_name(clipc_cpu_level level)
+{
+    return (size_t)level < LEVELS ? level_names[level] : "unknown";
+}
+
+clipc_status clipc_cpu_level_parse(const char *name, clipc_cpu_level *out, clipc_error *error)
+{
+    for (size_t i = 0; i < LEVELS; i++) {
+        if (strcmp(name, level_names[i]) == 0) {
+            *out = (clipc_cpu_level)i;
+            return CLIPC_OK;
+        }
+    }
+    return clipc_fail(error, CLIPC_ERROR_ARGUMENT,
+                      "unknown instruction set '%s': expected c, avx2, avx512, avx512_vnni or avx512_bf16", name);
+}
