@@ -258,6 +258,11 @@ CLIPC_API clipc_status clipc_engine_get_info(const clipc_engine *engine, clipc_e
 /* Flags of the encode calls. */
 #define CLIPC_ENCODE_UNNORMALIZED 1u /* raw projections instead of rows of unit length */
 
+/* Every row of `embeddings` is written, each from its own input alone. A row that comes out not finite makes the call
+ * fail, the first such row being named: CLIPC_ERROR_ARGUMENT when its pixels were not finite, CLIPC_ERROR_FORMAT when
+ * the model's own numbers overflow. The other rows are valid even then. A raw projection of zeros, which has no
+ * direction, stays zeros. Arguments are checked before anything is written; `count` may be 0. */
+
 /* Encodes `count` preprocessed images, pixels [count, 3, image_height, image_width], to embeddings [count, D]. On the
  * CPU a row's bits do not depend on the other rows, on count or on the number of threads. */
 CLIPC_API clipc_status clipc_engine_encode_images(clipc_engine *engine, const float *pixels, size_t count,

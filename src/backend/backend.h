@@ -20,6 +20,7 @@ typedef struct clipc_compile_options {
 typedef struct clipc_compiled_info {
     clipc_precision precision;
     const char *isa;
+    size_t threads; /* that encode calls use */
     size_t packed_bytes;
     size_t workspace_bytes;
 } clipc_compiled_info;

@@ -1,0 +1,56 @@
+/* What is done with embeddings once there are some. */
+#include "clipc/clipc.h"
+
+#include <math.h>
+
+/* Four sums side by side, because one addition alone would have to wait for the one before it. */
+static double dot(const float *a, const float *b, size_t count)
+{
+    double sums[4] = {0};
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4)
+        for (size_t lane = 0; lane < 4; lane++)
+            sums[lane] += (double)a[i + lane] * (double)b[i + lane];
+    for (; i < count; i++)
+        sums[0] += (double)a[i] * (double)b[i];
+    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+}
+
+void clipc_similarities(const float *a, size_t rows, const float *b, size_t columns, size_t dimension,
+                        float *similarities)
+{
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < columns; j++)
+            similarities[i * columns + j] = (float)dot(a + i * dimension, b + j * dimension, dimension);
+}
+
+void clipc_scores(const float *similarities, size_t count, float logit_scale, float *scores)
+{
+    if (count == 0)
+        return;
+    const double scale = (double)logit_scale;
+    double largest = scale * (double)similarities[0];
+    for (size_t i = 1; i < count; i++)
+        largest = fmax(largest, scale * (double)similarities[i]);
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += exp(scale * (double)similarities[i] - largest);
+    for (size_t i = 0; i < count; i++)
+        scores[i] = (float)(exp(scale * (double)similarities[i] - largest) / sum);
+}
+
+void clipc_embeddings_average(const float *rows, size_t count, size_t dimension, float *average)
+{
+    double squares = 0;
+    for (size_t i = 0; i < dimension; i++) {
+        double sum = 0;
+        for (size_t row = 0; row < count; row++)
+            sum += (double)rows[row * dimension + i];
+        average[i] = count ? (float)(sum / (double)count) : 0;
+        squares += (double)average[i] * (double)average[i];
+    }
+    const double length = sqrt(squares);
+    if (length > 0)
+        for (size_t i = 0; i < dimension; i++)
+            average[i] = (float)((double)average[i] / length);
+}

@@ -1,0 +1,183 @@
+/* Making an engine: the config is checked, a backend chosen, and all memory planned. */
+#include "api/engine.h"
+
+#include "base/checked.h"
+#include "base/cpu_features.h"
+#include "base/memory.h"
+#include "base/thread_pool.h"
+
+#include <string.h>
+
+#define DEFAULT_MAX_BATCH 32
+/* Beyond any use, and small enough that sizes made of them cannot overflow. */
+#define MAX_BATCH   ((size_t)1 << 20)
+#define MAX_THREADS ((size_t)4096)
+
+const char *clipc_precision_name(clipc_precision precision)
+{
+    switch (precision) {
+    case CLIPC_PRECISION_AUTO: return "auto";
+    case CLIPC_PRECISION_FP32: return "fp32";
+    case CLIPC_PRECISION_BF16: return "bf16";
+    case CLIPC_PRECISION_INT8: return "int8";
+    case CLIPC_PRECISION_FP16: return "fp16";
+    case CLIPC_PRECISION_FP8: return "fp8";
+    }
+    return "unknown";
+}
+
+void clipc_engine_config_init(clipc_engine_config *config)
+{
+    *config = (clipc_engine_config){
+        .size = sizeof *config,
+        .max_batch = DEFAULT_MAX_BATCH,
+        .image_tower = 1,
+        .text_tower = 1,
+    };
+}
+
+static clipc_status check_config(const clipc_engine_config *config, clipc_error *error)
+{
+    CLIPC_FAIL_IF(config->size != sizeof *config, error, CLIPC_ERROR_ARGUMENT,
+                  "clipc_engine_config: its size is %zu, not %zu: clipc_engine_config_init was not called",
+                  config->size, sizeof *config);
+    CLIPC_FAIL_IF((int)config->precision < CLIPC_PRECISION_AUTO || (int)config->precision > CLIPC_PRECISION_FP8, error,
+                  CLIPC_ERROR_ARGUMENT, "clipc_engine_config: no precision has the number %d", (int)config->precision);
+    CLIPC_FAIL_IF(config->threads > MAX_THREADS, error, CLIPC_ERROR_ARGUMENT,
+                  "clipc_engine_config: %zu threads, over the limit of %zu", config->threads, MAX_THREADS);
+    CLIPC_FAIL_IF(config->max_batch < 1 || config->max_batch > MAX_BATCH, error, CLIPC_ERROR_ARGUMENT,
+                  "clipc_engine_config: max_batch is %zu, not 1 to %zu", config->max_batch, MAX_BATCH);
+    CLIPC_FAIL_IF(!config->image_tower && !config->text_tower, error, CLIPC_ERROR_ARGUMENT,
+                  "clipc_engine_config: both towers are left out");
+    if (config->cpu_level) {
+        clipc_cpu_level level;
+        CLIPC_TRY(clipc_cpu_level_parse(config->cpu_level, &level, error));
+    }
+    return CLIPC_OK;
+}
+
+/* Whether `backend` can run here at `precision`. */
+static clipc_status try_backend(const clipc_backend *backend, clipc_precision precision, clipc_error *error)
+{
+    CLIPC_TRY(backend->probe(error));
+    CLIPC_FAIL_IF(precision != CLIPC_PRECISION_AUTO && !backend->supports_precision(precision), error,
+                  CLIPC_ERROR_UNSUPPORTED, "backend %s: it has no precision %s", backend->name,
+                  clipc_precision_name(precision));
+    return CLIPC_OK;
+}
+
+static clipc_status choose_backend(const char *name, clipc_precision precision, const clipc_backend **out,
+                                   clipc_error *error)
+{
+    if (name && strcmp(name, "auto") != 0) {
+        *out = clipc_backend_find(name);
+        CLIPC_FAIL_IF(!*out, error, CLIPC_ERROR_ARGUMENT, "unknown backend '%s'", name);
+        return try_backend(*out, precision, error);
+    }
+    clipc_status status = clipc_fail(error, CLIPC_ERROR_INTERNAL, "no backend was built");
+    for (size_t i = 0; (*out = clipc_backend_at(i)); i++) {
+        status = try_backend(*out, precision, error);
+        if (status == CLIPC_OK)
+            break;
+    }
+    return status;
+}
+
+static clipc_status plan_tokens(clipc_engine *engine, clipc_error *error)
+{
+    const size_t ids = engine->max_batch * engine->model->context_length;
+    engine->ids = clipc_allocate(ids, sizeof *engine->ids);
+    if (!engine->ids)
+        return clipc_fail_memory(error, ids * sizeof *engine->ids, "token ids");
+    engine->offsets = clipc_allocate(engine->max_batch + 1, sizeof *engine->offsets);
+    if (!engine->offsets)
+        return clipc_fail_memory(error, (engine->max_batch + 1) * sizeof *engine->offsets, "token offsets");
+    return CLIPC_OK;
+}
+
+static clipc_status compile(clipc_engine *engine, const clipc_engine_config *config, clipc_error *error)
+{
+    const clipc_compile_options options = {
+        .precision = config->precision,
+        .threads = config->threads ? config->threads : clipc_thread_count_default(),
+        .max_batch = config->max_batch,
+        .cpu_level = config->cpu_level,
+        .image_tower = config->image_tower != 0,
+        .text_tower = config->text_tower != 0,
+        .log = config->log,
+        .log_user = config->log_user,
+    };
+    CLIPC_TRY(engine->backend->compile(engine->model, &options, &engine->compiled, error));
+    engine->backend->info(engine->compiled, &engine->info);
+    return CLIPC_OK;
+}
+
+clipc_status clipc_engine_create(const clipc_model *model, const clipc_engine_config *config, clipc_engine **out,
+                                 clipc_error *error)
+{
+    CLIPC_FAIL_IF(!out, error, CLIPC_ERROR_ARGUMENT, "clipc_engine_create: out is NULL");
+    *out = NULL;
+    CLIPC_FAIL_IF(!model, error, CLIPC_ERROR_ARGUMENT, "clipc_engine_create: model is NULL");
+    clipc_engine_config defaults;
+    clipc_engine_config_init(&defaults);
+    if (!config)
+        config = &defaults;
+    CLIPC_TRY(check_config(config, error));
+
+    clipc_status status = CLIPC_OK;
+    clipc_engine *engine = clipc_allocate(1, sizeof *engine);
+    if (!engine)
+        return clipc_fail_memory(error, sizeof *engine, "an engine");
+    engine->model = clipc_model_retain(model);
+    engine->max_batch = config->max_batch;
+    engine->image_tower = config->image_tower != 0;
+    engine->text_tower = config->text_tower != 0;
+    CLIPC_CHECK(choose_backend(config->backend, config->precision, &engine->backend, error));
+    CLIPC_CHECK(clipc_model_check_finite(model, engine->image_tower, engine->text_tower, error));
+    if (pthread_mutex_init(&engine->lock, NULL) != 0) {
+        status = clipc_fail(error, CLIPC_ERROR_MEMORY, "cannot make a mutex");
+        goto fail;
+    }
+    engine->lock_made = true;
+    if (engine->text_tower)
+        CLIPC_CHECK(plan_tokens(engine, error));
+    CLIPC_CHECK(compile(engine, config, error));
+    *out = engine;
+    return CLIPC_OK;
+fail:
+    clipc_engine_destroy(&engine);
+    return status;
+}
+
+void clipc_engine_destroy(clipc_engine **engine)
+{
+    if (!engine || !*engine)
+        return;
+    clipc_engine *made = *engine;
+    if (made->compiled)
+        made->backend->destroy(&made->compiled);
+    if (made->lock_made)
+        pthread_mutex_destroy(&made->lock);
+    clipc_free(made->ids);
+    clipc_free(made->offsets);
+    clipc_model_release(&made->model);
+    clipc_free(made);
+    *engine = NULL;
+}
+
+clipc_status clipc_engine_get_info(const clipc_engine *engine, clipc_engine_info *info, clipc_error *error)
+{
+    CLIPC_FAIL_IF(!engine || !info, error, CLIPC_ERROR_ARGUMENT, "clipc_engine_get_info: an argument is NULL");
+    CLIPC_FAIL_IF(info->size != sizeof *info, error, CLIPC_ERROR_ARGUMENT,
+                  "clipc_engine_info: its size is %zu, not %zu", info->size, sizeof *info);
+    *info = (clipc_engine_info){
+        .size = sizeof *info,
+        .backend = engine->backend->name,
+        .isa = engine->info.isa,
+        .precision = engine->info.precision,
+        .threads = engine->info.threads,
+        .packed_bytes = engine->info.packed_bytes,
+        .workspace_bytes = engine->info.workspace_bytes,
+    };
+    return CLIPC_OK;
+}

@@ -1,0 +1,24 @@
+/* What an engine is made of. */
+#ifndef CLIPC_API_ENGINE_H
+#define CLIPC_API_ENGINE_H
+
+#include "backend/backend.h"
+
+#include <pthread.h>
+
+struct clipc_engine {
+    clipc_model *model; /* retained */
+    const clipc_backend *backend;
+    void *compiled;
+    clipc_compiled_info info;
+    size_t max_batch;
+    bool image_tower;
+    bool text_tower;
+    pthread_mutex_t lock; /* held while encoding: one caller at a time has the workspace */
+    bool lock_made;
+    /* One batch of token sequences, cut after the pooled token and packed together. */
+    int32_t *ids;    /* [max_batch × context_length] */
+    size_t *offsets; /* [max_batch + 1] */
+};
+
+#endif

@@ -1,0 +1,43 @@
+/* The operations of a CLIP in plain C: the truth that every faster kernel is checked against.
+ *
+ * Each takes any shape, reads and writes fp32, and adds up in double, so that what it returns is the exact result but
+ * for one rounding. All matrices are row-major and dense. Arrays must not overlap unless a comment says so.
+ */
+#ifndef CLIPC_BACKEND_REF_OPERATIONS_H
+#define CLIPC_BACKEND_REF_OPERATIONS_H
+
+#include "model/config.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* output[row] = (input[row] − mean) / √(variance + epsilon) × weight + bias, mean and (biased) variance over the row.
+ * input and output [rows, width], weight and bias [width]. Ba, Kiros & Hinton 2016. In place is allowed. */
+void clipc_ref_layer_norm(const float *input, size_t rows, size_t width, const float *weight, const float *bias,
+                          float epsilon, float *output);
+
+/* output = input × weightᵀ + bias, as torch.nn.Linear. input [rows, in], weight [out, in], bias [out] or NULL,
+ * output [rows, out]. */
+void clipc_ref_linear(const float *input, size_t rows, size_t in, const float *weight, const float *bias, size_t out,
+                      float *output);
+
+/* Multi-head scaled dot-product attention over the tokens of one item, Vaswani et al. 2017: for each head,
+ * softmax(query × keyᵀ / √head_width) × value. query, key, value and output [tokens, width], head h is columns
+ * h × width/heads …; causal: token t sees tokens 0 … t only. `scores` is scratch of [tokens]. */
+void clipc_ref_attention(const float *query, const float *key, const float *value, size_t tokens, size_t width,
+                         size_t heads, bool causal, double *scores, float *output);
+
+/* values[i] = activation(values[i]). */
+void clipc_ref_activation(clipc_activation activation, float *values, size_t count);
+
+/* sum[i] += values[i]. */
+void clipc_ref_add(float *sum, const float *values, size_t count);
+
+/* A convolution whose stride is its kernel's size, without padding: pixels [3, image_size, image_size] are cut into
+ * patches of patch_size², row by row, pixels that fill no patch are left out, and each patch goes through
+ * weight [width, 3, patch_size, patch_size]. output [(image_size / patch_size)², width]; `patch` is scratch of
+ * [3 × patch_size²]. */
+void clipc_ref_patch_embedding(const float *pixels, size_t image_size, size_t patch_size, const float *weight,
+                               size_t width, float *patch, float *output);
+
+#endif
