@@ -1,0 +1,135 @@
+/* Compares the towers with transformers, on every backend and every instruction set this machine has:
+ *
+ *     golden DIRECTORY...     directories that hold a model and its expected.safetensors
+ *     golden --demo           the embedded demo model
+ *
+ * Prints the largest difference of a component of the unit embeddings as a table, and fails when one is too large.
+ */
+#include "backend/backend.h"
+#include "base/cpu_features.h"
+#include "golden/expected.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TOLERANCE 1e-5
+
+/* Largest |a − b|; infinite when a number is not finite. */
+static double largest_difference(const float *a, const float *b, size_t count)
+{
+    double largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double difference = fabs((double)a[i] - (double)b[i]);
+        if (!(difference <= largest))
+            largest = isnan(difference) ? INFINITY : difference;
+    }
+    return largest;
+}
+
+/* logits = logit_scale × cosine: their bound follows from that of the embeddings' components, each row having unit
+ * length: |Δcosine| ≤ |Δa| + |Δb|, |Δ| ≤ √dimension × tolerance. */
+static bool check_logits(const expected *want, const float *image, const float *text, float logit_scale)
+{
+    if (!want->logits_per_image)
+        return true;
+    const size_t count = want->images * want->texts;
+    float *logits = malloc(count * sizeof *logits);
+    if (!logits)
+        return false;
+    clipc_similarities(image, want->images, text, want->texts, want->dimension, logits);
+    for (size_t i = 0; i < count; i++)
+        logits[i] *= logit_scale;
+    const double difference = largest_difference(logits, want->logits_per_image, count);
+    free(logits);
+    const double bound = (double)logit_scale * 2 * sqrt((double)want->dimension) * TOLERANCE;
+    if (!(difference <= bound))
+        fprintf(stderr, "logits_per_image differ by %.2e, more than %.2e\n", difference, bound);
+    return difference <= bound;
+}
+
+static clipc_status compare_engine(const clipc_model *model, const clipc_engine_config *config, const char *name,
+                                   const expected *want, bool *good, clipc_error *error)
+{
+    clipc_engine *engine = NULL;
+    float *image = calloc(want->images, want->dimension * sizeof *image);
+    float *text = calloc(want->texts, want->dimension * sizeof *text);
+    clipc_status status = image && text ? CLIPC_OK : clipc_fail(error, CLIPC_ERROR_MEMORY, "out of memory");
+    if (status != CLIPC_OK)
+        goto fail;
+    CLIPC_CHECK(clipc_engine_create(model, config, &engine, error));
+    CLIPC_CHECK(clipc_engine_encode_images(engine, want->pixels, want->images, 0, image, error));
+    CLIPC_CHECK(clipc_engine_encode_tokens(engine, want->ids, want->offsets, want->texts, 0, text, error));
+
+    clipc_model_info model_info = {.size = sizeof model_info};
+    CLIPC_CHECK(clipc_model_get_info(model, &model_info, error));
+    clipc_engine_info info = {.size = sizeof info};
+    CLIPC_CHECK(clipc_engine_get_info(engine, &info, error));
+    const double image_difference = largest_difference(image, want->image_embeds, want->images * want->dimension);
+    const double text_difference = largest_difference(text, want->text_embeds, want->texts * want->dimension);
+    printf("| %-14s | %-7s | %-11s | %.1e | %.1e |\n", name, info.backend, info.isa, image_difference,
+           text_difference);
+    *good = *good && image_difference <= TOLERANCE && text_difference <= TOLERANCE &&
+            check_logits(want, image, text, model_info.logit_scale);
+fail:
+    clipc_engine_destroy(&engine);
+    free(image);
+    free(text);
+    return status;
+}
+
+/* `path` NULL: the demo model. */
+static clipc_status compare_model(const char *path, const char *expected_path, const char *name, bool *good,
+                                  clipc_error *error)
+{
+    clipc_status status = CLIPC_OK;
+    clipc_model *model = NULL;
+    expected want = {0};
+    clipc_cpu_level best = CLIPC_CPU_C;
+    clipc_engine_config config;
+    clipc_engine_config_init(&config);
+
+    CLIPC_CHECK(expected_open(expected_path, &want, error));
+    CLIPC_CHECK(clipc_model_open(path, NULL, &model, error));
+    config.backend = "ref";
+    CLIPC_CHECK(compare_engine(model, &config, name, &want, good, error));
+    if (clipc_backend_find("cpu")) {
+        config.backend = "cpu";
+        CLIPC_CHECK(clipc_cpu_level_detect(&best, error));
+        for (clipc_cpu_level level = CLIPC_CPU_C; level <= best; level++) {
+            config.cpu_level = clipc_cpu_level_name(level);
+            CLIPC_CHECK(compare_engine(model, &config, name, &want, good, error));
+        }
+    }
+fail:
+    clipc_model_destroy(&model);
+    expected_close(&want);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    bool good = true;
+    printf("| model          | backend | level       | images  | texts   |\n");
+    printf("| -------------- | ------- | ----------- | ------- | ------- |\n");
+    for (int i = 1; i < argc; i++) {
+        clipc_error error = {0};
+        clipc_status status;
+        if (strcmp(argv[i], "--demo") == 0) {
+            status = compare_model(NULL, CLIPC_SOURCE_DIR "/models/demo/reference.safetensors", "demo", &good, &error);
+        } else {
+            const char *slash = strrchr(argv[i], '/');
+            char path[4096];
+            snprintf(path, sizeof path, "%s/expected.safetensors", argv[i]);
+            status = compare_model(argv[i], path, slash ? slash + 1 : argv[i], &good, &error);
+        }
+        if (status != CLIPC_OK) {
+            fprintf(stderr, "%s: %s\n", argv[i], error.message);
+            return 1;
+        }
+    }
+    if (!good)
+        fprintf(stderr, "a difference is over %.0e\n", TOLERANCE);
+    return argc < 2 || !good;
+}

@@ -1,0 +1,8 @@
+#!/bin/sh
+# What `make check-parity` does once there is a Python with torch and transformers. Usage: run_parity.sh PYTHON BUILD
+set -eu
+python=$1
+build=$2
+here=$(dirname "$0")
+cmake --build "$build" --target golden
+"$python" "$here/network_parity.py" "$build/tests/golden/golden"
