@@ -1,12 +1,11 @@
 # What clipc uses from the distribution, as imported targets. scripts/setup.sh installs the packages.
 find_package(PkgConfig REQUIRED)
 find_package(Threads REQUIRED)
-foreach(package libjpeg spng libwebp libutf8proc jansson)
+foreach(package libjpeg spng libwebp libwebpdemux libutf8proc jansson)
   pkg_check_modules(${package} REQUIRED IMPORTED_TARGET ${package})
 endforeach()
 find_package(GIF REQUIRED)
-find_path(STB_INCLUDE_DIR stb/stb_image.h REQUIRED)
 
 add_library(clipc_dependencies INTERFACE)
 target_link_libraries(clipc_dependencies INTERFACE PkgConfig::libjpeg PkgConfig::spng PkgConfig::libwebp
-                      PkgConfig::libutf8proc PkgConfig::jansson GIF::GIF Threads::Threads m)
+                      PkgConfig::libwebpdemux PkgConfig::libutf8proc PkgConfig::jansson GIF::GIF Threads::Threads m)

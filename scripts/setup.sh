@@ -4,7 +4,7 @@
 set -eu
 
 packages="gcc libc6-dev cmake ninja-build pkg-config libjpeg62-turbo-dev libspng-dev zlib1g-dev libwebp-dev libgif-dev
-          libstb-dev libutf8proc-dev libjansson-dev"
+          libutf8proc-dev libjansson-dev"
 case "${1:-build}" in
 build) ;;
 check) packages="$packages g++ clang libclang-rt-14-dev clang-format libcmocka-dev python3 python3-venv python3-pip man-db" ;;

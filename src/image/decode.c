@@ -61,6 +61,15 @@ clipc_status clipc_image_check_size(const clipc_image_source *source, uint64_t w
     return CLIPC_OK;
 }
 
+void clipc_unpack_samples(const uint8_t *packed, unsigned bits, unsigned scale, size_t count, uint8_t *samples)
+{
+    const unsigned mask = (1u << bits) - 1;
+    for (size_t i = 0; i < count; i++) {
+        const unsigned shift = 8 - bits - (unsigned)(i * bits % 8);
+        samples[i] = (uint8_t)((packed[i * bits / 8] >> shift & mask) * scale);
+    }
+}
+
 clipc_status clipc_image_decode_native(const void *bytes, size_t size, const char *name, uint64_t max_pixels,
                                        clipc_image **out, clipc_error *error)
 {
@@ -70,9 +79,9 @@ clipc_status clipc_image_decode_native(const void *bytes, size_t size, const cha
     switch (clipc_image_format_detect(bytes, size)) {
     case CLIPC_FORMAT_JPEG: return clipc_decode_jpeg(&source, out, error);
     case CLIPC_FORMAT_PNG: return clipc_decode_png(&source, out, error);
-    case CLIPC_FORMAT_WEBP:
-    case CLIPC_FORMAT_GIF:
-    case CLIPC_FORMAT_BMP:
+    case CLIPC_FORMAT_WEBP: return clipc_decode_webp(&source, out, error);
+    case CLIPC_FORMAT_GIF: return clipc_decode_gif(&source, out, error);
+    case CLIPC_FORMAT_BMP: return clipc_decode_bmp(&source, out, error);
     case CLIPC_FORMAT_UNKNOWN: break;
     }
     return clipc_fail(error, CLIPC_ERROR_FORMAT, "%s: not a JPEG, PNG, WebP, GIF or BMP image", name);

@@ -34,6 +34,9 @@ clipc_status clipc_decode_webp(const clipc_image_source *source, clipc_image **o
 clipc_status clipc_decode_gif(const clipc_image_source *source, clipc_image **out, clipc_error *error);
 clipc_status clipc_decode_bmp(const clipc_image_source *source, clipc_image **out, clipc_error *error);
 
+/* Spreads packed samples of 1, 2, 4 or 8 bits, the first in the highest bits, to one byte each, times `scale`. */
+void clipc_unpack_samples(const uint8_t *packed, unsigned bits, unsigned scale, size_t count, uint8_t *samples);
+
 /* The orientation (1 … 8; 1 when there is none) that an EXIF block (a TIFF structure, "Exif\0\0" before it or not)
  * names, or else an XMP packet. Either may be NULL. */
 int clipc_exif_orientation(const uint8_t *exif, size_t exif_size, const uint8_t *xmp, size_t xmp_size);

@@ -82,16 +82,9 @@ static void read_transparency(spng_ctx *context, clipc_image *image)
 static void unpack_bits(const uint8_t *packed, unsigned bits, clipc_image *image)
 {
     const size_t stride = (image->width * bits + 7) / 8;
-    const unsigned mask = (1u << bits) - 1;
-    const unsigned scale = image->mode == CLIPC_MODE_P ? 1 : 255 / mask;
-    for (size_t y = 0; y < image->height; y++) {
-        const uint8_t *from = packed + y * stride;
-        uint8_t *to = image->pixels + y * image->width;
-        for (size_t x = 0; x < image->width; x++) {
-            const unsigned shift = 8 - bits - (unsigned)(x * bits % 8);
-            to[x] = (uint8_t)((from[x * bits / 8] >> shift & mask) * scale);
-        }
-    }
+    const unsigned scale = image->mode == CLIPC_MODE_P ? 1 : 255 / ((1u << bits) - 1);
+    for (size_t y = 0; y < image->height; y++)
+        clipc_unpack_samples(packed + y * stride, bits, scale, image->width, image->pixels + y * image->width);
 }
 
 /* Big-endian 16-bit samples: gray keeps both bytes, in native order; colour and alpha keep the high byte. */
