@@ -3,7 +3,7 @@
 #include <string.h>
 
 /* Fastest first: "auto" takes the first that this machine can run. */
-static const clipc_backend *const backends[] = {&clipc_backend_ref};
+static const clipc_backend *const backends[] = {&clipc_backend_cpu, &clipc_backend_ref};
 
 const clipc_backend *clipc_backend_at(size_t index)
 {

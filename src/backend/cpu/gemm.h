@@ -10,8 +10,8 @@
 /* Weights of a linear layer [out, in], as panels of tile_columns outputs:  [panel][k][output of the panel], k up to
  * 16 × blocks, zeros where there is no weight. bias has panels × tile_columns values. */
 typedef struct clipc_packed_weights {
-    const float *panels;
-    const float *bias;
+    float *panels;
+    float *bias;
     size_t panel_count;
     size_t blocks;
 } clipc_packed_weights;

@@ -1,0 +1,181 @@
+#include "backend/cpu/attention.h"
+
+#include "base/memory.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Pieces a thread should get at least; items × heads are cut further by queries when there are fewer. */
+#define PIECES_PER_THREAD 4
+
+/* The parts of a thread's scratch, for one item and head. The products run on the GEMM's kernel: keys become panels of
+ * its columns, values are panels as they are, once padded. */
+struct scratch {
+    float *keys;    /* [panel of keys][padded head width][tile_columns] */
+    float *values;  /* [panel of the head's columns][padded keys][tile_columns] */
+    float *queries; /* packed tile */
+    float *scores;  /* [tile rows][padded keys] */
+    float *weights; /* packed tile */
+    float *sums;    /* [tile rows][padded head width] */
+};
+
+/* Lays the parts out from `base` and returns how much they take. */
+static size_t lay_out(const clipc_kernels *kernels, size_t tokens, size_t head_width, float *base,
+                      struct scratch *scratch)
+{
+    const size_t keys = clipc_padded_columns(tokens);
+    const size_t width = clipc_padded_columns(head_width);
+    const size_t rows = kernels->tile_rows;
+    const size_t sizes[] = {keys * width, keys * width, rows * width, rows * keys, rows * keys, rows * width};
+    float **parts[] = {&scratch->keys,   &scratch->values,  &scratch->queries,
+                       &scratch->scores, &scratch->weights, &scratch->sums};
+    size_t used = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        *parts[i] = base ? base + used : NULL;
+        used += sizes[i];
+    }
+    return used;
+}
+
+bool clipc_attention_scratch(const clipc_kernels *kernels, size_t tokens, size_t head_width, size_t *units)
+{
+    size_t product = 0;
+    /* More than the sum of lay_out, which is less than 2 (keys + rows) (width + rows). */
+    if (!clipc_multiply(clipc_padded_columns(tokens) + kernels->tile_rows,
+                        16 * (clipc_padded_columns(head_width) + kernels->tile_rows), &product))
+        return false;
+    struct scratch unused;
+    *units = lay_out(kernels, tokens, head_width, NULL, &unused);
+    return true;
+}
+
+/* Keys as panels: panel[k][j] = key j's k-th value. */
+static void pack_keys(const clipc_attention *attention, const float *keys, size_t count, float *out)
+{
+    const size_t columns = attention->kernels->tile_columns;
+    const size_t depth = clipc_blocks(attention->head_width) * CLIPC_BLOCK;
+    for (size_t first = 0; first < count; first += columns)
+        clipc_pack_panel_f32(keys + first * attention->key_stride, attention->key_stride,
+                             clipc_min(columns, count - first), attention->head_width, columns, out + first * depth);
+}
+
+/* Values as panels: panel[key][j], keys padded to a whole block. */
+static void pack_values(const clipc_attention *attention, const float *values, size_t count, float *out)
+{
+    const size_t columns = attention->kernels->tile_columns;
+    const size_t padded = clipc_blocks(count) * CLIPC_BLOCK;
+    for (size_t first = 0; first < attention->head_width; first += columns, out += padded * columns) {
+        const size_t wide = clipc_min(columns, attention->head_width - first);
+        memset(out, 0, padded * columns * sizeof *out);
+        for (size_t key = 0; key < count; key++)
+            memcpy(out + key * columns, values + key * attention->key_stride + first, wide * sizeof *out);
+    }
+}
+
+/* A tile of queries, scaled by 1 / √(head width). */
+static void pack_queries(const clipc_attention *attention, const float *queries, size_t rows, float *out)
+{
+    const size_t width = attention->head_width;
+    const float scale = 1.0f / sqrtf((float)width);
+    for (size_t block = 0; block < clipc_blocks(width); block++)
+        for (size_t i = 0; i < rows; i++, out += CLIPC_BLOCK)
+            for (size_t k = 0; k < CLIPC_BLOCK; k++) {
+                const size_t column = block * CLIPC_BLOCK + k;
+                out[k] = column < width ? scale * queries[i * attention->query_stride + column] : 0.0f;
+            }
+}
+
+/* Writes a head's columns of one output row, scaled. */
+static void write_row(const clipc_attention *attention, size_t row, size_t head, const float *sums, float scale)
+{
+    const clipc_packed_row place = clipc_packed_row_at(attention->out_tiles, attention->out_blocks, row);
+    float *out = attention->out + place.offset;
+    const size_t first = head * attention->head_width;
+    for (size_t done = 0; done < attention->head_width;) {
+        const size_t column = first + done;
+        const size_t lane = column % CLIPC_BLOCK;
+        const size_t count = clipc_min(CLIPC_BLOCK - lane, attention->head_width - done);
+        float *at = out + column / CLIPC_BLOCK * place.block_stride + lane;
+        for (size_t i = 0; i < count; i++)
+            at[i] = sums[done + i] * scale;
+        done += count;
+    }
+}
+
+/* One tile of queries against the first `keys` keys. `first_row` is the first query's row in `out`, and its place
+ * within the item is first_query. */
+static void attend(const clipc_attention *attention, const struct scratch *scratch, size_t head, size_t first_row,
+                   size_t first_query, size_t rows, size_t keys, size_t packed_keys)
+{
+    const clipc_kernels *kernels = attention->kernels;
+    const size_t columns = kernels->tile_columns;
+    const size_t depth = clipc_blocks(attention->head_width);
+    const size_t score_stride = clipc_padded_columns(keys);
+    const size_t key_blocks = clipc_blocks(keys);
+    float weight_sums[CLIPC_TILE_ROWS_MAX];
+    pack_queries(attention, attention->queries + first_row * attention->query_stride + head * attention->head_width,
+                 rows, scratch->queries);
+    for (size_t first = 0; first < keys; first += columns)
+        kernels->gemm_tile(rows, depth, scratch->queries, scratch->keys + first * depth * CLIPC_BLOCK,
+                           scratch->scores + first, score_stride);
+    for (size_t i = 0; i < rows; i++)
+        weight_sums[i] = kernels->softmax(scratch->scores + i * score_stride,
+                                          attention->causal && !attention->pooled ? first_query + i + 1 : keys,
+                                          key_blocks, scratch->weights + i * CLIPC_BLOCK, rows * CLIPC_BLOCK);
+    const size_t sum_stride = clipc_padded_columns(attention->head_width);
+    const size_t panel = clipc_blocks(packed_keys) * CLIPC_BLOCK * columns;
+    for (size_t first = 0; first < attention->head_width; first += columns)
+        kernels->gemm_tile(rows, key_blocks, scratch->weights, scratch->values + first / columns * panel,
+                           scratch->sums + first, sum_stride);
+    for (size_t i = 0; i < rows; i++)
+        write_row(attention, first_row + i, head, scratch->sums + i * sum_stride, 1.0f / weight_sums[i]);
+}
+
+struct job {
+    const clipc_attention *attention;
+    size_t cuts; /* of an item's queries */
+};
+
+static void run_piece(const struct job *job, size_t piece, float *scratch_base)
+{
+    const clipc_attention *attention = job->attention;
+    const size_t cut = piece % job->cuts;
+    const size_t head = piece / job->cuts % attention->heads;
+    const size_t item = piece / job->cuts / attention->heads;
+    const size_t begin = attention->offsets[item];
+    const size_t tokens = attention->offsets[item + 1] - begin;
+    const clipc_row_tiles tiles = clipc_row_tiles_make(attention->pooled ? 1 : tokens, attention->kernels->tile_rows);
+    const size_t first_tile = tiles.tiles * cut / job->cuts;
+    const size_t last_tile = tiles.tiles * (cut + 1) / job->cuts;
+    if (first_tile == last_tile)
+        return;
+    const bool causal = attention->causal && !attention->pooled;
+    const size_t packed_keys = causal ? clipc_row_tiles_begin(tiles, last_tile) : tokens;
+    struct scratch scratch;
+    lay_out(attention->kernels, tokens, attention->head_width, scratch_base, &scratch);
+    const size_t source = begin * attention->key_stride + head * attention->head_width;
+    pack_keys(attention, attention->keys + source, packed_keys, scratch.keys);
+    pack_values(attention, attention->values + source, packed_keys, scratch.values);
+    for (size_t tile = first_tile; tile < last_tile; tile++) {
+        const size_t first = clipc_row_tiles_begin(tiles, tile);
+        const size_t end = clipc_row_tiles_begin(tiles, tile + 1);
+        attend(attention, &scratch, head, attention->pooled ? item : begin + first, first, end - first,
+               causal ? end : tokens, packed_keys);
+    }
+}
+
+static void run_pieces(void *context, size_t begin, size_t end, size_t thread)
+{
+    const struct job *job = context;
+    float *scratch = job->attention->scratch + thread * job->attention->scratch_stride;
+    for (size_t piece = begin; piece < end; piece++)
+        run_piece(job, piece, scratch);
+}
+
+void clipc_attention_run(clipc_thread_pool *pool, const clipc_attention *attention)
+{
+    const size_t pairs = attention->items * attention->heads;
+    const size_t wanted = PIECES_PER_THREAD * clipc_thread_pool_threads(pool);
+    struct job job = {.attention = attention, .cuts = attention->pooled ? 1 : wanted / pairs + 1};
+    clipc_thread_pool_run(pool, run_pieces, &job, pairs * job.cuts, 1);
+}

@@ -1,0 +1,33 @@
+/* Attention of several items and heads at once, one block of queries at a time: no matrix of tokens × tokens is ever
+ * stored. */
+#ifndef CLIPC_BACKEND_CPU_ATTENTION_H
+#define CLIPC_BACKEND_CPU_ATTENTION_H
+
+#include "backend/cpu/gemm.h"
+
+typedef struct clipc_attention {
+    const clipc_kernels *kernels;
+    size_t items;
+    const size_t *offsets; /* [items + 1]: rows of each item */
+    size_t heads;
+    size_t head_width;
+    bool causal; /* row i sees rows 0 … i of its item */
+    bool pooled; /* one query an item, at row = item, that sees all of the item's rows */
+    const float *queries;
+    size_t query_stride; /* units from row to row */
+    const float *keys;
+    const float *values;
+    size_t key_stride;
+    float *out; /* packed rows, one a query, head after head; columns from heads × head_width on are left alone */
+    size_t out_blocks;
+    clipc_row_tiles out_tiles;
+    float *scratch; /* [threads][scratch_stride] */
+    size_t scratch_stride;
+} clipc_attention;
+
+/* Floats of scratch a thread needs for items of at most `tokens` rows; false on overflow. */
+bool clipc_attention_scratch(const clipc_kernels *kernels, size_t tokens, size_t head_width, size_t *units);
+
+void clipc_attention_run(clipc_thread_pool *pool, const clipc_attention *attention);
+
+#endif

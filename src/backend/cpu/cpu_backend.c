@@ -1,0 +1,138 @@
+#include "backend/backend.h"
+#include "backend/cpu/encoder.h"
+
+#include <string.h>
+
+/* A model compiled for the processor it runs on. */
+struct compiled {
+    clipc_kernels kernels;
+    clipc_thread_pool *pool;
+    clipc_cpu_tower image; /* zeroed when left out */
+    clipc_cpu_tower text;
+    clipc_cpu_workspace image_workspace; /* both lie in the one block: calls follow one another */
+    clipc_cpu_workspace text_workspace;
+    void *workspace;
+    size_t workspace_bytes;
+};
+
+static clipc_status probe(clipc_error *error)
+{
+    clipc_cpu_level level = CLIPC_CPU_C;
+    return clipc_cpu_level_detect(&level, error);
+}
+
+static bool supports_precision(clipc_precision precision)
+{
+    return precision == CLIPC_PRECISION_AUTO || precision == CLIPC_PRECISION_FP32;
+}
+
+static void destroy(void **compiled)
+{
+    struct compiled *old = *compiled;
+    if (!old)
+        return;
+    clipc_cpu_tower_destroy(&old->image);
+    clipc_cpu_tower_destroy(&old->text);
+    clipc_free_aligned(old->workspace);
+    clipc_thread_pool_destroy(&old->pool);
+    clipc_free(old);
+    *compiled = NULL;
+}
+
+static clipc_status choose_kernels(const char *limit_name, clipc_kernels *kernels, clipc_error *error)
+{
+    clipc_cpu_level level = CLIPC_CPU_C;
+    clipc_cpu_level limit = CLIPC_CPU_C;
+    CLIPC_TRY(clipc_cpu_level_detect(&level, error));
+    if (limit_name) {
+        CLIPC_TRY(clipc_cpu_level_parse(limit_name, &limit, error));
+        level = limit < level ? limit : level;
+    }
+    clipc_kernels_fill(kernels, level);
+    return CLIPC_OK;
+}
+
+/* Both towers' workspaces from `base` on; returns the bytes they need, or SIZE_MAX. */
+static size_t lay_out_workspace(struct compiled *compiled, const clipc_compile_options *options, void *base)
+{
+    clipc_arena image = {.base = base};
+    clipc_arena text = {.base = base};
+    if (options->image_tower)
+        clipc_cpu_workspace_plan(&compiled->image, options->max_batch, options->threads, &image,
+                                 &compiled->image_workspace);
+    if (options->text_tower)
+        clipc_cpu_workspace_plan(&compiled->text, options->max_batch, options->threads, &text,
+                                 &compiled->text_workspace);
+    return image.overflow || text.overflow ? SIZE_MAX : clipc_max(image.used, text.used);
+}
+
+static clipc_status plan_workspace(struct compiled *compiled, const clipc_compile_options *options, clipc_error *error)
+{
+    compiled->workspace_bytes = lay_out_workspace(compiled, options, NULL);
+    compiled->workspace = clipc_allocate_aligned(1, compiled->workspace_bytes);
+    if (!compiled->workspace)
+        return clipc_fail_memory(error, compiled->workspace_bytes, "the activations");
+    lay_out_workspace(compiled, options, compiled->workspace);
+    return CLIPC_OK;
+}
+
+static clipc_status compile(const clipc_model *model, const clipc_compile_options *options, void **out,
+                            clipc_error *error)
+{
+    *out = NULL;
+    clipc_status status = CLIPC_OK;
+    struct compiled *compiled = clipc_allocate(1, sizeof *compiled);
+    if (!compiled)
+        return clipc_fail_memory(error, sizeof *compiled, "a compiled model");
+    CLIPC_CHECK(choose_kernels(options->cpu_level, &compiled->kernels, error));
+    CLIPC_CHECK(clipc_thread_pool_create(options->threads, &compiled->pool, error));
+    if (options->image_tower)
+        CLIPC_CHECK(clipc_cpu_image_tower_create(model, &compiled->kernels, compiled->pool, &compiled->image, error));
+    if (options->text_tower)
+        CLIPC_CHECK(clipc_cpu_text_tower_create(model, &compiled->kernels, compiled->pool, &compiled->text, error));
+    CLIPC_CHECK(plan_workspace(compiled, options, error));
+    *out = compiled;
+    return CLIPC_OK;
+fail:;
+    void *half_built = compiled;
+    destroy(&half_built);
+    return status;
+}
+
+static void info(const void *compiled, clipc_compiled_info *info)
+{
+    const struct compiled *self = compiled;
+    *info = (clipc_compiled_info){.precision = CLIPC_PRECISION_FP32,
+                                  .isa = clipc_cpu_level_name(self->kernels.level),
+                                  .packed_bytes = self->image.weight_bytes + self->text.weight_bytes,
+                                  .workspace_bytes = self->workspace_bytes};
+}
+
+static clipc_status encode_images(void *compiled, const float *pixels, size_t count, float *embeddings,
+                                  clipc_error *error)
+{
+    (void)error;
+    const struct compiled *self = compiled;
+    clipc_cpu_encode_images(&self->image, &self->image_workspace, self->pool, pixels, count, embeddings);
+    return CLIPC_OK;
+}
+
+static clipc_status encode_tokens(void *compiled, const int32_t *ids, const size_t *offsets, size_t count,
+                                  float *embeddings, clipc_error *error)
+{
+    (void)error;
+    const struct compiled *self = compiled;
+    clipc_cpu_encode_tokens(&self->text, &self->text_workspace, self->pool, ids, offsets, count, embeddings);
+    return CLIPC_OK;
+}
+
+const clipc_backend clipc_backend_cpu = {
+    .name = "cpu",
+    .probe = probe,
+    .supports_precision = supports_precision,
+    .compile = compile,
+    .info = info,
+    .encode_images = encode_images,
+    .encode_tokens = encode_tokens,
+    .destroy = destroy,
+};

@@ -1,0 +1,370 @@
+#include "backend/cpu/encoder.h"
+
+#include "backend/cpu/attention.h"
+
+#include <string.h>
+
+/* Activations of a micro-batch: small enough to stay in a share of the last-level cache, large enough that reading the
+ * weights from memory once a micro-batch costs little. */
+#define ACTIVATION_BUDGET ((size_t)12 << 20)
+
+/* Rows a thread takes at a time in the steps that go row by row. */
+#define ROW_GRAIN 8
+
+void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, size_t threads, clipc_arena *arena,
+                              clipc_cpu_workspace *workspace)
+{
+    const size_t width = tower->padded_width;
+    const size_t wide = clipc_max(clipc_max(3 * width, clipc_padded_columns(tower->config.mlp_width)),
+                                  clipc_round_up(tower->patch_embedding.blocks * CLIPC_BLOCK, CLIPC_ROW_PADDING));
+    const size_t row_bytes = (2 * width + wide) * sizeof(float);
+    size_t most_rows = 0;
+    if (!clipc_multiply(max_batch, tower->most_tokens, &most_rows))
+        most_rows = SIZE_MAX;
+    workspace->row_capacity = clipc_min(clipc_max(tower->most_tokens, ACTIVATION_BUDGET / row_bytes), most_rows);
+    workspace->item_capacity = clipc_min(max_batch, workspace->row_capacity);
+    workspace->wide_length = wide;
+    const size_t rows = workspace->row_capacity;
+    const size_t items = workspace->item_capacity;
+    if (!clipc_attention_scratch(tower->kernels, tower->most_tokens, tower->config.width / tower->config.heads,
+                                 &workspace->scratch_stride))
+        arena->overflow = true;
+    workspace->offsets = clipc_arena_take(arena, items + 1, 1, sizeof *workspace->offsets);
+    workspace->rows = clipc_arena_floats(arena, rows, width);
+    workspace->packed = clipc_arena_floats(arena, rows, width);
+    workspace->wide = clipc_arena_floats(arena, rows, wide);
+    workspace->pooled = clipc_arena_floats(arena, items, width);
+    workspace->pooled_packed = clipc_arena_floats(arena, items, width);
+    workspace->pooled_query = clipc_arena_floats(arena, items, width);
+    workspace->embeddings = clipc_arena_floats(arena, items, clipc_padded_columns(tower->embedding_dimension));
+    workspace->scratch = clipc_arena_floats(arena, threads, workspace->scratch_stride);
+}
+
+/* One micro-batch on its way through the tower. */
+struct run {
+    const clipc_cpu_tower *tower;
+    const clipc_cpu_workspace *workspace;
+    clipc_thread_pool *pool;
+    size_t items;
+    size_t rows;
+    const float *pixels; /* of the first item */
+    const int32_t *ids;  /* of the first row */
+};
+
+/* ---- steps that go row by row ---- */
+
+struct norm_job {
+    const clipc_cpu_tower *tower;
+    const clipc_cpu_norm *norm;
+    const float *rows;
+    float *out; /* packed in tiles, or the rows themselves */
+    clipc_row_tiles tiles;
+};
+
+static void normalize_packed(void *context, size_t begin, size_t end, size_t thread)
+{
+    (void)thread;
+    const struct norm_job *job = context;
+    const clipc_cpu_tower *tower = job->tower;
+    for (size_t row = begin; row < end; row++) {
+        const clipc_packed_row place = clipc_packed_row_at(job->tiles, tower->padded_width / CLIPC_BLOCK, row);
+        tower->kernels->layer_norm(job->rows + row * tower->padded_width, tower->config.width, job->norm->weight,
+                                   job->norm->bias, tower->config.layer_norm_epsilon, job->out + place.offset,
+                                   place.block_stride);
+    }
+}
+
+static void normalize_in_place(void *context, size_t begin, size_t end, size_t thread)
+{
+    (void)thread;
+    const struct norm_job *job = context;
+    const clipc_cpu_tower *tower = job->tower;
+    for (size_t row = begin; row < end; row++) {
+        float *values = job->out + row * tower->padded_width;
+        tower->kernels->layer_norm(values, tower->config.width, job->norm->weight, job->norm->bias,
+                                   tower->config.layer_norm_epsilon, values, CLIPC_BLOCK);
+    }
+}
+
+static void copy_pooled_rows(const struct run *run)
+{
+    const size_t width = run->tower->padded_width;
+    const size_t *offsets = run->workspace->offsets;
+    for (size_t item = 0; item < run->items; item++) {
+        const size_t row = run->tower->causal ? offsets[item + 1] - 1 : offsets[item];
+        memcpy(run->workspace->pooled + item * width, run->workspace->rows + row * width, width * sizeof(float));
+    }
+}
+
+/* ---- one layer ---- */
+
+/* The rows a layer works on: all of them, or in the last layer the pooled ones alone. */
+struct stream {
+    float *rows;
+    float *packed;
+    clipc_row_tiles tiles;
+};
+
+static struct stream all_rows(const struct run *run)
+{
+    return (struct stream){run->workspace->rows, run->workspace->packed,
+                           clipc_row_tiles_make(run->rows, run->tower->kernels->tile_rows)};
+}
+
+static struct stream pooled_rows(const struct run *run)
+{
+    return (struct stream){run->workspace->pooled, run->workspace->pooled_packed,
+                           clipc_row_tiles_make(run->items, run->tower->kernels->tile_rows)};
+}
+
+static void normalize(const struct run *run, const struct stream *stream, const clipc_cpu_norm *norm)
+{
+    struct norm_job job = {run->tower, norm, stream->rows, stream->packed, stream->tiles};
+    clipc_thread_pool_run(run->pool, normalize_packed, &job, stream->tiles.rows, ROW_GRAIN);
+}
+
+/* The product of a stream's packed rows with `count` panels of the weights from `first` on. */
+static void multiply(const struct run *run, const struct stream *stream, const clipc_packed_weights *weights,
+                     size_t first, size_t count, clipc_epilogue epilogue, clipc_gemm_output output)
+{
+    const clipc_gemm gemm = {.kernels = run->tower->kernels,
+                             .weights = weights,
+                             .first_panel = first,
+                             .panel_count = count,
+                             .rows = stream->packed,
+                             .row_blocks = run->tower->padded_width / CLIPC_BLOCK,
+                             .tiles = stream->tiles,
+                             .epilogue = epilogue,
+                             .output = output};
+    clipc_gemm_run(run->pool, &gemm);
+}
+
+static void attend(const struct run *run, const struct stream *stream, const float *queries, size_t query_stride,
+                   const float *keys, const float *values, size_t key_stride, bool pooled)
+{
+    const clipc_cpu_tower *tower = run->tower;
+    const clipc_attention attention = {.kernels = tower->kernels,
+                                       .items = run->items,
+                                       .offsets = run->workspace->offsets,
+                                       .heads = tower->config.heads,
+                                       .head_width = tower->config.width / tower->config.heads,
+                                       .causal = tower->causal,
+                                       .pooled = pooled,
+                                       .queries = queries,
+                                       .query_stride = query_stride,
+                                       .keys = keys,
+                                       .values = values,
+                                       .key_stride = key_stride,
+                                       .out = stream->packed,
+                                       .out_blocks = tower->padded_width / CLIPC_BLOCK,
+                                       .out_tiles = stream->tiles,
+                                       .scratch = run->workspace->scratch,
+                                       .scratch_stride = run->workspace->scratch_stride};
+    clipc_attention_run(run->pool, &attention);
+}
+
+/* From attention's packed result to the end of the layer. */
+static void finish_layer(const struct run *run, const struct stream *stream, const clipc_cpu_layer *layer)
+{
+    const clipc_cpu_tower *tower = run->tower;
+    const clipc_gemm_output residual = {stream->rows, tower->padded_width, false};
+    const size_t mlp_length = clipc_padded_columns(tower->config.mlp_width);
+    multiply(run, stream, &layer->attention_out, 0, layer->attention_out.panel_count, CLIPC_EPILOGUE_RESIDUAL,
+             residual);
+    normalize(run, stream, &layer->norm2);
+    multiply(run, stream, &layer->fc1, 0, layer->fc1.panel_count, clipc_epilogue_of(tower->config.activation),
+             (clipc_gemm_output){run->workspace->wide, mlp_length, true});
+    const clipc_gemm gemm = {.kernels = tower->kernels,
+                             .weights = &layer->fc2,
+                             .panel_count = layer->fc2.panel_count,
+                             .rows = run->workspace->wide,
+                             .row_blocks = mlp_length / CLIPC_BLOCK,
+                             .tiles = stream->tiles,
+                             .epilogue = CLIPC_EPILOGUE_RESIDUAL,
+                             .output = residual};
+    clipc_gemm_run(run->pool, &gemm);
+}
+
+static void run_layer(const struct run *run, const clipc_cpu_layer *layer)
+{
+    const struct stream stream = all_rows(run);
+    const size_t width = run->tower->padded_width;
+    float *wide = run->workspace->wide;
+    normalize(run, &stream, &layer->norm1);
+    multiply(run, &stream, &layer->query_key_value, 0, layer->query_key_value.panel_count, CLIPC_EPILOGUE_BIAS,
+             (clipc_gemm_output){wide, 3 * width, false});
+    attend(run, &stream, wide, 3 * width, wide + width, wide + 2 * width, 3 * width, false);
+    finish_layer(run, &stream, layer);
+}
+
+/* Only the pooled row of each item is read after the last layer, so only it gets a query, an output projection and an
+ * MLP there; the sums are the same ones. Keys and values are still those of all rows. */
+static void run_last_layer(const struct run *run, const clipc_cpu_layer *layer)
+{
+    const struct stream all = all_rows(run);
+    const struct stream pooled = pooled_rows(run);
+    const size_t width = run->tower->padded_width;
+    const size_t part = layer->query_key_value.panel_count / 3;
+    float *wide = run->workspace->wide;
+    normalize(run, &all, &layer->norm1);
+    multiply(run, &all, &layer->query_key_value, part, 2 * part, CLIPC_EPILOGUE_BIAS,
+             (clipc_gemm_output){wide, 2 * width, false});
+    normalize(run, &pooled, &layer->norm1);
+    multiply(run, &pooled, &layer->query_key_value, 0, part, CLIPC_EPILOGUE_BIAS,
+             (clipc_gemm_output){run->workspace->pooled_query, width, false});
+    attend(run, &pooled, run->workspace->pooled_query, width, wide, wide + width, 2 * width, true);
+    finish_layer(run, &pooled, layer);
+}
+
+/* From X to the projections of the micro-batch. */
+static void run_encoder(const struct run *run, float *embeddings)
+{
+    const clipc_cpu_tower *tower = run->tower;
+    for (size_t i = 0; i + 1 < tower->config.layers; i++)
+        run_layer(run, &tower->layers[i]);
+    copy_pooled_rows(run);
+    if (tower->config.layers > 0)
+        run_last_layer(run, &tower->layers[tower->config.layers - 1]);
+    const struct stream pooled = pooled_rows(run);
+    const size_t length = clipc_padded_columns(tower->embedding_dimension);
+    normalize(run, &pooled, &tower->norm_final);
+    multiply(run, &pooled, &tower->projection, 0, tower->projection.panel_count, CLIPC_EPILOGUE_BIAS,
+             (clipc_gemm_output){run->workspace->embeddings, length, false});
+    for (size_t item = 0; item < run->items; item++)
+        memcpy(embeddings + item * tower->embedding_dimension, run->workspace->embeddings + item * length,
+               tower->embedding_dimension * sizeof *embeddings);
+}
+
+/* ---- images ---- */
+
+/* Copies `count` values to columns from `column` on of a packed row. */
+static void write_columns(float *row, size_t block_stride, size_t column, const float *values, size_t count)
+{
+    for (size_t done = 0; done < count;) {
+        const size_t lane = (column + done) % CLIPC_BLOCK;
+        const size_t length = clipc_min(CLIPC_BLOCK - lane, count - done);
+        memcpy(row + (column + done) / CLIPC_BLOCK * block_stride + lane, values + done, length * sizeof *values);
+        done += length;
+    }
+}
+
+/* One row of patches [channel, y, x]; zeros for the class token, whose X is the position row alone. */
+static void pack_patch(const struct run *run, const clipc_row_tiles *tiles, size_t row)
+{
+    const clipc_cpu_tower *tower = run->tower;
+    const size_t size = tower->image_size;
+    const size_t patch = tower->patch_size;
+    const size_t blocks = tower->patch_embedding.blocks;
+    const size_t token = row % tower->most_tokens;
+    const clipc_packed_row place = clipc_packed_row_at(*tiles, blocks, row);
+    float *out = run->workspace->wide + place.offset;
+    if (token == 0) {
+        for (size_t block = 0; block < blocks; block++)
+            memset(out + block * place.block_stride, 0, CLIPC_BLOCK * sizeof *out);
+        return;
+    }
+    memset(out + (blocks - 1) * place.block_stride, 0, CLIPC_BLOCK * sizeof *out);
+    const size_t top = (token - 1) / (size / patch) * patch;
+    const size_t left = (token - 1) % (size / patch) * patch;
+    const float *image = run->pixels + row / tower->most_tokens * 3 * size * size;
+    for (size_t channel = 0; channel < 3; channel++)
+        for (size_t y = 0; y < patch; y++)
+            write_columns(out, place.block_stride, (channel * patch + y) * patch,
+                          image + (channel * size + top + y) * size + left, patch);
+}
+
+static void prepare_patches(void *context, size_t begin, size_t end, size_t thread)
+{
+    (void)thread;
+    const struct run *run = context;
+    const clipc_cpu_tower *tower = run->tower;
+    const clipc_row_tiles tiles = clipc_row_tiles_make(run->rows, tower->kernels->tile_rows);
+    for (size_t row = begin; row < end; row++) {
+        pack_patch(run, &tiles, row);
+        memcpy(run->workspace->rows + row * tower->padded_width,
+               tower->positions + row % tower->most_tokens * tower->padded_width, tower->padded_width * sizeof(float));
+    }
+}
+
+static void encode_some_images(struct run *run, float *embeddings)
+{
+    const clipc_cpu_tower *tower = run->tower;
+    run->rows = run->items * tower->most_tokens;
+    for (size_t item = 0; item <= run->items; item++)
+        run->workspace->offsets[item] = item * tower->most_tokens;
+    clipc_thread_pool_run(run->pool, prepare_patches, run, run->rows, ROW_GRAIN);
+    const struct stream stream = all_rows(run);
+    const clipc_gemm gemm = {.kernels = tower->kernels,
+                             .weights = &tower->patch_embedding,
+                             .panel_count = tower->patch_embedding.panel_count,
+                             .rows = run->workspace->wide,
+                             .row_blocks = tower->patch_embedding.blocks,
+                             .tiles = stream.tiles,
+                             .epilogue = CLIPC_EPILOGUE_RESIDUAL,
+                             .output = {stream.rows, tower->padded_width, false}};
+    clipc_gemm_run(run->pool, &gemm);
+    struct norm_job job = {.tower = tower, .norm = &tower->norm_pre, .out = stream.rows};
+    clipc_thread_pool_run(run->pool, normalize_in_place, &job, run->rows, ROW_GRAIN);
+    run_encoder(run, embeddings);
+}
+
+void clipc_cpu_encode_images(const clipc_cpu_tower *tower, const clipc_cpu_workspace *workspace,
+                             clipc_thread_pool *pool, const float *pixels, size_t count, float *embeddings)
+{
+    const size_t most = clipc_min(workspace->item_capacity, workspace->row_capacity / tower->most_tokens);
+    const size_t batches = (count + most - 1) / most;
+    for (size_t batch = 0; batch < batches; batch++) {
+        const size_t first = count * batch / batches;
+        struct run run = {.tower = tower,
+                          .workspace = workspace,
+                          .pool = pool,
+                          .items = count * (batch + 1) / batches - first,
+                          .pixels = pixels + first * 3 * tower->image_size * tower->image_size};
+        encode_some_images(&run, embeddings + first * tower->embedding_dimension);
+    }
+}
+
+/* ---- text ---- */
+
+static void prepare_tokens(void *context, size_t begin, size_t end, size_t thread)
+{
+    (void)thread;
+    const struct run *run = context;
+    const clipc_cpu_tower *tower = run->tower;
+    const size_t width = tower->config.width;
+    const size_t *offsets = run->workspace->offsets;
+    for (size_t item = begin; item < end; item++) {
+        for (size_t row = offsets[item]; row < offsets[item + 1]; row++) {
+            float *x = run->workspace->rows + row * tower->padded_width;
+            const float *position = tower->positions + (row - offsets[item]) * tower->padded_width;
+            clipc_tensor_read(tower->token_embedding, (size_t)run->ids[row] * width, width, x);
+            for (size_t i = 0; i < width; i++)
+                x[i] += position[i];
+            memset(x + width, 0, (tower->padded_width - width) * sizeof *x);
+        }
+    }
+}
+
+void clipc_cpu_encode_tokens(const clipc_cpu_tower *tower, const clipc_cpu_workspace *workspace,
+                             clipc_thread_pool *pool, const int32_t *ids, const size_t *offsets, size_t count,
+                             float *embeddings)
+{
+    for (size_t first = 0; first < count;) {
+        size_t items = 0;
+        workspace->offsets[0] = 0;
+        while (items < workspace->item_capacity && first + items < count &&
+               offsets[first + items + 1] - offsets[first] <= workspace->row_capacity) {
+            items++;
+            workspace->offsets[items] = offsets[first + items] - offsets[first];
+        }
+        struct run run = {.tower = tower,
+                          .workspace = workspace,
+                          .pool = pool,
+                          .items = items,
+                          .rows = workspace->offsets[items],
+                          .ids = ids + offsets[first]};
+        clipc_thread_pool_run(pool, prepare_tokens, &run, items, 1);
+        run_encoder(&run, embeddings + first * tower->embedding_dimension);
+        first += items;
+    }
+}

@@ -1,0 +1,36 @@
+/* Runs a tower over a micro-batch: as many items as keep the activations in the caches. */
+#ifndef CLIPC_BACKEND_CPU_ENCODER_H
+#define CLIPC_BACKEND_CPU_ENCODER_H
+
+#include "backend/cpu/tower.h"
+
+/* Activations of one micro-batch, planned once. Row-major unless said otherwise. */
+typedef struct clipc_cpu_workspace {
+    size_t row_capacity; /* at least one longest item */
+    size_t item_capacity;
+    size_t *offsets;      /* [item_capacity + 1] */
+    float *rows;          /* X [row_capacity, padded width]: the residual stream */
+    float *packed;        /* packed, the same size: a GEMM's input of that width */
+    float *wide;          /* query, key and value; or packed: the MLP's inner activations, or the patches */
+    size_t wide_length;   /* units of one row of it */
+    float *pooled;        /* [item_capacity, padded width]: X of the pooled rows, in the last layer and after */
+    float *pooled_packed; /* packed, the same size */
+    float *pooled_query;  /* the same size */
+    float *embeddings;    /* [item_capacity, padded embedding dimension] */
+    float *scratch;       /* [threads][scratch_stride], of attention */
+    size_t scratch_stride;
+} clipc_cpu_workspace;
+
+/* Takes a workspace for micro-batches of at most max_batch items from the arena. */
+void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, size_t threads, clipc_arena *arena,
+                              clipc_cpu_workspace *workspace);
+
+/* pixels [count, 3, image_size, image_size] → raw projections [count, D]. */
+void clipc_cpu_encode_images(const clipc_cpu_tower *tower, const clipc_cpu_workspace *workspace,
+                             clipc_thread_pool *pool, const float *pixels, size_t count, float *embeddings);
+/* Sequences that end with their pooled token → raw projections [count, D]. */
+void clipc_cpu_encode_tokens(const clipc_cpu_tower *tower, const clipc_cpu_workspace *workspace,
+                             clipc_thread_pool *pool, const int32_t *ids, const size_t *offsets, size_t count,
+                             float *embeddings);
+
+#endif

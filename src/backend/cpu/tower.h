@@ -1,0 +1,58 @@
+/* One encoder with its weights in the layout the kernels read. Both of CLIP's towers are this, run over the rows of
+ * several items at once: rows X[rows, width] with an offset for each item. */
+#ifndef CLIPC_BACKEND_CPU_TOWER_H
+#define CLIPC_BACKEND_CPU_TOWER_H
+
+#include "backend/cpu/arena.h"
+#include "backend/cpu/gemm.h"
+#include "model/model.h"
+
+/* [padded width] */
+typedef struct clipc_cpu_norm {
+    float *weight;
+    float *bias;
+} clipc_cpu_norm;
+
+typedef struct clipc_cpu_layer {
+    clipc_cpu_norm norm1;
+    clipc_packed_weights query_key_value; /* three parts of padded width outputs */
+    clipc_packed_weights attention_out;
+    clipc_cpu_norm norm2;
+    clipc_packed_weights fc1;
+    clipc_packed_weights fc2;
+} clipc_cpu_layer;
+
+typedef struct clipc_cpu_tower {
+    clipc_tower_config config;
+    const clipc_kernels *kernels;
+    size_t padded_width;
+    size_t most_tokens; /* of one item */
+    bool causal;        /* and pooled at an item's last row; else at its first */
+    clipc_cpu_layer *layers;
+    float *positions; /* [most_tokens, padded_width]; the image tower's row 0 includes the class embedding */
+    clipc_cpu_norm norm_final;
+    clipc_packed_weights projection;
+    size_t embedding_dimension;
+
+    /* image tower */
+    clipc_packed_weights patch_embedding; /* blocks 0 in the text tower */
+    clipc_cpu_norm norm_pre;
+    size_t image_size;
+    size_t patch_size;
+
+    /* text tower: rows are read in place, in the file's own type */
+    const clipc_tensor *token_embedding;
+
+    void *weights; /* what all of the above points into */
+    size_t weight_bytes;
+} clipc_cpu_tower;
+
+/* Packs one tower of the model; `kernels` and the model must outlive it. */
+clipc_status clipc_cpu_image_tower_create(const clipc_model *model, const clipc_kernels *kernels,
+                                          clipc_thread_pool *pool, clipc_cpu_tower *tower, clipc_error *error);
+clipc_status clipc_cpu_text_tower_create(const clipc_model *model, const clipc_kernels *kernels,
+                                         clipc_thread_pool *pool, clipc_cpu_tower *tower, clipc_error *error);
+/* Frees and zeroes; a zeroed tower is allowed. */
+void clipc_cpu_tower_destroy(clipc_cpu_tower *tower);
+
+#endif
