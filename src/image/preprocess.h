@@ -37,9 +37,9 @@ typedef struct clipc_preprocess_rule {
 /* OpenAI CLIP's: shortest edge, bicubic, centre crop, its mean and deviation. */
 clipc_preprocess_rule clipc_preprocess_rule_openai(size_t image_size);
 
-/* Reads preprocessor_config.json in its old and new spellings (products.md table A3 in words: size as a number, as
- * shortest_edge, or as height and width; crop_size as a number or a pair; resample as a number; feature_extractor_type
- * or image_processor_type). What the file leaves out takes the value of transformers' CLIPImageProcessor. */
+/* Reads preprocessor_config.json in its old and new spellings (size as a number, as shortest_edge, or as height and
+ * width; crop_size as a number or a pair; resample as a number; feature_extractor_type or image_processor_type). What
+ * the file leaves out takes the value of the transformers class it names, CLIPImageProcessor when it names none. */
 clipc_status clipc_preprocess_rule_parse(const void *json, size_t size, const char *name, clipc_preprocess_rule *out,
                                          clipc_error *error);
 

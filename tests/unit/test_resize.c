@@ -1,0 +1,137 @@
+#include "base/memory.h"
+#include "image/resize_kernels.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+/* The source images are a formula, the expected bytes are Pillow 13's:
+ * i = numpy.arange(height * width * 3); source = ((i * i * 37 + i * 11) % 256).astype("uint8") */
+static void fill(uint8_t *pixels, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        pixels[i] = (uint8_t)((i * i * 37 + i * 11) % 256);
+}
+
+/* Image.resize((4, 3), filter) of 7 x 5 RGB pixels. */
+static const uint8_t wanted_4x3[6][36] = {
+    [CLIPC_FILTER_NEAREST] = {0,   48,  170, 118, 98,  152, 84,  252, 238, 154, 254, 172, 194, 22, 180, 16, 32,  122,
+                              198, 146, 168, 228, 108, 62,  108, 228, 166, 146, 198, 68,  32,  16, 74,  22, 194, 184},
+    [CLIPC_FILTER_LANCZOS] = {87,  116, 181, 101, 126, 192, 108, 182, 174, 135, 215, 152,
+                              153, 151, 125, 50,  65,  119, 126, 87,  121, 165, 141, 106,
+                              125, 155, 129, 83,  94,  117, 59,  45,  107, 141, 141, 136},
+    [CLIPC_FILTER_BILINEAR] = {83,  121, 175, 99, 125, 184, 110, 179, 175, 133, 205, 149,
+                               142, 134, 129, 64, 77,  124, 122, 101, 126, 151, 140, 112,
+                               120, 152, 132, 90, 102, 120, 73,  51,  105, 134, 137, 137},
+    [CLIPC_FILTER_BICUBIC] = {83,  118, 178, 99, 124, 187, 110, 182, 177, 134, 211, 149,
+                              150, 143, 126, 54, 68,  122, 125, 94,  123, 158, 140, 107,
+                              123, 155, 131, 85, 98,  118, 65,  43,  103, 139, 141, 138},
+    [CLIPC_FILTER_BOX] = {87,  127, 177, 93,  129, 175, 146, 195, 190, 137, 199, 143, 175, 114, 127, 23,  22,  95,
+                          198, 146, 168, 118, 143, 114, 121, 151, 127, 67,  93,  129, 43,  18,  67,  149, 137, 135},
+    [CLIPC_FILTER_HAMMING] = {76,  117, 175, 104, 123, 180, 110, 192, 190, 130, 211, 150,
+                              158, 122, 132, 48,  59,  122, 136, 107, 134, 148, 139, 108,
+                              122, 155, 138, 90,  114, 114, 56,  38,  93,  130, 146, 145},
+};
+
+/* Image.resize((5, 2), BICUBIC) of 4 x 40 RGB pixels: so tall that the vertical pass comes first. */
+static const uint8_t wanted_tall[30] = {101, 109, 137, 123, 114, 121, 126, 126, 138, 130, 134, 149, 152, 132, 124,
+                                        137, 142, 129, 132, 116, 111, 126, 118, 121, 126, 132, 136, 131, 126, 129};
+
+static void resize_equals_pillow(void **state)
+{
+    (void)state;
+    uint8_t source[7 * 5 * 3];
+    uint8_t got[36];
+    fill(source, sizeof source);
+    for (clipc_filter filter = CLIPC_FILTER_NEAREST; filter <= CLIPC_FILTER_HAMMING; filter++) {
+        const clipc_crop all = {0, 0, 4, 3};
+        assert_int_equal(clipc_resize_crop(source, 7, 5, 3, filter, 4, 3, all, got, NULL), CLIPC_OK);
+        assert_memory_equal(got, wanted_4x3[filter], sizeof got);
+    }
+}
+
+static void tall_image_equals_pillow(void **state)
+{
+    (void)state;
+    uint8_t source[4 * 40 * 3];
+    uint8_t got[30];
+    fill(source, sizeof source);
+    const clipc_crop all = {0, 0, 5, 2};
+    assert_int_equal(clipc_resize_crop(source, 4, 40, 3, CLIPC_FILTER_BICUBIC, 5, 2, all, got, NULL), CLIPC_OK);
+    assert_memory_equal(got, wanted_tall, sizeof got);
+}
+
+/* A crop is cut out of the whole resized image, and zero where it reaches outside. */
+static void crop_is_part_of_whole(void **state)
+{
+    (void)state;
+    uint8_t source[7 * 5 * 3];
+    fill(source, sizeof source);
+    for (ptrdiff_t left = -3; left < 5; left++)
+        for (ptrdiff_t top = -3; top < 4; top++) {
+            const clipc_crop crop = {left, top, 3, 2};
+            uint8_t got[3 * 2 * 3];
+            assert_int_equal(clipc_resize_crop(source, 7, 5, 3, CLIPC_FILTER_BICUBIC, 4, 3, crop, got, NULL),
+                             CLIPC_OK);
+            for (ptrdiff_t y = 0; y < 2; y++)
+                for (ptrdiff_t x = 0; x < 9; x++) {
+                    const ptrdiff_t column = left * 3 + x;
+                    const bool inside = column >= 0 && column < 12 && top + y >= 0 && top + y < 3;
+                    const uint8_t wanted = inside ? wanted_4x3[CLIPC_FILTER_BICUBIC][(top + y) * 12 + column] : 0;
+                    assert_int_equal(got[y * 9 + x], wanted);
+                }
+        }
+}
+
+/* Without the bound by the crop this would take 56 gigabytes. */
+static void long_strip_needs_little_memory(void **state)
+{
+    (void)state;
+    const size_t length = 100000;
+    uint8_t *source = clipc_allocate(length, 12);
+    uint8_t *got = clipc_allocate(224 * 224, 3);
+    assert_non_null(source);
+    assert_non_null(got);
+    memset(source, 77, length * 12);
+    const clipc_crop middle = {0, 2800000 - 112, 224, 224};
+    assert_int_equal(clipc_resize_crop(source, 4, length, 3, CLIPC_FILTER_BICUBIC, 224, 5600000, middle, got, NULL),
+                     CLIPC_OK);
+    for (size_t i = 0; i < 224 * 224 * 3; i++)
+        assert_int_equal(got[i], 77);
+    clipc_free(source);
+    clipc_free(got);
+}
+
+static void absurd_sizes_are_refused(void **state)
+{
+    (void)state;
+    const uint8_t source[3] = {0};
+    uint8_t got[3];
+    clipc_error error;
+    const clipc_crop one = {0, 0, 1, 1};
+    const clipc_crop none = {0, 0, 0, 1};
+    const size_t huge = (size_t)1 << 40;
+    assert_int_equal(clipc_resize_crop(source, 1, 1, 3, CLIPC_FILTER_BOX, 0, 1, one, got, &error),
+                     CLIPC_ERROR_ARGUMENT);
+    assert_int_equal(clipc_resize_crop(source, 1, 1, 3, CLIPC_FILTER_BOX, 1, 1, none, got, &error),
+                     CLIPC_ERROR_ARGUMENT);
+    assert_int_equal(clipc_resize_crop(source, 1, 1, 5, CLIPC_FILTER_BOX, 1, 1, one, got, &error),
+                     CLIPC_ERROR_ARGUMENT);
+    assert_int_equal(clipc_resize_crop(source, 1, 1, 3, CLIPC_FILTER_BOX, huge, 1, one, got, &error),
+                     CLIPC_ERROR_LIMIT);
+    assert_non_null(strstr(error.message, "1099511627776"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(resize_equals_pillow),     cmocka_unit_test(tall_image_equals_pillow),
+        cmocka_unit_test(crop_is_part_of_whole),    cmocka_unit_test(long_strip_needs_little_memory),
+        cmocka_unit_test(absurd_sizes_are_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
