@@ -3,20 +3,17 @@
 set(demo_directory ${PROJECT_SOURCE_DIR}/models/demo/model)
 set(demo_tokenizer ${CMAKE_CURRENT_BINARY_DIR}/demo_tokenizer.bin)
 
-if(text_sources)
-  add_executable(clipc_pack_tokenizer ${PROJECT_SOURCE_DIR}/models/pack_tokenizer.c ${text_sources} base/error.c
-                 base/mapped_file.c base/memory.c io/json.c)
-  target_include_directories(clipc_pack_tokenizer PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
-  target_compile_options(clipc_pack_tokenizer PRIVATE ${CLIPC_WARNINGS})
-  target_link_libraries(clipc_pack_tokenizer PRIVATE PkgConfig::jansson PkgConfig::libutf8proc m)
-  add_custom_command(OUTPUT ${demo_tokenizer}
-    COMMAND clipc_pack_tokenizer ${demo_directory} ${demo_tokenizer}
-    DEPENDS clipc_pack_tokenizer ${demo_directory}/vocab.json ${demo_directory}/merges.txt
-            ${demo_directory}/tokenizer_config.json ${demo_directory}/special_tokens_map.json
-    COMMENT "Packing the demo model's tokenizer" VERBATIM)
-else()
-  file(WRITE ${demo_tokenizer} "")
-endif()
+file(GLOB text_sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} text/*.c)
+add_executable(clipc_pack_tokenizer ${PROJECT_SOURCE_DIR}/models/pack_tokenizer.c ${text_sources} base/error.c
+               base/mapped_file.c base/memory.c io/json.c)
+target_include_directories(clipc_pack_tokenizer PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
+target_compile_options(clipc_pack_tokenizer PRIVATE ${CLIPC_WARNINGS})
+target_link_libraries(clipc_pack_tokenizer PRIVATE PkgConfig::jansson PkgConfig::libutf8proc m)
+add_custom_command(OUTPUT ${demo_tokenizer}
+  COMMAND clipc_pack_tokenizer ${demo_directory} ${demo_tokenizer}
+  DEPENDS clipc_pack_tokenizer ${demo_directory}/vocab.json ${demo_directory}/merges.txt
+          ${demo_directory}/tokenizer_config.json ${demo_directory}/special_tokens_map.json
+  COMMENT "Packing the demo model's tokenizer" VERBATIM)
 add_custom_target(clipc_demo_tokenizer DEPENDS ${demo_tokenizer})
 add_dependencies(clipc_objects clipc_demo_tokenizer)
 set_source_files_properties(model/demo_bytes.c PROPERTIES

@@ -1,0 +1,175 @@
+/* Lays out the packed block. */
+#include "base/checked.h"
+#include "base/memory.h"
+#include "text/merge.h"
+
+#include <stdbool.h>
+
+/* Slots for `count` entries at a load of at most two thirds. */
+static uint32_t table_bits(size_t count)
+{
+    uint32_t bits = CLIPC_MIN_TABLE_BITS;
+    while (bits < CLIPC_MAX_TABLE_BITS && ((size_t)2 << bits) < 3 * count)
+        bits++;
+    return bits;
+}
+
+/* Fills the table; false when an entry would lie too far from its place. */
+static bool fill_merges(const clipc_packed_parts *parts, uint32_t bits, clipc_packed_merge *table, uint32_t *probes)
+{
+    const uint64_t mask = ((uint64_t)1 << bits) - 1;
+    *probes = 0;
+    for (uint64_t slot = 0; slot <= mask; slot++)
+        table[slot] = (clipc_packed_merge){.left = CLIPC_NO_TOKEN};
+    for (size_t i = 0; i < parts->merge_count; i++) {
+        const clipc_packed_merge *merge = &parts->merges[i];
+        uint64_t slot = clipc_packed_hash(merge->left, merge->right, bits);
+        uint32_t probe = 0;
+        while (table[slot].left != CLIPC_NO_TOKEN &&
+               (table[slot].left != merge->left || table[slot].right != merge->right)) {
+            if (++probe > CLIPC_MAX_PROBES)
+                return false;
+            slot = (slot + 1) & mask;
+        }
+        table[slot] = *merge;
+        if (probe > *probes)
+            *probes = probe;
+    }
+    return true;
+}
+
+/* Adds a word that is not in the table yet. */
+static bool add_word(uint32_t bits, clipc_packed_word *table, uint32_t *probes, const uint64_t key[2], uint32_t id)
+{
+    const uint64_t mask = ((uint64_t)1 << bits) - 1;
+    uint64_t slot = clipc_packed_hash(key[0], key[1], bits);
+    uint32_t probe = 0;
+    while (table[slot].key[1] != 0) {
+        if (++probe > CLIPC_MAX_PROBES)
+            return false;
+        slot = (slot + 1) & mask;
+    }
+    table[slot] = (clipc_packed_word){.key = {key[0], key[1]}, .id = id};
+    if (probe > *probes)
+        *probes = probe;
+    return true;
+}
+
+/* Of the candidates, those that merging turns into exactly that one token. A word without room is left out: the table
+ * only saves time. */
+static void fill_words(const clipc_packed_parts *parts, const clipc_tokenizer *tokenizer, clipc_packed_word *table,
+                       uint32_t bits, uint32_t *probes)
+{
+    memset(table, 0, ((size_t)1 << bits) * sizeof *table);
+    *probes = 0;
+    for (size_t i = 0; i < parts->word_count; i++) {
+        int32_t ids[2];
+        clipc_token_sink sink = {.ids = ids, .limit = 2};
+        uint64_t key[2];
+        clipc_packed_word_key(parts->words[i].bytes, parts->words[i].length, key);
+        if (clipc_merge_bytes(tokenizer, parts->words[i].bytes, parts->words[i].length, &sink, NULL) == CLIPC_OK &&
+            sink.count == 1 && (uint32_t)ids[0] == parts->words[i].id)
+            add_word(bits, table, probes, key, parts->words[i].id);
+    }
+}
+
+static uint32_t largest_id(const clipc_packed_parts *parts)
+{
+    uint32_t largest = parts->start_token > parts->end_token ? parts->start_token : parts->end_token;
+    for (size_t i = 0; i < parts->added_count; i++)
+        largest = parts->added[i].id > largest ? parts->added[i].id : largest;
+    for (size_t i = 0; i < parts->merge_count; i++)
+        largest = parts->merges[i].result > largest ? parts->merges[i].result : largest;
+    for (size_t i = 0; i < 512; i++) {
+        const uint32_t id = parts->byte_tokens[i / 256][i % 256];
+        largest = id != CLIPC_NO_TOKEN && id > largest ? id : largest;
+    }
+    return largest;
+}
+
+static uint64_t place_part(clipc_packed_header *header, uint64_t bytes)
+{
+    const uint64_t place = header->size;
+    header->size = clipc_round_up((size_t)(place + bytes), 8);
+    return place;
+}
+
+static clipc_packed_header plan(const clipc_packed_parts *parts, uint32_t merges_bits)
+{
+    clipc_packed_header header = {
+        .version = CLIPC_PACKED_VERSION,
+        .header_size = sizeof header,
+        .size = sizeof header,
+        .max_length = parts->max_length,
+        .largest_id = largest_id(parts),
+        .start_token = parts->start_token,
+        .end_token = parts->end_token,
+        .added_count = (uint32_t)parts->added_count,
+        .merges_bits = merges_bits,
+        .words_bits = table_bits(parts->word_count),
+    };
+    memcpy(header.magic, CLIPC_PACKED_MAGIC, sizeof header.magic);
+    memcpy(header.byte_tokens, parts->byte_tokens, sizeof header.byte_tokens);
+    for (size_t i = 0; i < parts->added_count; i++)
+        header.text_size += parts->added[i].length;
+    header.added_place = place_part(&header, parts->added_count * sizeof(clipc_packed_token));
+    header.text_place = place_part(&header, header.text_size);
+    header.merges_place = place_part(&header, ((uint64_t)1 << merges_bits) * sizeof(clipc_packed_merge));
+    header.words_place = place_part(&header, ((uint64_t)1 << header.words_bits) * sizeof(clipc_packed_word));
+    return header;
+}
+
+static void fill_added(const clipc_packed_parts *parts, const clipc_packed_header *header, uint8_t *block)
+{
+    clipc_packed_token *tokens = (clipc_packed_token *)(void *)(block + header->added_place);
+    uint32_t text = 0;
+    for (size_t i = 0; i < parts->added_count; i++) {
+        const struct clipc_added_text *added = &parts->added[i];
+        tokens[i] = (clipc_packed_token){
+            .text = text, .length = added->length, .id = added->id, .normalized = added->normalized};
+        memcpy(block + header->text_place + text, added->text, added->length);
+        text += added->length;
+    }
+}
+
+/* One try with that many slots for the merges; *fits says whether they were enough. */
+static clipc_status build_with(const clipc_packed_parts *parts, size_t vocabulary_size, uint32_t merges_bits,
+                               bool *fits, clipc_tokenizer **out, clipc_error *error)
+{
+    clipc_status status = CLIPC_OK;
+    const clipc_packed_header planned = plan(parts, merges_bits);
+    uint8_t *block = clipc_allocate_aligned((size_t)planned.size, 1);
+    if (!block)
+        return clipc_fail_memory(error, (size_t)planned.size, "a tokenizer");
+    memset(block, 0, (size_t)(planned.merges_place));
+    clipc_packed_header *header = (clipc_packed_header *)(void *)block;
+    *header = planned;
+    fill_added(parts, header, block);
+    *fits = fill_merges(parts, merges_bits, (clipc_packed_merge *)(void *)(block + header->merges_place),
+                        &header->merges_probes);
+    if (*fits) {
+        CLIPC_CHECK(
+            clipc_tokenizer_open_packed(block, (size_t)header->size, "tokenizer", vocabulary_size, out, error));
+        fill_words(parts, *out, (clipc_packed_word *)(void *)(block + header->words_place), header->words_bits,
+                   &header->words_probes);
+        (*out)->heap = block;
+        return CLIPC_OK;
+    }
+fail:
+    clipc_free_aligned(block);
+    return status;
+}
+
+clipc_status clipc_packed_build(const clipc_packed_parts *parts, size_t vocabulary_size, clipc_tokenizer **out,
+                                clipc_error *error)
+{
+    *out = NULL;
+    const uint32_t first = table_bits(parts->merge_count);
+    for (uint32_t bits = first; bits <= CLIPC_MAX_TABLE_BITS && bits <= first + 3; bits++) {
+        bool fits = false;
+        CLIPC_TRY(build_with(parts, vocabulary_size, bits, &fits, out, error));
+        if (fits)
+            return CLIPC_OK;
+    }
+    return clipc_fail(error, CLIPC_ERROR_UNSUPPORTED, "tokenizer: its %zu merges fit no table", parts->merge_count);
+}

@@ -1,0 +1,105 @@
+#include "base/memory.h"
+#include "text/files.h"
+#include "text/unicode.h"
+
+typedef struct text_part {
+    const char *text;
+    size_t length;
+} text_part;
+
+/* Adds the merge of `left` and `right`. Both and the joined token must be known, as the reference demands. */
+static clipc_status add_merge(const json_t *vocabulary, text_part left, text_part right, const char *name,
+                              clipc_packed_parts *parts, clipc_error *error)
+{
+    const size_t number = parts->merge_count + 1;
+    char joined[512];
+    CLIPC_FAIL_IF(left.length > sizeof joined || right.length > sizeof joined - left.length, error, CLIPC_ERROR_FORMAT,
+                  "%s: merge %zu is longer than any token", name, number);
+    memcpy(joined, left.text, left.length);
+    memcpy(joined + left.length, right.text, right.length);
+    const text_part tokens[3] = {left, right, {joined, left.length + right.length}};
+    uint32_t ids[3];
+    for (size_t i = 0; i < 3; i++) {
+        ids[i] = clipc_vocabulary_find(vocabulary, tokens[i].text, tokens[i].length);
+        CLIPC_FAIL_IF(ids[i] == CLIPC_NO_TOKEN, error, CLIPC_ERROR_FORMAT,
+                      "%s: merge %zu needs token \"%.*s\", which the vocabulary has not", name, number,
+                      (int)tokens[i].length, tokens[i].text);
+    }
+    parts->merges[parts->merge_count] =
+        (clipc_packed_merge){.left = ids[0], .right = ids[1], .rank = (uint32_t)parts->merge_count, .result = ids[2]};
+    parts->merge_count++;
+    return CLIPC_OK;
+}
+
+/* "left right", with exactly one space. */
+static clipc_status add_merge_text(const json_t *vocabulary, const char *text, size_t length, const char *name,
+                                   clipc_packed_parts *parts, clipc_error *error)
+{
+    const char *space = memchr(text, ' ', length);
+    const size_t left = space ? (size_t)(space - text) : 0;
+    CLIPC_FAIL_IF(!space || memchr(space + 1, ' ', length - left - 1), error, CLIPC_ERROR_FORMAT,
+                  "%s: merge %zu is not two tokens with a space between", name, parts->merge_count + 1);
+    return add_merge(vocabulary, (text_part){text, left}, (text_part){space + 1, length - left - 1}, name, parts,
+                     error);
+}
+
+static clipc_status reserve_merges(clipc_packed_parts *parts, size_t count, const char *name, clipc_error *error)
+{
+    CLIPC_FAIL_IF(count >= (size_t)1 << (CLIPC_MAX_TABLE_BITS - 1), error, CLIPC_ERROR_LIMIT,
+                  "%s: %zu merges are too many", name, count);
+    parts->merges = clipc_allocate(count, sizeof *parts->merges);
+    if (!parts->merges)
+        return clipc_fail_memory(error, count * sizeof *parts->merges, "merges");
+    return CLIPC_OK;
+}
+
+clipc_status clipc_merges_read_text(const clipc_tokenizer_file *file, const json_t *vocabulary,
+                                    clipc_packed_parts *parts, clipc_error *error)
+{
+    static const char comment[] = "#version";
+    const char *bytes = file->bytes;
+    CLIPC_FAIL_IF(file->size > CLIPC_MAX_TOKENIZER_FILE, error, CLIPC_ERROR_LIMIT, "%s: %zu bytes are too many",
+                  file->name, file->size);
+    const size_t valid = clipc_utf8_check(file->bytes, file->size);
+    CLIPC_FAIL_IF(valid < file->size, error, CLIPC_ERROR_FORMAT, "%s: not UTF-8 at byte %zu", file->name, valid);
+    size_t lines = 1;
+    for (size_t i = 0; i < file->size; i++)
+        lines += bytes[i] == '\n';
+    CLIPC_TRY(reserve_merges(parts, lines, file->name, error));
+    for (size_t at = 0; at < file->size;) {
+        const char *line = bytes + at;
+        const char *end = memchr(line, '\n', file->size - at);
+        size_t length = end ? (size_t)(end - line) : file->size - at;
+        at += length + 1;
+        if (end && length > 0 && line[length - 1] == '\r')
+            length--;
+        if (length >= sizeof comment - 1 && memcmp(line, comment, sizeof comment - 1) == 0)
+            continue;
+        CLIPC_TRY(add_merge_text(vocabulary, line, length, file->name, parts, error));
+    }
+    return CLIPC_OK;
+}
+
+clipc_status clipc_merges_read_json(const json_t *merges, const char *name, const json_t *vocabulary,
+                                    clipc_packed_parts *parts, clipc_error *error)
+{
+    CLIPC_FAIL_IF(!json_is_array(merges), error, CLIPC_ERROR_FORMAT, "%s: model.merges is not an array", name);
+    CLIPC_TRY(reserve_merges(parts, json_array_size(merges), name, error));
+    size_t index = 0;
+    json_t *merge = NULL;
+    json_array_foreach(merges, index, merge)
+    {
+        const json_t *left = json_array_get(merge, 0);
+        const json_t *right = json_array_get(merge, 1);
+        if (json_is_string(merge)) {
+            CLIPC_TRY(
+                add_merge_text(vocabulary, json_string_value(merge), json_string_length(merge), name, parts, error));
+            continue;
+        }
+        CLIPC_FAIL_IF(json_array_size(merge) != 2 || !json_is_string(left) || !json_is_string(right), error,
+                      CLIPC_ERROR_FORMAT, "%s: merge %zu is neither a string nor a pair of strings", name, index + 1);
+        CLIPC_TRY(add_merge(vocabulary, (text_part){json_string_value(left), json_string_length(left)},
+                            (text_part){json_string_value(right), json_string_length(right)}, name, parts, error));
+    }
+    return CLIPC_OK;
+}

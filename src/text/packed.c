@@ -1,0 +1,112 @@
+#include "text/packed.h"
+
+#include "base/checked.h"
+#include "base/memory.h"
+
+#include <stdbool.h>
+
+static void point_into_block(clipc_tokenizer *tokenizer, const void *block)
+{
+    const uint8_t *bytes = block;
+    const clipc_packed_header *header = block;
+    tokenizer->header = header;
+    tokenizer->added = (const clipc_packed_token *)(const void *)(bytes + header->added_place);
+    tokenizer->added_text = bytes + header->text_place;
+    tokenizer->merges = (const clipc_packed_merge *)(const void *)(bytes + header->merges_place);
+    tokenizer->words = (const clipc_packed_word *)(const void *)(bytes + header->words_place);
+    memset(tokenizer->begins_added, 0, sizeof tokenizer->begins_added);
+    for (size_t i = 0; i < header->added_count; i++) {
+        const clipc_packed_token *token = &tokenizer->added[i];
+        tokenizer->begins_added[token->normalized][tokenizer->added_text[token->text]] = 1;
+    }
+}
+
+/* Does [place, place + count × size) lie, aligned to 8, in the block behind the header? */
+static bool part_fits(const clipc_packed_header *header, uint64_t place, uint64_t count, size_t size)
+{
+    size_t bytes = 0;
+    size_t end = 0;
+    return place % 8 == 0 && place >= sizeof *header && clipc_multiply(count, size, &bytes) &&
+           clipc_add(place, bytes, &end) && end <= header->size;
+}
+
+static bool bits_fit(uint32_t bits, uint32_t probes)
+{
+    return bits >= CLIPC_MIN_TABLE_BITS && bits <= CLIPC_MAX_TABLE_BITS && probes <= CLIPC_MAX_PROBES;
+}
+
+static clipc_status check_header(const clipc_packed_header *header, size_t size, const char *name,
+                                 size_t vocabulary_size, clipc_error *error)
+{
+    CLIPC_FAIL_IF(size < sizeof *header, error, CLIPC_ERROR_TRUNCATED, "%s: %zu bytes are no packed tokenizer", name,
+                  size);
+    CLIPC_FAIL_IF((uintptr_t)header % 8 != 0, error, CLIPC_ERROR_ARGUMENT,
+                  "%s: a packed tokenizer must be aligned to 8 bytes", name);
+    CLIPC_FAIL_IF(memcmp(header->magic, CLIPC_PACKED_MAGIC, sizeof header->magic) != 0, error, CLIPC_ERROR_FORMAT,
+                  "%s: not a packed tokenizer", name);
+    CLIPC_FAIL_IF(header->version != CLIPC_PACKED_VERSION || header->header_size != sizeof *header, error,
+                  CLIPC_ERROR_UNSUPPORTED, "%s: packed tokenizer of version %u, this clipc reads version %u", name,
+                  header->version, CLIPC_PACKED_VERSION);
+    CLIPC_FAIL_IF(header->size > size, error, CLIPC_ERROR_TRUNCATED, "%s: packed tokenizer of %llu bytes cut to %zu",
+                  name, (unsigned long long)header->size, size);
+    CLIPC_FAIL_IF(header->largest_id >= vocabulary_size, error, CLIPC_ERROR_FORMAT,
+                  "%s: token %u is not below the vocabulary size %zu", name, header->largest_id, vocabulary_size);
+    CLIPC_FAIL_IF(
+        header->start_token > header->largest_id || header->end_token > header->largest_id ||
+            header->added_count > CLIPC_MAX_ADDED_TOKENS || !bits_fit(header->merges_bits, header->merges_probes) ||
+            !bits_fit(header->words_bits, header->words_probes) ||
+            !part_fits(header, header->added_place, header->added_count, sizeof(clipc_packed_token)) ||
+            !part_fits(header, header->text_place, header->text_size, 1) ||
+            !part_fits(header, header->merges_place, (uint64_t)1 << header->merges_bits, sizeof(clipc_packed_merge)) ||
+            !part_fits(header, header->words_place, (uint64_t)1 << header->words_bits, sizeof(clipc_packed_word)),
+        error, CLIPC_ERROR_FORMAT, "%s: damaged packed tokenizer", name);
+    return CLIPC_OK;
+}
+
+static clipc_status check_added(const clipc_packed_header *header, const char *name, clipc_error *error)
+{
+    const clipc_packed_token *added =
+        (const clipc_packed_token *)(const void *)((const uint8_t *)header + header->added_place);
+    for (size_t i = 0; i < header->added_count; i++)
+        CLIPC_FAIL_IF(added[i].length == 0 || added[i].text > header->text_size ||
+                          added[i].length > header->text_size - added[i].text || added[i].normalized > 1 ||
+                          added[i].id > header->largest_id,
+                      error, CLIPC_ERROR_FORMAT, "%s: damaged packed tokenizer (added token %zu)", name, i);
+    return CLIPC_OK;
+}
+
+clipc_status clipc_tokenizer_open_packed(const void *bytes, size_t size, const char *name, size_t vocabulary_size,
+                                         clipc_tokenizer **out, clipc_error *error)
+{
+    *out = NULL;
+    CLIPC_TRY(check_header(bytes, size, name, vocabulary_size, error));
+    CLIPC_TRY(check_added(bytes, name, error));
+    clipc_tokenizer *tokenizer = clipc_allocate(1, sizeof *tokenizer);
+    if (!tokenizer)
+        return clipc_fail_memory(error, sizeof *tokenizer, "a tokenizer");
+    tokenizer->vocabulary_size = vocabulary_size;
+    point_into_block(tokenizer, bytes);
+    *out = tokenizer;
+    return CLIPC_OK;
+}
+
+void clipc_tokenizer_packed(const clipc_tokenizer *tokenizer, const void **bytes, size_t *size)
+{
+    *bytes = tokenizer->header;
+    *size = (size_t)tokenizer->header->size;
+}
+
+void clipc_tokenizer_destroy(clipc_tokenizer **tokenizer)
+{
+    if (!tokenizer || !*tokenizer)
+        return;
+    clipc_free_aligned((*tokenizer)->heap);
+    clipc_free(*tokenizer);
+    *tokenizer = NULL;
+}
+
+size_t clipc_tokenizer_max_length(const clipc_tokenizer *tokenizer)
+{
+    const uint64_t length = tokenizer->header->max_length;
+    return length > SIZE_MAX ? SIZE_MAX : (size_t)length;
+}

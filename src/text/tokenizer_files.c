@@ -1,0 +1,227 @@
+/* From the files of a model's directory to a tokenizer. */
+#include "base/checked.h"
+#include "base/memory.h"
+#include "text/files.h"
+#include "text/normalize.h"
+
+typedef struct opened_files {
+    json_t *tokenizer;
+    json_t *vocab; /* of vocab.json; NULL beside tokenizer.json */
+    json_t *config;
+    json_t *map;
+} opened_files;
+
+clipc_status clipc_json_read(const clipc_tokenizer_file *file, size_t flags, json_t **out, clipc_error *error)
+{
+    json_error_t cause;
+    CLIPC_FAIL_IF(file->size > CLIPC_MAX_TOKENIZER_FILE, error, CLIPC_ERROR_LIMIT, "%s: %zu bytes are too many",
+                  file->name, file->size);
+    *out = json_loadb(file->bytes, file->size, JSON_REJECT_DUPLICATES | flags, &cause);
+    if (!*out) {
+        const enum json_error_code code = json_error_code(&cause);
+        if (code == json_error_out_of_memory)
+            return clipc_fail_memory(error, file->size, file->name);
+        return clipc_fail(error,
+                          code == json_error_premature_end_of_input ? CLIPC_ERROR_TRUNCATED : CLIPC_ERROR_FORMAT,
+                          "%s: not JSON at line %d, column %d: %s", file->name, cause.line, cause.column, cause.text);
+    }
+    if (json_is_object(*out))
+        return CLIPC_OK;
+    json_decref(*out);
+    *out = NULL;
+    return clipc_fail(error, CLIPC_ERROR_FORMAT, "%s: not a JSON object", file->name);
+}
+
+static clipc_status open_files(const clipc_tokenizer_files *files, opened_files *out, clipc_error *error)
+{
+    if (files->tokenizer_json.bytes) {
+        CLIPC_TRY(clipc_json_read(&files->tokenizer_json, 0, &out->tokenizer, error));
+    } else {
+        CLIPC_FAIL_IF(!files->vocab.bytes || !files->merges.bytes, error, CLIPC_ERROR_NOT_FOUND,
+                      "a tokenizer needs tokenizer.json, or vocab.json and merges.txt");
+        CLIPC_TRY(clipc_json_read(&files->vocab, 0, &out->vocab, error));
+    }
+    /* transformers writes 10^30 for "no limit", which is no integer of C's. */
+    if (files->tokenizer_config.bytes)
+        CLIPC_TRY(clipc_json_read(&files->tokenizer_config, JSON_DECODE_INT_AS_REAL, &out->config, error));
+    if (files->special_tokens_map.bytes)
+        CLIPC_TRY(clipc_json_read(&files->special_tokens_map, 0, &out->map, error));
+    return CLIPC_OK;
+}
+
+static void close_files(opened_files *files)
+{
+    json_decref(files->tokenizer);
+    json_decref(files->vocab);
+    json_decref(files->config);
+    json_decref(files->map);
+}
+
+/* The text to look for: the token's own, or its normalised form. */
+static clipc_status set_added_text(const clipc_special_token *token, const char *name, struct clipc_added_text *added,
+                                   clipc_error *error)
+{
+    clipc_field_reader reader;
+    clipc_field_reader_init(&reader);
+    clipc_status status = CLIPC_OK;
+    const uint8_t *text = (const uint8_t *)token->text;
+    size_t length = strlen(token->text);
+    for (size_t at = 0; at < length;) {
+        int32_t code_point = 0;
+        at += clipc_utf8_read(text + at, &code_point);
+        if (clipc_code_classify(code_point) == CLIPC_CODE_SPACE) {
+            status = clipc_fail(error, CLIPC_ERROR_UNSUPPORTED, "%s: added token \"%s\" contains white space", name,
+                                token->text);
+            goto fail;
+        }
+    }
+    if (token->normalized) {
+        clipc_field_reader_open(&reader, text, length);
+        CLIPC_CHECK(clipc_field_reader_next(&reader, error));
+        text = reader.bytes;
+        length = reader.count;
+    }
+    added->text = clipc_allocate(length, 1);
+    if (!added->text) {
+        status = clipc_fail_memory(error, length, "an added token");
+        goto fail;
+    }
+    memcpy(added->text, text, length);
+    added->length = (uint32_t)length;
+    added->normalized = token->normalized;
+fail:
+    clipc_field_reader_finish(&reader);
+    return status;
+}
+
+/* Two tokens that are looked for as one text cannot both be found; the reference refuses them too. */
+static clipc_status check_distinct(const clipc_packed_parts *parts, const struct clipc_added_text *added,
+                                   const char *name, clipc_error *error)
+{
+    for (size_t i = 0; i < parts->added_count; i++)
+        CLIPC_FAIL_IF(parts->added[i].normalized == added->normalized && parts->added[i].length == added->length &&
+                          memcmp(parts->added[i].text, added->text, added->length) == 0,
+                      error, CLIPC_ERROR_FORMAT, "%s: two added tokens are \"%.*s\" in the normalised text", name,
+                      (int)added->length, added->text);
+    return CLIPC_OK;
+}
+
+static bool is_last_of_its_text(const clipc_special_tokens *tokens, size_t index)
+{
+    for (size_t i = index + 1; i < tokens->count; i++)
+        if (strcmp(tokens->tokens[i].text, tokens->tokens[index].text) == 0)
+            return false;
+    return true;
+}
+
+static bool is_first_of_its_text(const clipc_special_tokens *tokens, size_t index)
+{
+    for (size_t i = 0; i < index; i++)
+        if (strcmp(tokens->tokens[i].text, tokens->tokens[index].text) == 0)
+            return false;
+    return true;
+}
+
+/* A token that the vocabulary has not gets the next id after it, in the order of the list. */
+static uint32_t added_id(const json_t *vocabulary, const clipc_special_tokens *tokens, const char *text)
+{
+    uint32_t id = clipc_vocabulary_find(vocabulary, text, strlen(text));
+    if (id != CLIPC_NO_TOKEN)
+        return id;
+    id = (uint32_t)json_object_size(vocabulary);
+    for (size_t i = 0; i < tokens->count; i++) {
+        const char *other = tokens->tokens[i].text;
+        if (strcmp(other, text) == 0)
+            return id;
+        if (is_first_of_its_text(tokens, i) &&
+            clipc_vocabulary_find(vocabulary, other, strlen(other)) == CLIPC_NO_TOKEN)
+            id++;
+    }
+    return CLIPC_NO_TOKEN;
+}
+
+static clipc_status collect_added(const json_t *vocabulary, const clipc_special_tokens *tokens, const char *name,
+                                  size_t vocabulary_size, clipc_packed_parts *parts, clipc_error *error)
+{
+    parts->added = clipc_allocate(tokens->count, sizeof *parts->added);
+    if (!parts->added)
+        return clipc_fail_memory(error, tokens->count * sizeof *parts->added, "added tokens");
+    for (size_t i = 0; i < tokens->count; i++) {
+        const clipc_special_token *token = &tokens->tokens[i];
+        const uint32_t id = added_id(vocabulary, tokens, token->text);
+        CLIPC_FAIL_IF(id >= clipc_min(vocabulary_size, CLIPC_MAX_TOKEN_IDS), error, CLIPC_ERROR_FORMAT,
+                      "%s: the vocabulary has no token \"%s\", and the model no room for it", name, token->text);
+        CLIPC_FAIL_IF(token->id >= 0 && token->id != (json_int_t)id, error, CLIPC_ERROR_FORMAT,
+                      "%s: added token \"%s\" has id %lld, but the vocabulary says %u", name, token->text,
+                      (long long)token->id, id);
+        if (!is_last_of_its_text(tokens, i))
+            continue;
+        struct clipc_added_text *added = &parts->added[parts->added_count];
+        CLIPC_TRY(set_added_text(token, name, added, error));
+        added->id = id;
+        const clipc_status status = check_distinct(parts, added, name, error);
+        parts->added_count++;
+        CLIPC_TRY(status);
+    }
+    parts->start_token = added_id(vocabulary, tokens, tokens->start);
+    parts->end_token = added_id(vocabulary, tokens, tokens->end);
+    return CLIPC_OK;
+}
+
+static void free_parts(clipc_packed_parts *parts)
+{
+    for (size_t i = 0; parts->added && i < parts->added_count; i++)
+        clipc_free(parts->added[i].text);
+    clipc_free(parts->added);
+    clipc_free(parts->merges);
+    clipc_free(parts->words);
+}
+
+static clipc_status collect(const clipc_tokenizer_files *files, const opened_files *opened, size_t vocabulary_size,
+                            clipc_special_tokens *tokens, clipc_packed_parts *parts, clipc_error *error)
+{
+    const json_t *model = json_object_get(opened->tokenizer, "model");
+    const json_t *vocabulary = opened->tokenizer ? json_object_get(model, "vocab") : opened->vocab;
+    const char *name = opened->tokenizer ? files->tokenizer_json.name : files->vocab.name;
+    if (opened->tokenizer)
+        CLIPC_TRY(clipc_pipeline_check(opened->tokenizer, name, error));
+    parts->max_length = UINT64_MAX;
+    if (opened->config)
+        CLIPC_TRY(
+            clipc_tokenizer_config_check(opened->config, files->tokenizer_config.name, &parts->max_length, error));
+    CLIPC_FAIL_IF(!json_is_object(vocabulary), error, CLIPC_ERROR_FORMAT, "%s: model.vocab is no object", name);
+    CLIPC_TRY(clipc_vocabulary_check(vocabulary, name, vocabulary_size, error));
+    CLIPC_TRY(clipc_special_tokens_read(opened->config, files->tokenizer_config.name, opened->map,
+                                        files->special_tokens_map.name, opened->tokenizer, name, tokens, error));
+    CLIPC_TRY(collect_added(vocabulary, tokens, name, vocabulary_size, parts, error));
+    if (opened->tokenizer)
+        CLIPC_TRY(clipc_pipeline_check_ends(opened->tokenizer, name, tokens->start, parts->start_token, tokens->end,
+                                            parts->end_token, error));
+    const uint32_t unknown =
+        tokens->unknown ? clipc_vocabulary_find(vocabulary, tokens->unknown, strlen(tokens->unknown)) : CLIPC_NO_TOKEN;
+    CLIPC_TRY(clipc_vocabulary_bytes(vocabulary, name, unknown, parts, error));
+    CLIPC_TRY(clipc_vocabulary_words(vocabulary, parts, error));
+    if (opened->tokenizer)
+        return clipc_merges_read_json(json_object_get(model, "merges"), name, vocabulary, parts, error);
+    return clipc_merges_read_text(&files->merges, vocabulary, parts, error);
+}
+
+clipc_status clipc_tokenizer_create(const clipc_tokenizer_files *files, size_t vocabulary_size, clipc_tokenizer **out,
+                                    clipc_error *error)
+{
+    *out = NULL;
+    clipc_status status = CLIPC_OK;
+    opened_files opened = {0};
+    clipc_packed_parts parts = {0};
+    clipc_special_tokens *tokens = clipc_allocate(1, sizeof *tokens);
+    if (!tokens)
+        return clipc_fail_memory(error, sizeof *tokens, "a tokenizer");
+    CLIPC_CHECK(open_files(files, &opened, error));
+    CLIPC_CHECK(collect(files, &opened, vocabulary_size, tokens, &parts, error));
+    CLIPC_CHECK(clipc_packed_build(&parts, vocabulary_size, out, error));
+fail:
+    free_parts(&parts);
+    close_files(&opened);
+    clipc_free(tokens);
+    return status;
+}
