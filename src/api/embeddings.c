@@ -1,27 +1,15 @@
 /* What is done with embeddings once there are some. */
+#include "base/dot.h"
 #include "clipc/clipc.h"
 
 #include <math.h>
-
-/* Four sums side by side, because one addition alone would have to wait for the one before it. */
-static double dot(const float *a, const float *b, size_t count)
-{
-    double sums[4] = {0};
-    size_t i = 0;
-    for (; i + 4 <= count; i += 4)
-        for (size_t lane = 0; lane < 4; lane++)
-            sums[lane] += (double)a[i + lane] * (double)b[i + lane];
-    for (; i < count; i++)
-        sums[0] += (double)a[i] * (double)b[i];
-    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
-}
 
 void clipc_similarities(const float *a, size_t rows, const float *b, size_t columns, size_t dimension,
                         float *similarities)
 {
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < columns; j++)
-            similarities[i * columns + j] = (float)dot(a + i * dimension, b + j * dimension, dimension);
+            similarities[i * columns + j] = (float)clipc_dot(a + i * dimension, b + j * dimension, dimension);
 }
 
 void clipc_scores(const float *similarities, size_t count, float logit_scale, float *scores)

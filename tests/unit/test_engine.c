@@ -107,6 +107,32 @@ static void test_config_is_checked(void **state)
     }
 }
 
+static void test_info(void **state)
+{
+    (void)state;
+    clipc_error error = {0};
+    clipc_model *model = NULL;
+    assert_int_equal(clipc_model_open(MODELS "odd_widths", NULL, &model, &error), CLIPC_OK);
+    for (size_t i = 0; clipc_backend_at(i); i++) {
+        clipc_engine *engine = NULL;
+        clipc_engine_config config;
+        clipc_engine_config_init(&config);
+        config.backend = clipc_backend_at(i)->name;
+        config.cpu_level = "c";
+        config.threads = 3;
+        assert_int_equal(clipc_engine_create(model, &config, &engine, &error), CLIPC_OK);
+        clipc_engine_info info = {.size = sizeof info};
+        assert_int_equal(clipc_engine_get_info(engine, &info, &error), CLIPC_OK);
+        clipc_engine_destroy(&engine);
+        assert_string_equal(info.backend, config.backend);
+        assert_string_equal(info.isa, "c");
+        assert_int_equal(info.precision, CLIPC_PRECISION_FP32);
+        assert_int_equal(info.threads, strcmp(info.backend, "ref") == 0 ? 1 : 3);
+        assert_true(info.workspace_bytes > 0);
+    }
+    clipc_model_destroy(&model);
+}
+
 static void test_null_arguments(void **state)
 {
     (void)state;
@@ -226,6 +252,41 @@ static void test_pixels_that_are_not_finite(void **state)
     clipc_engine_destroy(&engine);
 }
 
+/* An engine of the model one_patch whose image projection was replaced by numbers that are finite but overflow. */
+static clipc_engine *open_overflowing(void)
+{
+    static const char path[] = MODELS "one_patch";
+    clipc_error error = {0};
+    clipc_model *model = NULL;
+    clipc_engine *engine = NULL;
+    clipc_engine_config config;
+    clipc_engine_config_init(&config);
+    config.text_tower = 0;
+    assert_int_equal(clipc_model_open(path, NULL, &model, &error), CLIPC_OK);
+    clipc_tensor *projection = &model->weights.image.projection;
+    static float values[3 * 10];
+    assert_int_equal(projection->count, sizeof values / sizeof *values);
+    clipc_tensor_read(projection, 0, projection->count, values);
+    for (size_t i = 0; i < projection->count; i++)
+        values[i] = copysignf(3e38F, values[i]);
+    projection->data = values;
+    assert_int_equal(clipc_engine_create(model, &config, &engine, &error), CLIPC_OK);
+    clipc_model_destroy(&model);
+    return engine;
+}
+
+static void test_arithmetic_that_overflows(void **state)
+{
+    (void)state;
+    static float pixels[2 * 3 * 9 * 9];
+    float rows[2][3];
+    clipc_error error = {0};
+    clipc_engine *engine = open_overflowing();
+    assert_int_equal(clipc_engine_encode_images(engine, pixels, 2, 0, &rows[0][0], &error), CLIPC_ERROR_FORMAT);
+    assert_non_null(strstr(error.message, "image 0"));
+    clipc_engine_destroy(&engine);
+}
+
 static void test_an_absent_tower_is_an_error(void **state)
 {
     (void)state;
@@ -252,12 +313,14 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config_is_checked),
+        cmocka_unit_test(test_info),
         cmocka_unit_test(test_null_arguments),
         cmocka_unit_test(test_tokens_are_checked),
         cmocka_unit_test(test_pooling_at_the_first_end_token),
         cmocka_unit_test(test_legacy_pooling_at_the_largest_id),
         cmocka_unit_test(test_rows_have_unit_length),
         cmocka_unit_test(test_pixels_that_are_not_finite),
+        cmocka_unit_test(test_arithmetic_that_overflows),
         cmocka_unit_test(test_an_absent_tower_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -104,6 +104,7 @@ static void info(const void *compiled, clipc_compiled_info *info)
     const struct compiled *self = compiled;
     *info = (clipc_compiled_info){.precision = CLIPC_PRECISION_FP32,
                                   .isa = clipc_cpu_level_name(self->kernels.level),
+                                  .threads = clipc_thread_pool_threads(self->pool),
                                   .packed_bytes = self->image.weight_bytes + self->text.weight_bytes,
                                   .workspace_bytes = self->workspace_bytes};
 }
