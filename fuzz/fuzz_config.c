@@ -1,0 +1,30 @@
+/* Any bytes as a config.json: an accepted config keeps every promise of model/config.h. */
+#include "model/config.h"
+
+#include <stdlib.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+
+static void check_tower(const clipc_tower_config *tower)
+{
+    if (tower->width < 1 || tower->width > CLIPC_MAX_WIDTH || tower->mlp_width < 1 ||
+        tower->mlp_width > CLIPC_MAX_WIDTH || tower->layers < 1 || tower->layers > CLIPC_MAX_LAYERS ||
+        tower->heads < 1 || tower->width % tower->heads != 0 || !(tower->layer_norm_epsilon > 0))
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
+{
+    clipc_config config;
+    clipc_error error;
+    if (clipc_config_parse(bytes, size, "fuzz", &config, &error) != CLIPC_OK)
+        return 0;
+    check_tower(&config.image);
+    check_tower(&config.text);
+    if (config.image_tokens < 2 || config.image_tokens > CLIPC_MAX_TOKENS || config.patch_size < 1 ||
+        config.patch_size > config.image_size || config.max_positions < 2 || config.max_positions > CLIPC_MAX_TOKENS ||
+        config.vocabulary_size < 2 || config.vocabulary_size > CLIPC_MAX_VOCABULARY ||
+        config.embedding_dimension < 1 || config.embedding_dimension > CLIPC_MAX_WIDTH)
+        abort();
+    return 0;
+}
