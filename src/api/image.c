@@ -95,3 +95,49 @@ const uint8_t *clipc_image_pixels(const clipc_image *image)
 {
     return image ? image->pixels : NULL;
 }
+
+clipc_status clipc_image_resize(const clipc_image *image, size_t width, size_t height, clipc_image **out,
+                                clipc_error *error)
+{
+    CLIPC_FAIL_IF(!out, error, CLIPC_ERROR_ARGUMENT, "clipc_image_resize: out is NULL");
+    *out = NULL;
+    CLIPC_FAIL_IF(!image, error, CLIPC_ERROR_ARGUMENT, "clipc_image_resize: image is NULL");
+    CLIPC_FAIL_IF(width == 0 || height == 0, error, CLIPC_ERROR_ARGUMENT, "clipc_image_resize: to %zu×%zu pixels",
+                  width, height);
+    clipc_image *resized = NULL;
+    CLIPC_TRY(clipc_image_allocate(CLIPC_MODE_RGB, width, height, &resized, error));
+    const clipc_crop whole = {.width = width, .height = height};
+    const clipc_status status = clipc_resize_crop(image->pixels, image->width, image->height, image->channels,
+                                                  CLIPC_FILTER_BICUBIC, width, height, whole, resized->pixels, error);
+    if (status != CLIPC_OK)
+        clipc_image_destroy(&resized);
+    *out = resized;
+    return status;
+}
+
+clipc_status clipc_model_preprocess(const clipc_model *model, const clipc_image *image, float *pixels,
+                                    clipc_error *error)
+{
+    CLIPC_FAIL_IF(!model || !image || !pixels, error, CLIPC_ERROR_ARGUMENT, "clipc_model_preprocess: %s is NULL",
+                  !model   ? "model"
+                  : !image ? "image"
+                           : "pixels");
+    return clipc_preprocess(&model->preprocess, image, model->config.image_size, model->config.image_size, pixels,
+                            error);
+}
+
+clipc_status clipc_model_preprocess_file(const clipc_model *model, const char *path,
+                                         const clipc_image_options *options, float *pixels, clipc_error *error)
+{
+    CLIPC_FAIL_IF(!model || !path || !pixels, error, CLIPC_ERROR_ARGUMENT, "clipc_model_preprocess_file: %s is NULL",
+                  !model  ? "model"
+                  : !path ? "path"
+                          : "pixels");
+    clipc_image *image = NULL;
+    CLIPC_TRY(clipc_image_read(path, options, &image, error));
+    clipc_status status = clipc_model_preprocess(model, image, pixels, error);
+    if (status != CLIPC_OK)
+        status = clipc_fail_within(error, status, "%s", path);
+    clipc_image_destroy(&image);
+    return status;
+}

@@ -66,7 +66,7 @@ void clipc_unpack_samples(const uint8_t *packed, unsigned bits, unsigned scale, 
     const unsigned mask = (1u << bits) - 1;
     for (size_t i = 0; i < count; i++) {
         const unsigned shift = 8 - bits - (unsigned)(i * bits % 8);
-        samples[i] = (uint8_t)((packed[i * bits / 8] >> shift & mask) * scale);
+        samples[i] = (uint8_t)(((unsigned)packed[i * bits / 8] >> shift & mask) * scale);
     }
 }
 

@@ -127,12 +127,34 @@ static void test_orientation_block(void **state)
     }
 }
 
+static void test_resize_makes_a_copy(void **state)
+{
+    (void)state;
+    clipc_image *image = NULL;
+    clipc_image *resized = NULL;
+    clipc_error error;
+    assert_int_equal(clipc_image_read(EVAL_IMAGES "heldout_000.jpg", NULL, &image, &error), CLIPC_OK);
+    assert_int_equal(clipc_image_resize(image, 7, 5, &resized, &error), CLIPC_OK);
+    assert_int_equal(clipc_image_width(resized), 7);
+    assert_int_equal(clipc_image_height(resized), 5);
+    clipc_image_destroy(&resized);
+    assert_int_equal(clipc_image_resize(image, clipc_image_width(image), clipc_image_height(image), &resized, &error),
+                     CLIPC_OK);
+    assert_memory_equal(clipc_image_pixels(image), clipc_image_pixels(resized),
+                        3 * clipc_image_width(image) * clipc_image_height(image));
+    clipc_image_destroy(&resized);
+    assert_int_equal(clipc_image_resize(image, 0, 5, &resized, &error), CLIPC_ERROR_ARGUMENT);
+    assert_int_equal(clipc_image_resize(NULL, 5, 5, &resized, &error), CLIPC_ERROR_ARGUMENT);
+    assert_null(resized);
+    clipc_image_destroy(&image);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_format_is_told_from_content), cmocka_unit_test(test_what_is_no_image),
         cmocka_unit_test(test_truncated_files_fail),        cmocka_unit_test(test_limit_comes_before_memory),
-        cmocka_unit_test(test_orientation_block),
+        cmocka_unit_test(test_orientation_block),           cmocka_unit_test(test_resize_makes_a_copy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
