@@ -75,6 +75,18 @@ static void value_table(const clipc_preprocess_rule *rule, size_t channel, float
     }
 }
 
+static void bytes_to_floats(const clipc_preprocess_rule *rule, const uint8_t *bytes, size_t area, float *pixels)
+{
+    float tables[3][256];
+    for (size_t channel = 0; channel < 3; channel++)
+        value_table(rule, channel, tables[channel]);
+    for (size_t i = 0; i < area; i++) {
+        pixels[i] = tables[0][bytes[3 * i]];
+        pixels[area + i] = tables[1][bytes[3 * i + 1]];
+        pixels[2 * area + i] = tables[2][bytes[3 * i + 2]];
+    }
+}
+
 clipc_status clipc_preprocess(const clipc_preprocess_rule *rule, const clipc_image *image, size_t height, size_t width,
                               float *pixels, clipc_error *error)
 {
@@ -85,12 +97,8 @@ clipc_status clipc_preprocess(const clipc_preprocess_rule *rule, const clipc_ima
     if (!bytes)
         return clipc_fail_memory(error, area * 3, "pixels");
     clipc_status status = clipc_preprocess_bytes(rule, image, height, width, bytes, error);
-    for (size_t channel = 0; status == CLIPC_OK && channel < 3; channel++) {
-        float table[256];
-        value_table(rule, channel, table);
-        for (size_t i = 0; i < area; i++)
-            pixels[channel * area + i] = table[bytes[3 * i + channel]];
-    }
+    if (status == CLIPC_OK)
+        bytes_to_floats(rule, bytes, area, pixels);
     clipc_free_aligned(bytes);
     return status;
 }

@@ -1,8 +1,8 @@
 /* Preprocessing rules: reading them, checking them, saying them in words.
  *
  * The meaning of every key, and of its absence, is that of transformers 5.23: BaseImageProcessor._set_attributes and
- * _standardize_kwargs, get_size_dict, PilBackend, and the defaults of the processor class (classes[] below). A key
- * that is null is absent. */
+ * _standardize_kwargs, get_size_dict, PilBackend, and the defaults of the processor class (classes[] below). A flag
+ * that is null is false; another key that is null has no value, which is an error when a step needs it. */
 #include "image/preprocess.h"
 
 #include <jansson.h>
@@ -86,10 +86,11 @@ static const json_t *value_of(const json_t *object, const char *key)
 
 static clipc_status read_bool(const json_t *root, const char *key, const char *name, bool *out, clipc_error *error)
 {
-    const json_t *value = value_of(root, key);
+    const json_t *value = json_object_get(root, key);
     if (!value)
         return CLIPC_OK;
-    CLIPC_FAIL_IF(!json_is_boolean(value), error, CLIPC_ERROR_FORMAT, "%s: '%s' is neither true nor false", name, key);
+    CLIPC_FAIL_IF(!json_is_boolean(value) && !json_is_null(value), error, CLIPC_ERROR_FORMAT,
+                  "%s: '%s' is neither true nor false", name, key);
     *out = json_is_true(value);
     return CLIPC_OK;
 }
@@ -214,6 +215,27 @@ static clipc_status read_channels(const json_t *root, const char *key, const cha
     return CLIPC_OK;
 }
 
+/* Fails when a step that is on needs a key that is null. */
+static clipc_status check_needed(const json_t *root, const char *name, bool needed, const char *key,
+                                 clipc_error *error)
+{
+    CLIPC_FAIL_IF(needed && json_is_null(json_object_get(root, key)), error, CLIPC_ERROR_FORMAT,
+                  "%s: '%s' is null, but a step needs it", name, key);
+    return CLIPC_OK;
+}
+
+static clipc_status check_all_needed(const json_t *root, const char *name, const clipc_preprocess_rule *rule,
+                                     bool size_used, clipc_error *error)
+{
+    const bool resize = rule->resize != CLIPC_RESIZE_NONE;
+    CLIPC_TRY(check_needed(root, name, resize && size_used, "size", error));
+    CLIPC_TRY(check_needed(root, name, resize, "resample", error));
+    CLIPC_TRY(check_needed(root, name, rule->crop, "crop_size", error));
+    CLIPC_TRY(check_needed(root, name, rule->rescale, "rescale_factor", error));
+    CLIPC_TRY(check_needed(root, name, rule->normalize, "image_mean", error));
+    return check_needed(root, name, rule->normalize, "image_std", error);
+}
+
 static clipc_status read_values(const json_t *root, const char *name, clipc_preprocess_rule *rule, clipc_error *error)
 {
     const json_t *factor = value_of(root, "rescale_factor");
@@ -284,7 +306,8 @@ static clipc_status read_rule(const json_t *root, const char *name, clipc_prepro
         rule->resize = CLIPC_RESIZE_NONE;
     CLIPC_TRY(read_bool(root, "do_center_crop", name, &rule->crop, error));
     CLIPC_TRY(read_crop_size(root, name, rule, error));
-    return read_values(root, name, rule, error);
+    CLIPC_TRY(read_values(root, name, rule, error));
+    return check_all_needed(root, name, rule, !old_square, error);
 }
 
 clipc_status clipc_preprocess_rule_parse(const void *json, size_t size, const char *name, clipc_preprocess_rule *out,

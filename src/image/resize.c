@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "image/resize_kernels.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 /* Pillow's sizes are C ints; beyond them there is nothing to be equal to. */
@@ -32,8 +33,29 @@ typedef struct job {
 
 const clipc_resize_kernels *clipc_resize_kernels_for(clipc_cpu_level level)
 {
+#if defined(__x86_64__)
+    if (level >= CLIPC_CPU_AVX512)
+        return &clipc_resize_kernels_avx512;
+    if (level >= CLIPC_CPU_AVX2)
+        return &clipc_resize_kernels_avx2;
+#endif
     (void)level;
     return &clipc_resize_kernels_c;
+}
+
+/* The level found is kept: asking the processor takes longer than a small image. Threads that race find the same. */
+static clipc_status best_kernels(const clipc_resize_kernels **out, clipc_error *error)
+{
+    static _Atomic(const clipc_resize_kernels *) known = NULL;
+    const clipc_resize_kernels *kernels = atomic_load_explicit(&known, memory_order_relaxed);
+    if (!kernels) {
+        clipc_cpu_level level = CLIPC_CPU_C;
+        CLIPC_TRY(clipc_cpu_level_detect(&level, error));
+        kernels = clipc_resize_kernels_for(level);
+        atomic_store_explicit(&known, kernels, memory_order_relaxed);
+    }
+    *out = kernels;
+    return CLIPC_OK;
 }
 
 static void copy_region(const job *it, const region *part)
@@ -289,6 +311,8 @@ clipc_status clipc_resize_crop(const uint8_t *source, size_t source_width, size_
                                clipc_filter filter, size_t width, size_t height, clipc_crop crop, uint8_t *destination,
                                clipc_error *error)
 {
-    return clipc_resize_crop_with(clipc_resize_kernels_for(CLIPC_CPU_C), source, source_width, source_height, channels,
-                                  filter, width, height, crop, destination, error);
+    const clipc_resize_kernels *kernels = NULL;
+    CLIPC_TRY(best_kernels(&kernels, error));
+    return clipc_resize_crop_with(kernels, source, source_width, source_height, channels, filter, width, height, crop,
+                                  destination, error);
 }

@@ -1,12 +1,15 @@
 """Talks to resize_helper: see its first comment for the protocol."""
 import struct
 import subprocess
+from pathlib import Path
 
 import numpy as np
 
 MODES = {"RGB": 0, "RGBA": 1, "L": 2, "LA": 3, "1": 4, "P": 5, "CMYK": 6, "I;16": 7}
 CHANNELS = {"RGB": 3, "RGBA": 4, "L": 1, "LA": 2, "1": 1, "P": 1, "CMYK": 4, "I;16": 2}
-LEVELS = {"c": 0}
+# Those this machine has; resize_helper runs what it is told.
+FLAGS = Path("/proc/cpuinfo").read_text().split() if Path("/proc/cpuinfo").exists() else []
+LEVELS = {"c": 0, **({"avx2": 1} if "avx2" in FLAGS else {}), **({"avx512": 2} if "avx512vl" in FLAGS else {})}
 TRANSFORMERS, TORCHVISION = 0, 1
 
 

@@ -6,3 +6,5 @@ build=$2
 here=$(dirname "$0")
 cmake --build "$build" --target golden
 "$python" "$here/network_parity.py" "$build/tests/golden/golden"
+cmake --build "$build" --target resize_helper
+"$python" -W ignore "$here/preprocess_reference.py" "$build/tests/parity/resize_helper"

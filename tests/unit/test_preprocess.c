@@ -44,7 +44,7 @@ static void openai_rule_in_every_spelling(void **state)
         "{\"size\": {\"shortest_edge\": 224}, \"crop_size\": {\"height\": 224, \"width\": 224}, \"resample\": 3,"
         "\"image_processor_type\": \"CLIPImageProcessorFast\", \"do_convert_rgb\": true}",
         &wanted);
-    assert_same("{\"size\": null, \"crop_size\": [224, 224], \"image_processor_type\": \"CLIPImageProcessor\","
+    assert_same("{\"crop_size\": [224, 224], \"image_processor_type\": \"CLIPImageProcessor\","
                 "\"image_mean\": [0.48145466, 0.4578275, 0.40821073], \"rescale_factor\": 0.00392156862745098}",
                 &wanted);
 }
@@ -107,6 +107,8 @@ static void hostile_rules_are_refused(void **state)
         {"{\"resample\": 7}", CLIPC_ERROR_UNSUPPORTED, "7"},
         {"{\"resample\": \"bicubic\"}", CLIPC_ERROR_FORMAT, "resample"},
         {"{\"do_resize\": \"yes\"}", CLIPC_ERROR_FORMAT, "do_resize"},
+        {"{\"size\": null}", CLIPC_ERROR_FORMAT, "size"},
+        {"{\"image_mean\": null}", CLIPC_ERROR_FORMAT, "image_mean"},
         {"{\"do_pad\": true}", CLIPC_ERROR_UNSUPPORTED, "do_pad"},
         {"{\"rescale_factor\": 0}", CLIPC_ERROR_FORMAT, "rescale_factor"},
         {"{\"rescale_factor\": -1}", CLIPC_ERROR_FORMAT, "rescale_factor"},

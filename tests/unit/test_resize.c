@@ -126,12 +126,59 @@ static void absurd_sizes_are_refused(void **state)
     assert_non_null(strstr(error.message, "1099511627776"));
 }
 
+static uint32_t next_random(uint32_t *random)
+{
+    *random = *random * 1664525 + 1013904223;
+    return *random >> 8;
+}
+
+/* Every level against C, on random shapes; the source is an allocation of its own size, so that a read past its end is
+ * seen by the address sanitizer, and the bytes after the destination are watched. */
+static void levels_equal_c(void **state)
+{
+    (void)state;
+    clipc_cpu_level best = CLIPC_CPU_C;
+    assert_int_equal(clipc_cpu_level_detect(&best, NULL), CLIPC_OK);
+    uint32_t random = 7;
+    for (size_t round = 0; round < 400; round++) {
+        const size_t channels = 1 + next_random(&random) % 4;
+        const size_t source_width = 1 + next_random(&random) % (round % 8 ? 90 : 5);
+        const size_t source_height = 1 + next_random(&random) % (round % 5 ? 90 : 400);
+        const size_t width = 1 + next_random(&random) % 70;
+        const size_t height = 1 + next_random(&random) % 70;
+        const clipc_filter filter = CLIPC_FILTER_LANCZOS + next_random(&random) % 5;
+        const clipc_crop crop = {(ptrdiff_t)(next_random(&random) % width), (ptrdiff_t)(next_random(&random) % height),
+                                 1 + next_random(&random) % width, 1 + next_random(&random) % height};
+        uint8_t *source = clipc_allocate(source_width * source_height, channels);
+        for (size_t i = 0; i < source_width * source_height * channels; i++)
+            source[i] = round % 3 ? (uint8_t)next_random(&random) : (uint8_t)(next_random(&random) % 2 * 255);
+        const size_t size = crop.width * crop.height * channels;
+        uint8_t *wanted = clipc_allocate(size, 1);
+        uint8_t *got = clipc_allocate(size + 64, 1);
+        assert_int_equal(clipc_resize_crop_with(&clipc_resize_kernels_c, source, source_width, source_height, channels,
+                                                filter, width, height, crop, wanted, NULL),
+                         CLIPC_OK);
+        for (clipc_cpu_level level = CLIPC_CPU_AVX2; level <= best && level <= CLIPC_CPU_AVX512; level++) {
+            memset(got, 0xA5, size + 64);
+            assert_int_equal(clipc_resize_crop_with(clipc_resize_kernels_for(level), source, source_width,
+                                                    source_height, channels, filter, width, height, crop, got, NULL),
+                             CLIPC_OK);
+            assert_memory_equal(got, wanted, size);
+            for (size_t i = 0; i < 64; i++)
+                assert_int_equal(got[size + i], 0xA5);
+        }
+        clipc_free(source);
+        clipc_free(wanted);
+        clipc_free(got);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resize_equals_pillow),     cmocka_unit_test(tall_image_equals_pillow),
         cmocka_unit_test(crop_is_part_of_whole),    cmocka_unit_test(long_strip_needs_little_memory),
-        cmocka_unit_test(absurd_sizes_are_refused),
+        cmocka_unit_test(absurd_sizes_are_refused), cmocka_unit_test(levels_equal_c),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
