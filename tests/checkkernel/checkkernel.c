@@ -1,5 +1,9 @@
-/* checkkernel [--bench] [--seed N] [--level L] [--threads N] [--shapes FILE]: compares every kernel variant that this
- * processor can run with a reference in double precision; with --bench, times them. Exit status 1 when one differs. */
+/* checkkernel [--seed N] [--level L]
+ * checkkernel --bench [--level L] [--threads N] [--shapes FILE] [--architecture NAME]
+ *
+ * Compares every kernel variant that this processor can run with a reference in double precision; exit status 1 when
+ * one differs. With --bench, times the best kernels: on the shapes of a file, and as whole towers with random weights.
+ */
 #include "checkkernel/checkkernel.h"
 
 #include "base/memory.h"
@@ -136,6 +140,7 @@ struct arguments {
     const char *level;
     size_t threads;
     const char *shapes;
+    const char *architecture;
 };
 
 static bool parse(int count, char **values, struct arguments *arguments)
@@ -156,6 +161,8 @@ static bool parse(int count, char **values, struct arguments *arguments)
             arguments->threads = strtoul(value, NULL, 10);
         else if (strcmp(values[i], "--shapes") == 0)
             arguments->shapes = value;
+        else if (strcmp(values[i], "--architecture") == 0)
+            arguments->architecture = value;
         else
             return false;
         i++;
@@ -165,12 +172,14 @@ static bool parse(int count, char **values, struct arguments *arguments)
 
 int main(int count, char **values)
 {
-    struct arguments arguments = {.seed = (uint64_t)time(NULL), .threads = 1, .shapes = CLIPC_SHAPES};
+    struct arguments arguments = {
+        .seed = (uint64_t)time(NULL), .threads = 1, .shapes = CLIPC_SHAPES, .architecture = "ViT-B-32"};
     clipc_cpu_level best = CLIPC_CPU_C;
     clipc_cpu_level level = CLIPC_CPU_C;
     clipc_error error = {0};
     if (!parse(count, values, &arguments)) {
-        fprintf(stderr, "usage: checkkernel [--bench] [--seed N] [--level L] [--threads N] [--shapes FILE]\n");
+        fprintf(stderr, "usage: checkkernel [--bench] [--seed N] [--level L] [--threads N] [--shapes FILE] "
+                        "[--architecture NAME]\n");
         return 2;
     }
     if (clipc_cpu_level_detect(&best, &error) != CLIPC_OK ||
@@ -185,6 +194,7 @@ int main(int count, char **values)
         clipc_kernels_fill(&kernels, best);
         bench_lines(&kernels);
         bench_gemm(&kernels, arguments.shapes, arguments.threads);
+        bench_towers(arguments.architecture, best, arguments.threads);
         return 0;
     }
     printf("seed %llu\n", (unsigned long long)arguments.seed);

@@ -45,7 +45,7 @@ void guarded_end(check *c, guarded *array, const char *what);
 void expect(check *c, tolerance kind, double actual, double expected, double scale, const char *what);
 void expect_true(check *c, bool condition, const char *what);
 
-/* Seconds of one call: the smallest of several. */
+/* Monotonic. */
 double seconds_now(void);
 
 void check_gemm_tile(check *c);
@@ -54,6 +54,7 @@ void check_layer_norm(check *c);
 void check_softmax(check *c);
 
 void bench_gemm(const clipc_kernels *kernels, const char *shapes, size_t threads);
+void bench_towers(const char *architecture, clipc_cpu_level level, size_t threads);
 void bench_lines(const clipc_kernels *kernels);
 
 #endif
