@@ -100,9 +100,9 @@ void bench_towers(const char *architecture, clipc_cpu_level level, size_t thread
                                            .cpu_level = clipc_cpu_level_name(level),
                                            .image_tower = true,
                                            .text_tower = true};
+    const clipc_status status = clipc_model_create_random(architecture, 1, NULL, &model, &error);
     const double begin = seconds_now();
-    if (clipc_model_create_random(architecture, 1, NULL, &model, &error) != CLIPC_OK ||
-        clipc_backend_cpu.compile(model, &options, &compiled, &error) != CLIPC_OK) {
+    if (status != CLIPC_OK || clipc_backend_cpu.compile(model, &options, &compiled, &error) != CLIPC_OK) {
         fprintf(stderr, "checkkernel: %s\n", error.message);
         exit(2);
     }

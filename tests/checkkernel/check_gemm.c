@@ -33,7 +33,7 @@ static void check_tile(check *c, size_t rows, size_t blocks, float poison)
                 sum += product;
                 size += fabs(product);
             }
-            expect(c, TOLERANCE_F32_GEMM, (double)out.values[i * stride + j], sum, size * sqrt((double)inner),
+            expect(c, TOLERANCE_F32_GEMM, (double)out.values[i * stride + j], sum, size * (2.0 + sqrt((double)inner)),
                    "gemm tile");
         }
         for (size_t j = columns; i + 1 < rows && j < stride; j++)

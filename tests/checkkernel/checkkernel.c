@@ -24,6 +24,7 @@ static const struct {
     [TOLERANCE_F32_ACTIVATION] = {"fp32 activation", 6.0},
     [TOLERANCE_F32_LAYER_NORM] = {"fp32 layer norm", 8.0},
     [TOLERANCE_F32_SOFTMAX] = {"fp32 softmax", 6.0},
+    [TOLERANCE_F32_ATTENTION] = {"fp32 attention", 4.0},
 };
 
 #define GUARD_BYTES   256
@@ -127,6 +128,12 @@ static size_t check_level(clipc_cpu_level level, uint64_t seed)
     check_epilogues(&c);
     check_layer_norm(&c);
     check_softmax(&c);
+    clipc_thread_pool *pool = NULL;
+    if (clipc_thread_pool_create(3, &pool, NULL) != CLIPC_OK)
+        exit(2);
+    check_product(&c, pool);
+    check_attention(&c, pool);
+    clipc_thread_pool_destroy(&pool);
     printf("%-8s %8zu comparisons, %zu failures; worst share of the tolerance:", clipc_cpu_level_name(level),
            c.comparisons, c.failures);
     for (int kind = 0; kind < TOLERANCE_COUNT; kind++)

@@ -3,6 +3,7 @@
 #define CLIPC_TESTS_CHECKKERNEL_H
 
 #include "backend/cpu/kernels.h"
+#include "base/thread_pool.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -10,11 +11,12 @@
 /* How far a result may be from the reference in double precision: |difference| ≤ factor × 2^-24 × scale, where scale
  * is what the check states for its operation. */
 typedef enum tolerance {
-    TOLERANCE_F32_GEMM,       /* scale: Σ |a b| × sqrt(terms) */
+    TOLERANCE_F32_GEMM,       /* scale: Σ |a b| × (2 + √terms): a short sum errs by a rounding or two of its own */
     TOLERANCE_F32_EPILOGUE,   /* scale: |result| */
     TOLERANCE_F32_ACTIVATION, /* scale: |x| */
     TOLERANCE_F32_LAYER_NORM, /* scale: (|normal| + |mean| / deviation) × |weight| + |bias| */
     TOLERANCE_F32_SOFTMAX,    /* scale: (1 + |exponent|) × |result| */
+    TOLERANCE_F32_ATTENTION,  /* scale: Σ weight |value| × sqrt(tokens + head width) */
     TOLERANCE_COUNT
 } tolerance;
 
@@ -52,6 +54,8 @@ void check_gemm_tile(check *c);
 void check_epilogues(check *c);
 void check_layer_norm(check *c);
 void check_softmax(check *c);
+void check_product(check *c, clipc_thread_pool *pool);
+void check_attention(check *c, clipc_thread_pool *pool);
 
 void bench_gemm(const clipc_kernels *kernels, const char *shapes, size_t threads);
 void bench_towers(const char *architecture, clipc_cpu_level level, size_t threads);

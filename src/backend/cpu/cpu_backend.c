@@ -58,10 +58,10 @@ static size_t lay_out_workspace(struct compiled *compiled, const clipc_compile_o
     clipc_arena image = {.base = base};
     clipc_arena text = {.base = base};
     if (options->image_tower)
-        clipc_cpu_workspace_plan(&compiled->image, options->max_batch, options->threads, &image,
-                                 &compiled->image_workspace);
+        clipc_cpu_workspace_plan(&compiled->image, options->max_batch, options->threads, CLIPC_ACTIVATION_BUDGET,
+                                 &image, &compiled->image_workspace);
     if (options->text_tower)
-        clipc_cpu_workspace_plan(&compiled->text, options->max_batch, options->threads, &text,
+        clipc_cpu_workspace_plan(&compiled->text, options->max_batch, options->threads, CLIPC_ACTIVATION_BUDGET, &text,
                                  &compiled->text_workspace);
     return image.overflow || text.overflow ? SIZE_MAX : clipc_max(image.used, text.used);
 }

@@ -4,15 +4,11 @@
 
 #include <string.h>
 
-/* Activations of a micro-batch: small enough to stay in a share of the last-level cache, large enough that reading the
- * weights from memory once a micro-batch costs little. */
-#define ACTIVATION_BUDGET ((size_t)12 << 20)
-
 /* Rows a thread takes at a time in the steps that go row by row. */
 #define ROW_GRAIN 8
 
-void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, size_t threads, clipc_arena *arena,
-                              clipc_cpu_workspace *workspace)
+void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, size_t threads, size_t budget,
+                              clipc_arena *arena, clipc_cpu_workspace *workspace)
 {
     const size_t width = tower->padded_width;
     const size_t wide = clipc_max(clipc_max(3 * width, clipc_padded_columns(tower->config.mlp_width)),
@@ -21,7 +17,7 @@ void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, si
     size_t most_rows = 0;
     if (!clipc_multiply(max_batch, tower->most_tokens, &most_rows))
         most_rows = SIZE_MAX;
-    workspace->row_capacity = clipc_min(clipc_max(tower->most_tokens, ACTIVATION_BUDGET / row_bytes), most_rows);
+    workspace->row_capacity = clipc_min(clipc_max(tower->most_tokens, budget / row_bytes), most_rows);
     workspace->item_capacity = clipc_min(max_batch, workspace->row_capacity);
     workspace->wide_length = wide;
     const size_t rows = workspace->row_capacity;

@@ -21,9 +21,14 @@ typedef struct clipc_cpu_workspace {
     size_t scratch_stride;
 } clipc_cpu_workspace;
 
-/* Takes a workspace for micro-batches of at most max_batch items from the arena. */
-void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, size_t threads, clipc_arena *arena,
-                              clipc_cpu_workspace *workspace);
+/* Activations of a micro-batch: small enough to stay in a share of the last-level cache, large enough that reading the
+ * weights from memory once a micro-batch costs little. */
+#define CLIPC_ACTIVATION_BUDGET ((size_t)12 << 20)
+
+/* Takes a workspace from the arena, for micro-batches of at most max_batch items that fit in `budget` bytes (one item
+ * always does). */
+void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, size_t threads, size_t budget,
+                              clipc_arena *arena, clipc_cpu_workspace *workspace);
 
 /* pixels [count, 3, image_size, image_size] → raw projections [count, D]. */
 void clipc_cpu_encode_images(const clipc_cpu_tower *tower, const clipc_cpu_workspace *workspace,

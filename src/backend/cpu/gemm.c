@@ -1,5 +1,7 @@
 #include "backend/cpu/gemm.h"
 
+#include <string.h>
+
 /* Bytes of packed rows that one piece of work goes through for each panel: together with a panel they should stay in a
  * core's second-level cache. */
 #define ROWS_BUDGET ((size_t)512 << 10)
@@ -57,11 +59,47 @@ void clipc_gemm_run(clipc_thread_pool *pool, const clipc_gemm *gemm)
     clipc_thread_pool_run(pool, run_pieces, &job, groups * gemm->panel_count, 1);
 }
 
+typedef float four __attribute__((vector_size(16)));
+
+static inline four load_four(const float *from)
+{
+    four values;
+    memcpy(&values, from, sizeof values);
+    return values;
+}
+
+/* to[k × columns + j] = from[j × stride + k] for four of each. */
+static inline void transpose_four(const float *from, size_t stride, size_t columns, float *to)
+{
+    const four a = load_four(from);
+    const four b = load_four(from + stride);
+    const four c = load_four(from + 2 * stride);
+    const four d = load_four(from + 3 * stride);
+    const four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    const four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const four cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    const four rows[4] = {
+        __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5),
+        __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
+        __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5),
+        __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7),
+    };
+    for (size_t k = 0; k < 4; k++)
+        memcpy(to + k * columns, &rows[k], sizeof rows[k]);
+}
+
 void clipc_pack_panel_f32(const float *source, size_t source_stride, size_t count, size_t inner, size_t tile_columns,
                           float *panel)
 {
+    const size_t whole_columns = count & ~(size_t)3;
+    const size_t whole_inner = inner & ~(size_t)3;
+    for (size_t k = 0; k < whole_inner; k += 4)
+        for (size_t j = 0; j < whole_columns; j += 4)
+            transpose_four(source + j * source_stride + k, source_stride, tile_columns, panel + k * tile_columns + j);
+    /* What is left at the right and below, and the padding. */
     const size_t padded = clipc_blocks(inner) * CLIPC_BLOCK;
     for (size_t k = 0; k < padded; k++)
-        for (size_t j = 0; j < tile_columns; j++)
+        for (size_t j = k < whole_inner ? whole_columns : 0; j < tile_columns; j++)
             panel[k * tile_columns + j] = k < inner && j < count ? source[j * source_stride + k] : 0.0f;
 }

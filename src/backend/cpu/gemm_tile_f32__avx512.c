@@ -7,6 +7,11 @@
 #define LANES   16
 #define VECTORS (COLUMNS / LANES)
 
+/* How many k ahead the weights are fetched: 2 KiB, over the gaps that the hardware's own prefetching leaves at the
+ * borders of pages. Beyond the last panel it fetches what nobody reads, which is harmless. Measured on Zen 4: one
+ * image through ViT-B/32 5 % faster, sixteen 2 %; 6 KiB ahead no better. */
+#define AHEAD 16
+
 CLIPC_ALWAYS_INLINE void tile(const size_t rows, size_t blocks, const float *a, const float *b, float *out,
                               size_t out_stride)
 {
@@ -21,6 +26,9 @@ CLIPC_ALWAYS_INLINE void tile(const size_t rows, size_t blocks, const float *a, 
         CLIPC_UNROLL_4
         for (size_t k = 0; k < CLIPC_BLOCK; k++, b += COLUMNS) {
             __m512 weights[VECTORS];
+            CLIPC_UNROLL
+            for (size_t j = 0; j < VECTORS; j++)
+                _mm_prefetch((const char *)b + (AHEAD * COLUMNS + j * LANES) * sizeof(float), _MM_HINT_T0);
             CLIPC_UNROLL
             for (size_t j = 0; j < VECTORS; j++)
                 weights[j] = _mm512_load_ps(b + j * LANES);
