@@ -1,0 +1,152 @@
+/* The n-th allocation fails, for n = 1, 2, 3 … until all goes well: no crash, nothing left behind, the right status.
+ */
+#include "backend/backend.h"
+#include "clipc/clipc.h"
+#include "fail/failing_allocator.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define SMALL_MODEL CLIPC_SOURCE_DIR "/tests/golden/models/sharded"
+#define PICTURE     CLIPC_SOURCE_DIR "/models/demo/samples/cat.png"
+#define THREADS     3
+#define ITEMS       3
+#define MAX_PIXELS  (3 * 128 * 128)
+#define MAX_TOKENS  77
+#define MAX_WIDTH   256
+
+/* What a user does, from files to embeddings. Static, so that the test itself allocates nothing. */
+typedef struct scenario {
+    const char *model_path; /* NULL: the demo model */
+    const char *backend;
+    size_t encode_calls; /* allocations while encoding, when all went well */
+} scenario;
+
+static float pixels[ITEMS * MAX_PIXELS];
+static int32_t ids[ITEMS * MAX_TOKENS];
+static size_t offsets[ITEMS + 1];
+static float embeddings[ITEMS * MAX_WIDTH];
+
+static clipc_status encode(clipc_engine *engine, scenario *run, clipc_error *error)
+{
+    const size_t before = failing_allocator_calls();
+    const clipc_status images = clipc_engine_encode_images(engine, pixels, ITEMS, 0, embeddings, error);
+    if (images != CLIPC_OK)
+        return images;
+    const clipc_status texts = clipc_engine_encode_tokens(engine, ids, offsets, ITEMS, 0, embeddings, error);
+    run->encode_calls = failing_allocator_calls() - before;
+    return texts;
+}
+
+static clipc_status prepare_inputs(const clipc_model *model, clipc_error *error)
+{
+    static const char *const texts[ITEMS] = {"a cat", "", "a photo of two dogs"};
+    clipc_model_info info = {.size = sizeof info};
+    clipc_status status = clipc_model_get_info(model, &info, error);
+    const size_t image = 3 * info.image_height * info.image_width;
+    for (size_t i = 0; i < ITEMS && status == CLIPC_OK; i++) {
+        size_t count = 0;
+        status = clipc_model_tokenize(model, texts[i], strlen(texts[i]), ids + offsets[i], &count, error);
+        offsets[i + 1] = offsets[i] + count;
+        if (status == CLIPC_OK)
+            status = clipc_model_preprocess_file(model, PICTURE, NULL, pixels + i * image, error);
+    }
+    return status;
+}
+
+static clipc_status perform(scenario *run, clipc_error *error)
+{
+    clipc_model *model = NULL;
+    clipc_engine *engine = NULL;
+    clipc_engine_config config;
+    clipc_engine_config_init(&config);
+    config.backend = run->backend;
+    config.threads = THREADS;
+    config.max_batch = 2;
+
+    clipc_status status = clipc_model_open(run->model_path, NULL, &model, error);
+    if (status != CLIPC_OK)
+        assert_null(model);
+    if (status == CLIPC_OK)
+        status = prepare_inputs(model, error);
+    if (status == CLIPC_OK) {
+        status = clipc_engine_create(model, &config, &engine, error);
+        assert_true((status == CLIPC_OK) == (engine != NULL));
+    }
+    clipc_model_destroy(&model);
+    if (status == CLIPC_OK)
+        status = encode(engine, run, error);
+    clipc_engine_destroy(&engine);
+    return status;
+}
+
+static void fail_each_in_turn(scenario *run, bool rest)
+{
+    const ptrdiff_t blocks = failing_allocator_blocks();
+    for (size_t n = 1;; n++) {
+        clipc_error error = {0};
+        failing_allocator_arm(n, rest);
+        const clipc_status status = perform(run, &error);
+        const size_t calls = failing_allocator_calls();
+        failing_allocator_arm(0, false);
+        assert_int_equal(failing_allocator_blocks(), blocks);
+        if (calls < n) {
+            assert_int_equal(status, CLIPC_OK);
+            assert_true(n > 10); /* else the allocations were not seen at all */
+            return;
+        }
+        if (status != CLIPC_ERROR_MEMORY)
+            print_error("allocation %zu: %s: %s\n", n, clipc_status_text(status), error.message);
+        assert_int_equal(status, CLIPC_ERROR_MEMORY);
+        assert_int_equal(error.status, CLIPC_ERROR_MEMORY);
+        assert_true(error.message[0] != '\0');
+    }
+}
+
+static const char *const models[] = {SMALL_MODEL, NULL};
+
+static void test_every_allocation_may_fail(void **state)
+{
+    (void)state;
+    for (size_t i = 0; clipc_backend_at(i); i++) {
+        scenario run = {.model_path = SMALL_MODEL, .backend = clipc_backend_at(i)->name};
+        fail_each_in_turn(&run, false);
+        fail_each_in_turn(&run, true);
+    }
+}
+
+static void test_every_allocation_of_the_demo_model_may_fail(void **state)
+{
+    (void)state;
+    scenario run = {.model_path = NULL, .backend = "auto"};
+    fail_each_in_turn(&run, false);
+}
+
+static void test_encoding_allocates_nothing(void **state)
+{
+    (void)state;
+    for (size_t i = 0; clipc_backend_at(i); i++)
+        for (size_t j = 0; j < sizeof models / sizeof *models; j++) {
+            scenario run = {.model_path = models[j], .backend = clipc_backend_at(i)->name, .encode_calls = SIZE_MAX};
+            clipc_error error = {0};
+            failing_allocator_arm(0, false);
+            if (perform(&run, &error) != CLIPC_OK)
+                fail_msg("%s", error.message);
+            assert_int_equal(run.encode_calls, 0);
+        }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_every_allocation_of_the_demo_model_may_fail),
+        cmocka_unit_test(test_encoding_allocates_nothing),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
