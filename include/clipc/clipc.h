@@ -96,12 +96,15 @@ CLIPC_API void clipc_model_config_init(clipc_model_config *config);
 /* Opens a model: `path` is a directory as transformers lays it out (config.json, model.safetensors or its sharded
  * index, preprocessor_config.json, and vocab.json + merges.txt or tokenizer.json). NULL opens the demo model that is
  * part of the library. Weights are mapped, not copied. The whole config and the tensor table of both towers are
- * checked here. `config` may be NULL. The handle owns everything it points to. */
+ * checked here; NaN and infinity among the weights are found by clipc_engine_create. A file clipc.json in the
+ * directory may name another default template: {"template": "a sketch of a {}"}. `config` may be NULL. The handle owns
+ * everything it points to. */
 CLIPC_API clipc_status clipc_model_open(const char *path, const clipc_model_config *config, clipc_model **out,
                                         clipc_error *error);
 
 /* Makes a model of a known shape with random weights (the same for the same seed), for sizing hardware. Names:
- * clipc_architecture_name(0), (1), … It has the demo model's tokenizer, which is OpenAI CLIP's. */
+ * clipc_architecture_name(0), (1), … It has the demo model's tokenizer, which is OpenAI CLIP's. All weights are views
+ * of about 32 MB of shared memory, whatever the size of the model. */
 CLIPC_API clipc_status clipc_model_create_random(const char *architecture, uint64_t seed,
                                                  const clipc_model_config *config, clipc_model **out,
                                                  clipc_error *error);
