@@ -31,10 +31,10 @@ setup-check:
 build/clipc: setup
 	@cmake --preset release -G Ninja > build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
 	@rm -f build-configure.log
-	@cmake --build build --target clipc_program clipc_shared -j $(JOBS)
+	@cmake --build build --target clipc_program clipc_shared clipc_pages -j $(JOBS)
 
 demo: build/clipc
-	@build/clipc classify models/demo/samples --labels "$(LABELS)" --template "a picture of a {}" --top 3
+	@build/clipc classify models/demo/samples/*.png --labels "$(LABELS)" --template "a picture of a {}" --top 3
 
 check: setup-check check-release check-sanitizers check-threads check-fuzz
 	@echo "make check: every part passed"

@@ -1,0 +1,144 @@
+"""Options, operands, help and exit statuses."""
+
+import subprocess
+
+from program import Case, environment, main, sample
+
+COMMANDS = ["classify", "embed", "similarity", "tokenize", "preprocess", "inspect", "bench"]
+
+
+class Options(Case):
+    def test_options_and_operands_mix(self):
+        lines = [
+            self.run_clipc("classify", "--json", sample("cat"), "--labels", "cat,dog", sample("dog")),
+            self.run_clipc("classify", sample("cat"), sample("dog"), "--labels=cat,dog", "--json"),
+            self.run_clipc("classify", "--labels=cat", "--json", sample("cat"), "--labels", "dog", "--", sample("dog")),
+        ]
+        self.assertEqual(len(lines[0].splitlines()), 2)
+        self.assertEqual(lines[0], lines[1])
+        self.assertEqual(lines[0], lines[2])
+
+    def test_embed_takes_its_kind_among_options(self):
+        self.run_clipc("embed", "-o", "a.npy", "text", "a cat")
+        self.run_clipc("embed", "text", "a cat", "-ob.npy")
+        with open(self.path("a.npy"), "rb") as first, open(self.path("b.npy"), "rb") as second:
+            self.assertEqual(first.read(), second.read())
+
+    def test_double_dash_ends_options(self):
+        plain = self.run_clipc("tokenize", "--", "--json", "-q")
+        self.assertEqual(len(plain.splitlines()), 2)
+
+    def test_value_may_begin_with_a_dash(self):
+        lines = self.json_lines("similarity", sample("cat"), "--text", "-5 degrees", "--text=--x", "--json")
+        self.assertEqual(len(lines[0]["similarities"]), 2)
+
+    def test_wrong_command_lines(self):
+        image = sample("cat")
+        for arguments, word in [
+            ([], "Usage"),
+            (["clasify"], "did you mean classify"),
+            (["--labels"], "unknown option"),
+            (["nonsense"], "unknown command"),
+            (["classify", image, "--lables", "cat"], "did you mean --labels"),
+            (["classify", image, "--labels", "cat", "-z"], "unknown option -z"),
+            (["classify", image], "no labels"),
+            (["classify", image, "--labels", " , ,"], "no labels"),
+            (["classify", "--labels", "cat"], "no images"),
+            (["classify", image, "--labels"], "needs a value"),
+            (["classify", image, "--labels", "cat", "--top", "0"], "out of range"),
+            (["classify", image, "--labels", "cat", "--json=yes"], "takes no value"),
+            (["classify", image, "--labels", "cat", "--template", "a photo"], "{}"),
+            (["classify", image, "--labels", "cat", "--template", "{}", "--template", "x"], "{}"),
+            (["classify", image, "--labels", "cat", "--batch", "0"], "out of range"),
+            (["classify", image, "--labels", "cat", "--batch", "-1"], "not a whole number"),
+            (["classify", image, "--labels", "cat", "--batch", "1e2"], "not a whole number"),
+            (["classify", image, "--labels", "cat", "--batch", ""], "not a whole number"),
+            (["classify", image, "--labels", "cat", "--batch", "99999999999999999999999"], "out of range"),
+            (["classify", image, "--labels", "cat", "--threads", "0"], "out of range"),
+            (["classify", image, "--labels", "cat", "--max-pixels", "0"], "out of range"),
+            (["classify", image, "--labels", "cat", "--backend", "gpu"], "auto|cpu|ref"),
+            (["classify", image, "--labels", "cat", "--precision", "bf16"], "not available"),
+            (["classify", image, "--labels", "cat", "--precision", "fp64"], "auto|fp32"),
+            (["classify", image, "--labels", "cat", "--alpha", "black"], "white|drop"),
+            (["classify", image, "--labels", b"\xff"], "UTF-8"),
+            (["embed"], "image or text"),
+            (["embed", "video", "a", "-o", "a.npy"], "neither image nor text"),
+            (["embed", "image", image], "no output"),
+            (["embed", "image", "-o", "a.npy"], "no images"),
+            (["embed", "text", "-o", "a.npy"], "no texts"),
+            (["embed", "image", image, "-f", "list", "-o", "a.npy"], "@list"),
+            (["similarity", image], "no texts"),
+            (["similarity", "--text", "a"], "no images"),
+            (["tokenize"], "no texts"),
+            (["preprocess", image], "no output"),
+            (["preprocess", "-o", "a.npy"], "no images"),
+            (["inspect", "here"], "not expected"),
+            (["bench", "--arch", "ViT-B-23"], "did you mean ViT-B-32"),
+            (["bench", "--arch", "ViT-B-32", "--model", "x"], "exclude"),
+            (["bench", "--tower", "text", "--tokens", "1"], "out of range"),
+            (["bench", "--tower", "text", "--tokens", "78"], "out of range"),
+            (["bench", "--iterations", "0"], "out of range"),
+            (["help", "nonsense"], "unknown command"),
+        ]:
+            with self.subTest(arguments=arguments):
+                output = self.run_clipc(*arguments, status=2)
+                self.assertEqual(output, b"")
+                self.assertIn(word, self.stderr)
+        self.assert_only()
+
+    def test_help_of_each_command(self):
+        self.assertIn(b"classify", self.run_clipc("--help"))
+        for name in COMMANDS:
+            text = self.run_clipc(name, "--help").decode()
+            self.assertEqual(text, self.run_clipc("help", name).decode())
+            self.assertIn("Examples:\n", text)
+            self.assertIn("clipc " + name, text)
+            for option in ["--backend", "--precision", "--threads", "--batch", "--max-pixels", "--quiet", "--verbose",
+                           "--version", "--help", "--model"]:
+                self.assertIn(option, text)
+
+    def test_lines_of_help_fit_a_terminal(self):
+        for name in COMMANDS:
+            text = self.run_clipc(name, "--help").decode()
+            before_examples = text.split("Examples:")[0]
+            self.assertEqual([line for line in before_examples.splitlines() if len(line) > 80], [])
+
+    def test_version(self):
+        versions = {self.run_clipc("--version"), self.run_clipc("-V"), self.run_clipc("classify", "--version")}
+        self.assertEqual(len(versions), 1)
+        self.assertRegex(versions.pop().decode(), r"^clipc \d+\.\d+\.\d+\n$")
+
+    def test_manual_pages_name_every_option(self):
+        self.run_clipc("help", "--manual", "all")
+        for name in COMMANDS:
+            page = self.run_clipc("help", "--manual", name).decode()
+            for option in option_names(self.run_clipc(name, "--help").decode()):
+                self.assertIn(option.replace("-", "\\-"), page)
+
+    def test_completions_name_every_option(self):
+        scripts = {shell: self.run_clipc("help", "--completion", shell).decode() for shell in ["bash", "zsh", "fish"]}
+        for name in COMMANDS:
+            for option in option_names(self.run_clipc(name, "--help").decode()):
+                self.assertIn(option, scripts["bash"])
+                self.assertIn(option, scripts["zsh"])
+                self.assertIn("-l " + option[2:], scripts["fish"])
+
+    def test_bash_completes(self):
+        script = self.write("completion", self.run_clipc("help", "--completion", "bash"))
+        for words, expected in [("clipc cl", "classify"), ("clipc bench --tower te", "text"),
+                                ("clipc classify --temp", "--template"), ("clipc embed im", "image")]:
+            parts = words.split(" ")
+            command = f"source {script}; COMP_WORDS=({words}); COMP_CWORD={len(parts) - 1}; _clipc; " \
+                      'printf "%s\\n" "${COMPREPLY[@]}"'
+            result = subprocess.run(["bash", "-c", command], stdout=subprocess.PIPE, check=True, env=environment())
+            self.assertEqual(result.stdout.decode().split(), [expected])
+
+
+def option_names(help_text):
+    lines = help_text.split("Examples:")[0].splitlines()
+    return [word.rstrip(",") for line in lines if line.startswith("  ") for word in line.split()[:2]
+            if word.startswith("--")]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""clipc tokenize, preprocess, inspect and bench."""
+
+import os
+import pty
+import select
+import subprocess
+import time
+
+from program import CLIPC, JPEG, Case, environment, main, read_npy, sample
+
+START, END = 49406, 49407
+
+
+class Tokenize(Case):
+    def test_known_ids(self):
+        texts = {"a photo of a cat": [320, 1125, 539, 320, 2368], "Hello World!, how are you?":
+                 [3306, 1002, 29325, 829, 631, 592, 286], "": []}
+        lines = self.json_lines("tokenize", *texts)
+        self.assertEqual(lines, [[START, *ids, END] for ids in texts.values()])
+
+    def test_file(self):
+        self.write("texts", b"hi\r\n\n hi \nhi\x85".replace(b"\x85", b"\xc2\x85"))
+        expected = self.json_lines("tokenize", "hi", "", " hi ", "hi\x85")
+        self.assertEqual(self.json_lines("tokenize", "-f", "texts"), expected)
+        with open(self.path("texts"), "rb") as file:
+            self.assertEqual(self.json_lines("tokenize", "-f", "-", stdin=file.read()), expected)
+
+    def test_nul_inside_a_line(self):
+        self.assertEqual(len(self.json_lines("tokenize", "-f", "-", stdin=b"a\0b\nc\n")), 2)
+
+    def test_long_texts_are_cut_and_keep_the_end(self):
+        for length in [75, 76, 200, 100000]:
+            ids = self.json_lines("tokenize", "-f", "-", stdin=b"cat " * length)[0]
+            self.assertEqual((len(ids), ids[0], ids[1], ids[-1]), (77, START, 2368, END))
+
+    def test_invalid_utf8(self):
+        output = self.run_clipc("tokenize", "-f", "-", stdin=b"a\n\xff\nb\n", status=1)
+        self.assertEqual(len(output.splitlines()), 2)
+        self.assertIn("text 2", self.stderr)
+
+
+class Preprocess(Case):
+    def test_shape_and_order(self):
+        self.run_clipc("preprocess", sample("cat"), JPEG, sample("cat"), "-o", "out.npy")
+        shape, values = read_npy(self.path("out.npy"))
+        self.assertEqual(shape, (3, 3, 128, 128))
+        one = len(values) // 3
+        self.assertEqual(values[:one], values[2 * one:])
+        self.assertNotEqual(values[:one], values[one:2 * one])
+        self.assert_only("out.npy")
+
+    def test_failures(self):
+        self.run_clipc("preprocess", "none.png", "-o", "out.npy", status=1)
+        self.assertEqual(read_npy(self.path("out.npy"))[0], (0, 3, 128, 128))
+
+
+class Inspect(Case):
+    def test_json(self):
+        model = self.json_lines("inspect", "--json")[0]
+        for key in ["family", "embedding_dimension", "parameters", "precision", "image", "text", "preprocessing",
+                    "files"]:
+            self.assertIn(key, model)
+        self.assertEqual(model["family"], "clip")
+        self.assertEqual(model["embedding_dimension"], 256)
+        self.assertEqual(model["parameters"], 12178817 - 1)  # the card counts the logit scale, too
+        self.assertEqual(model["precision"], "fp16")
+        self.assertTrue(model["files"] and model["preprocessing"])
+
+    def test_for_people(self):
+        text = self.run_clipc("inspect").decode("utf-8")
+        for word in ["clip", "image tower", "text tower", "256 dimensions", "preprocessing", "model.safetensors"]:
+            self.assertIn(word, text)
+
+
+class Bench(Case):
+    KEYS = {"tower", "batch", "tokens", "backend", "precision", "threads", "isa", "iterations", "median_ms", "p90_ms",
+            "p99_ms", "items_per_s"}
+
+    def bench(self, *arguments):
+        start = time.monotonic()
+        result = self.json_lines("bench", "--json", "--warmup", "1", "--iterations", "5", *arguments)[0]
+        wall = time.monotonic() - start
+        self.assertEqual(set(result), self.KEYS)
+        self.assertEqual(result["iterations"], 5)
+        self.assertLessEqual(result["median_ms"], result["p90_ms"])
+        self.assertLessEqual(result["p90_ms"], result["p99_ms"])
+        self.assertGreater(result["items_per_s"] * wall, 5 * result["batch"])
+        self.assertLess(result["items_per_s"], 1e3 * result["batch"] * 5 / result["p99_ms"])
+        return result
+
+    def test_towers(self):
+        result = self.bench("--batch", "3", "--threads", "1")
+        self.assertEqual((result["tower"], result["batch"], result["threads"]), ("image", 3, 1))
+        self.assertEqual(result["tokens"], 65)
+        result = self.bench("--tower", "text", "--tokens", "9")
+        self.assertEqual((result["tower"], result["batch"], result["tokens"]), ("text", 1, 9))
+        self.assertGreaterEqual(result["threads"], 1)
+        self.assertEqual(result["precision"], "fp32")
+
+    def test_backend(self):
+        self.assertEqual(self.bench("--backend", "ref", "--tower", "text")["backend"], "ref")
+
+    def test_for_people(self):
+        self.assertIn(b"images/s", self.run_clipc("bench", "--iterations", "2"))
+
+
+class Terminal(Case):
+    def run_on_terminal(self, *arguments, env=None, seconds=60):
+        """What a terminal on both outputs shows, and the exit status."""
+        controller, terminal = pty.openpty()
+        process = subprocess.Popen([CLIPC, *arguments], stdin=subprocess.DEVNULL, stdout=terminal, stderr=terminal,
+                                   cwd=self.folder, env={**environment(), **(env or {})})
+        os.close(terminal)
+        shown = b""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if not select.select([controller], [], [], 1)[0]:
+                continue
+            try:
+                data = os.read(controller, 65536)
+            except OSError:
+                break
+            if not data:
+                break
+            shown += data
+        os.close(controller)
+        return shown.decode("utf-8"), process.wait(timeout=10)
+
+    def test_colours(self):
+        arguments = ["classify", sample("cat"), "--labels", "cat,dog"]
+        self.assertIn("\033[", self.run_on_terminal(*arguments)[0])
+        self.assertNotIn("\033[", self.run_on_terminal(*arguments, env={"NO_COLOR": "1"})[0])
+
+    def test_progress_of_long_work_only(self):
+        self.write("short", JPEG + "\n")
+        shown, status = self.run_on_terminal("embed", "image", "@short", "-o", "out.npy")
+        self.assertEqual((shown, status), ("", 0))
+        arguments = ["embed", "image", "@long", "-o", "out.npy", "--threads", "1", "--backend", "ref", "--batch", "8"]
+        self.write("long", (JPEG + "\n") * 24)
+        shown, status = self.run_on_terminal(*arguments)
+        self.assertEqual(status, 0)
+        self.assertRegex(shown, r"\d+/24 images  \d+\.\d/s  \d+:\d\d left")
+        self.assertTrue(shown.endswith("\r\033[K"))
+        shown, status = self.run_on_terminal(*arguments, "--quiet")
+        self.assertEqual((shown, status), ("", 0))
+
+
+if __name__ == "__main__":
+    main()

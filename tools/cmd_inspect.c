@@ -1,0 +1,166 @@
+/* clipc inspect: what a model is. */
+#include "commands.h"
+
+#include "escape.h"
+#include "json_line.h"
+#include "message.h"
+#include "output.h"
+#include "session.h"
+
+#include <stdlib.h>
+
+static const char *const synopsis[] = {
+    "inspect [--model DIR] [--json]",
+    NULL,
+};
+
+static const char *const examples[] = {
+    "The embedded demo model",
+    "clipc inspect",
+    "A model's directory, for scripts",
+    "clipc inspect --model clip-vit-base-patch32 --json",
+    NULL,
+};
+
+static const tool_option options[] = {
+    {"json", 'j', OPTION_FLAG, NULL, "print one JSON object", offsetof(tool_settings, json), 0, 0, NULL},
+    {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
+};
+
+/* ---- for people */
+
+static void print_name(const char *heading, const char *value)
+{
+    char *printable = escape_for_terminal(value);
+    print_format("%-16s%s\n", heading, printable);
+    free(printable);
+}
+
+static void print_tower(const char *heading, const clipc_tower_info *tower)
+{
+    print_format("%-16swidth %zu, %zu layers, %zu heads, MLP %zu, %s, %.2f million parameters\n", heading,
+                 tower->width, tower->layers, tower->heads, tower->mlp_width, tower->activation,
+                 1e-6 * (double)tower->parameters);
+}
+
+static void print_model(const clipc_model *model, const clipc_model_info *info)
+{
+    print_name("model", session_model_label(info));
+    print_name("family", info->family);
+    print_tower("image tower", &info->image);
+    print_format("%-16s%zu × %zu pixels, patches of %zu, %zu tokens\n", "  input", info->image_width,
+                 info->image_height, info->patch_size, info->image_tokens);
+    print_tower("text tower", &info->text);
+    print_format("%-16sat most %zu tokens, vocabulary of %zu\n", "  input", info->context_length,
+                 info->vocabulary_size);
+    print_format("%-16s%zu dimensions, logit scale %.4f\n", "embedding", info->embedding_dimension,
+                 (double)info->logit_scale);
+    print_name("template", info->default_template);
+    print_name("weights", info->weights_dtype);
+    const char *step = NULL;
+    for (size_t i = 0; (step = clipc_model_preprocessing_step(model, i)); i++)
+        print_name(i ? "" : "preprocessing", step);
+    for (size_t i = 0; i < info->file_count; i++) {
+        uint64_t bytes = 0;
+        char *name = escape_for_terminal(clipc_model_file(model, i, &bytes));
+        print_format("%-16s%s, %llu bytes\n", i ? "" : "files", name, (unsigned long long)bytes);
+        free(name);
+    }
+}
+
+/* ---- for scripts */
+
+static json_t *size_to_json(size_t value)
+{
+    return json_integer((json_int_t)value);
+}
+
+static json_t *tower_to_json(const clipc_tower_info *tower)
+{
+    json_t *object = json_object();
+    json_put(object, "width", size_to_json(tower->width));
+    json_put(object, "layers", size_to_json(tower->layers));
+    json_put(object, "heads", size_to_json(tower->heads));
+    json_put(object, "mlp_width", size_to_json(tower->mlp_width));
+    json_put(object, "activation", json_string(tower->activation));
+    json_put(object, "parameters", size_to_json(tower->parameters));
+    return object;
+}
+
+static json_t *image_tower_to_json(const clipc_model_info *info)
+{
+    json_t *object = tower_to_json(&info->image);
+    json_put(object, "image_height", size_to_json(info->image_height));
+    json_put(object, "image_width", size_to_json(info->image_width));
+    json_put(object, "patch_size", size_to_json(info->patch_size));
+    json_put(object, "tokens", size_to_json(info->image_tokens));
+    return object;
+}
+
+static json_t *text_tower_to_json(const clipc_model_info *info)
+{
+    json_t *object = tower_to_json(&info->text);
+    json_put(object, "context_length", size_to_json(info->context_length));
+    json_put(object, "vocabulary_size", size_to_json(info->vocabulary_size));
+    return object;
+}
+
+static json_t *files_to_json(const clipc_model *model, const clipc_model_info *info)
+{
+    json_t *files = json_array();
+    for (size_t i = 0; i < info->file_count; i++) {
+        uint64_t bytes = 0;
+        json_t *file = json_object();
+        json_put(file, "path", json_name(clipc_model_file(model, i, &bytes)));
+        json_put(file, "bytes", json_integer((json_int_t)bytes));
+        json_append(files, file);
+    }
+    return files;
+}
+
+static void print_json(const clipc_model *model, const clipc_model_info *info)
+{
+    json_t *object = json_object();
+    json_put(object, "model", json_name(session_model_label(info)));
+    json_put(object, "family", json_string(info->family));
+    json_put(object, "embedding_dimension", size_to_json(info->embedding_dimension));
+    json_put(object, "parameters", size_to_json(info->image.parameters + info->text.parameters));
+    json_put(object, "precision", json_string(info->weights_dtype));
+    json_put(object, "logit_scale", json_float(info->logit_scale));
+    json_put(object, "default_template", json_name(info->default_template));
+    json_put(object, "image", image_tower_to_json(info));
+    json_put(object, "text", text_tower_to_json(info));
+    json_t *steps = json_array();
+    const char *step = NULL;
+    for (size_t i = 0; (step = clipc_model_preprocessing_step(model, i)); i++)
+        json_append(steps, json_name(step));
+    json_put(object, "preprocessing", steps);
+    json_put(object, "files", files_to_json(model, info));
+    json_print(object);
+}
+
+static int run(const tool_settings *settings)
+{
+    if (settings->operands.count)
+        quit(STATUS_USAGE, "inspect: '%s' is not expected here (--model DIR?)", settings->operands.items[0]);
+    clipc_model_info info;
+    clipc_model *model = session_open_model(settings, &info);
+    if (settings->json)
+        print_json(model, &info);
+    else
+        print_model(model, &info);
+    clipc_model_destroy(&model);
+    return STATUS_DONE;
+}
+
+const tool_command command_inspect = {
+    .name = "inspect",
+    .summary = "show what a model is",
+    .synopsis = synopsis,
+    .description =
+        "Shows the family, both towers, dimensions, parameters, the precision the weights are stored in, the "
+        "preprocessing rule and the files. The whole model is checked as every command checks it.",
+    .examples = examples,
+    .options = options,
+    .run = run,
+};

@@ -1,0 +1,162 @@
+/* clipc similarity: the matrix of cosines between images and texts. */
+#include "commands.h"
+
+#include "escape.h"
+#include "image_pipeline.h"
+#include "json_line.h"
+#include "message.h"
+#include "output.h"
+#include "progress.h"
+#include "session.h"
+#include "texts.h"
+
+#include <stdlib.h>
+
+#define COLUMN_WIDTH   8
+#define WIDEST_HEADING 24
+
+static const char *const synopsis[] = {
+    "similarity [--model DIR] IMAGE|DIR|@LIST|-...",
+    "           --text TEXT | --texts-file FILE [--json]",
+    NULL,
+};
+
+static const char *const examples[] = {
+    "Two images, two texts",
+    "clipc similarity cat.png dog.png --text 'a cat' --text 'a dog'",
+    "Texts from a file, one JSON object an image",
+    "clipc similarity photos/ --texts-file captions.txt --json",
+    NULL,
+};
+
+static const tool_option options[] = {
+    {"text", 't', OPTION_TEXTS, "TEXT", "a text; may be repeated", offsetof(tool_settings, texts), 0, 0, NULL},
+    {"texts-file", 'f', OPTION_TEXTS, "FILE", "a file with one text a line; - is standard input",
+     offsetof(tool_settings, text_files), 0, 0, NULL},
+    {"json", 'j', OPTION_FLAG, NULL, "print one JSON object a line", offsetof(tool_settings, json), 0, 0, NULL},
+    {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
+};
+
+static void embed_texts(const clipc_model *model, const clipc_model_info *info, clipc_engine *engine,
+                        const text_list *texts, size_t batch, float *embeddings)
+{
+    token_batch tokens;
+    token_batch_init(&tokens, model, info->context_length, batch);
+    for (size_t i = 0; i < texts->count;) {
+        const size_t first = i;
+        for (; i < texts->count && tokens.count < batch; i++) {
+            clipc_error error = {0};
+            if (token_batch_add(&tokens, texts->items[i].bytes, texts->items[i].length, &error) != CLIPC_OK)
+                quit(error.status == CLIPC_ERROR_FORMAT ? STATUS_USAGE : STATUS_SYSTEM, "text %zu: %s", i + 1,
+                     error.message);
+        }
+        token_batch_encode(&tokens, engine, 0, embeddings + first * info->embedding_dimension);
+    }
+    token_batch_free(&tokens);
+}
+
+/* The images' names come last, so that nothing has to be known about those that follow. */
+static void print_headings(const text_list *texts, size_t *widths)
+{
+    for (size_t i = 0; i < texts->count; i++) {
+        char *heading = escape_clipped(texts->items[i].bytes, WIDEST_HEADING);
+        const size_t width = display_width(heading);
+        widths[i] = width > COLUMN_WIDTH ? width : COLUMN_WIDTH;
+        print_format("%*s%s  ", (int)(widths[i] - width), "", heading);
+        free(heading);
+    }
+    print_text("image\n");
+}
+
+static void print_row(const char *image, const float *similarities, const size_t *widths, size_t count)
+{
+    char *name = escape_for_terminal(image);
+    for (size_t i = 0; i < count; i++)
+        print_format("%*.4f  ", (int)widths[i], (double)similarities[i]);
+    print_text(name);
+    print_text("\n");
+    print_flush();
+    free(name);
+}
+
+static void print_json_row(const char *image, const float *similarities, size_t count)
+{
+    json_t *values = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_append(values, json_float(similarities[i]));
+    json_t *line = json_object();
+    json_put(line, "image", json_name(image));
+    json_put(line, "similarities", values);
+    json_print(line);
+}
+
+static int run(const tool_settings *settings)
+{
+    if (settings->operands.count == 0)
+        quit(STATUS_USAGE, "similarity: no images (IMAGE, DIR, @LIST or -)");
+    if (settings->texts.count == 0 && settings->text_files.count == 0)
+        quit(STATUS_USAGE, "similarity: no texts (--text TEXT or --texts-file FILE)");
+    text_list texts = {0};
+    text_list_read(&texts, &settings->texts, &settings->text_files);
+    if (texts.count == 0)
+        quit(STATUS_USAGE, "similarity: no texts in the file");
+    progress_start("images", &settings->operands, 0, true);
+    const size_t batch = session_batch(settings);
+    clipc_model_info info;
+    clipc_model *model = session_open_model(settings, &info);
+    const size_t dimension = info.embedding_dimension;
+    image_pipeline *pipeline = image_pipeline_create(settings, model, batch, false);
+    clipc_engine *engine = session_create_engine(settings, model, true, true, batch);
+    float *text_embeddings = allocate(texts.count * dimension, sizeof *text_embeddings);
+    float *image_embeddings = allocate(batch * dimension, sizeof *image_embeddings);
+    float *similarities = allocate(batch * texts.count, sizeof *similarities);
+    size_t *widths = allocate(texts.count, sizeof *widths);
+    embed_texts(model, &info, engine, &texts, batch, text_embeddings);
+    if (!settings->json)
+        print_headings(&texts, widths);
+
+    size_t failed = 0;
+    size_t total = 0;
+    const image_item *items = NULL;
+    const float *pixels = NULL;
+    for (size_t count = 0; (count = image_pipeline_next(pipeline, &items, &pixels)); total += count) {
+        progress_update(total);
+        if (items[0].outcome != IMAGE_READY) {
+            image_item_report(&items[0]);
+            failed += items[0].outcome == IMAGE_FAILED;
+            continue;
+        }
+        clipc_error error = {0};
+        if (clipc_engine_encode_images(engine, pixels, count, 0, image_embeddings, &error) != CLIPC_OK)
+            quit_failed(&error);
+        clipc_similarities(image_embeddings, count, text_embeddings, texts.count, dimension, similarities);
+        for (size_t i = 0; i < count; i++) {
+            if (settings->json)
+                print_json_row(items[i].path, similarities + i * texts.count, texts.count);
+            else
+                print_row(items[i].path, similarities + i * texts.count, widths, texts.count);
+        }
+    }
+    progress_finish();
+    image_pipeline_destroy(&pipeline);
+    clipc_engine_destroy(&engine);
+    clipc_model_destroy(&model);
+    free(text_embeddings);
+    free(image_embeddings);
+    free(similarities);
+    free(widths);
+    text_list_free(&texts);
+    return failed ? STATUS_INPUT : STATUS_DONE;
+}
+
+const tool_command command_similarity = {
+    .name = "similarity",
+    .summary = "print the cosine similarities of images and texts",
+    .synopsis = synopsis,
+    .description =
+        "Prints a row an image and a column a text, in the order given. Texts are used as they are, with no "
+        "template. Image operands are as for classify, files of texts as for embed.",
+    .examples = examples,
+    .options = options,
+    .run = run,
+};

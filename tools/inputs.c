@@ -1,0 +1,299 @@
+#include "inputs.h"
+
+#include "message.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* A directory being walked: its entries, sorted, those that are directories with a '/' at their end. */
+typedef struct level {
+    char *path;
+    char **names;
+    size_t count;
+    size_t next;
+} level;
+
+/* Directories already entered, an open-addressing table that is never more than half full. */
+typedef struct visited_set {
+    struct visited {
+        dev_t device;
+        ino_t inode;
+        bool used;
+    } * slots;
+    size_t capacity;
+    size_t count;
+} visited_set;
+
+struct input_stream {
+    const string_list *operands;
+    size_t next_operand;
+    level *levels;
+    size_t depth;
+    size_t level_capacity;
+    visited_set visited;
+    FILE *list; /* the @LIST or standard input being read */
+    const char *list_name;
+    char *line;
+    size_t line_capacity;
+};
+
+input_stream *inputs_create(const string_list *operands)
+{
+    input_stream *created = allocate(1, sizeof *created);
+    created->operands = operands;
+    return created;
+}
+
+static void close_list(input_stream *inputs)
+{
+    if (inputs->list && inputs->list != stdin)
+        fclose(inputs->list);
+    inputs->list = NULL;
+}
+
+static void leave_directory(input_stream *inputs)
+{
+    level *top = &inputs->levels[--inputs->depth];
+    for (size_t i = 0; i < top->count; i++)
+        free(top->names[i]);
+    free(top->names);
+    free(top->path);
+}
+
+void inputs_destroy(input_stream **inputs)
+{
+    if (!*inputs)
+        return;
+    close_list(*inputs);
+    while ((*inputs)->depth)
+        leave_directory(*inputs);
+    free((*inputs)->levels);
+    free((*inputs)->visited.slots);
+    free((*inputs)->line);
+    free(*inputs);
+    *inputs = NULL;
+}
+
+/* ---- directories */
+
+static struct visited *visited_slot(visited_set *set, dev_t device, ino_t inode)
+{
+    size_t at = (size_t)(((uint64_t)inode ^ ((uint64_t)device << 32)) * UINT64_C(0x9E3779B97F4A7C15) >> 20);
+    for (;; at++) {
+        struct visited *slot = &set->slots[at & (set->capacity - 1)];
+        if (!slot->used || (slot->device == device && slot->inode == inode))
+            return slot;
+    }
+}
+
+/* False when the directory has been entered before. */
+static bool visit(visited_set *set, dev_t device, ino_t inode)
+{
+    if (2 * set->count >= set->capacity) {
+        visited_set larger = {.capacity = set->capacity ? 2 * set->capacity : 64};
+        larger.slots = allocate(larger.capacity, sizeof *larger.slots);
+        for (size_t i = 0; i < set->capacity; i++)
+            if (set->slots[i].used)
+                *visited_slot(&larger, set->slots[i].device, set->slots[i].inode) = set->slots[i];
+        larger.count = set->count;
+        free(set->slots);
+        *set = larger;
+    }
+    struct visited *slot = visited_slot(set, device, inode);
+    if (slot->used)
+        return false;
+    *slot = (struct visited){.device = device, .inode = inode, .used = true};
+    set->count++;
+    return true;
+}
+
+static char *join(const char *directory, const char *name)
+{
+    const size_t length = strlen(directory);
+    const bool slash = length == 0 || directory[length - 1] != '/';
+    return format_text("%s%s%s", directory, slash ? "/" : "", name);
+}
+
+static bool is_directory(const char *directory, const struct dirent *entry)
+{
+    if (entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN)
+        return entry->d_type == DT_DIR;
+    char *path = join(directory, entry->d_name);
+    struct stat info;
+    const bool result = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+    free(path);
+    return result;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The '/' sorts a directory where its paths belong among all paths. */
+static void read_entries(DIR *stream, level *out)
+{
+    size_t capacity = 0;
+    for (struct dirent *entry = readdir(stream); entry; entry = readdir(stream)) {
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+            continue;
+        if (out->count == capacity) {
+            capacity = capacity ? 2 * capacity : 64;
+            out->names = reallocate(out->names, capacity, sizeof *out->names);
+        }
+        out->names[out->count++] = format_text("%s%s", entry->d_name, is_directory(out->path, entry) ? "/" : "");
+    }
+    if (out->count)
+        qsort(out->names, out->count, sizeof *out->names, compare_names);
+}
+
+static void yield_failure(input *out, char *path, bool skipped, const char *reason)
+{
+    *out = (input){.path = path, .failure = duplicate(reason), .skipped = skipped};
+}
+
+/* Takes over `path`. Returns true when there is something to tell: the directory cannot be read or was read before. */
+static bool enter_directory(input_stream *inputs, char *path, input *out)
+{
+    DIR *stream = opendir(path);
+    struct stat info;
+    if (!stream || fstat(dirfd(stream), &info) != 0) {
+        const int number = errno;
+        if (stream)
+            closedir(stream);
+        yield_failure(out, path, false, strerror(number));
+        return true;
+    }
+    if (!visit(&inputs->visited, info.st_dev, info.st_ino)) {
+        closedir(stream);
+        yield_failure(out, path, true, "the directory was read already");
+        return true;
+    }
+    if (inputs->depth == inputs->level_capacity) {
+        inputs->level_capacity = inputs->level_capacity ? 2 * inputs->level_capacity : 8;
+        inputs->levels = reallocate(inputs->levels, inputs->level_capacity, sizeof *inputs->levels);
+    }
+    level *top = &inputs->levels[inputs->depth++];
+    *top = (level){.path = path};
+    read_entries(stream, top);
+    closedir(stream);
+    return false;
+}
+
+/* Returns true when it yielded an entry of the innermost directory. */
+static bool walk(input_stream *inputs, input *out)
+{
+    level *top = &inputs->levels[inputs->depth - 1];
+    if (top->next == top->count) {
+        leave_directory(inputs);
+        return false;
+    }
+    char *name = top->names[top->next++];
+    const size_t length = strlen(name);
+    if (name[length - 1] == '/') {
+        name[length - 1] = '\0';
+        return enter_directory(inputs, join(top->path, name), out);
+    }
+    char *path = join(top->path, name);
+    struct stat info;
+    if (stat(path, &info) != 0)
+        yield_failure(out, path, false, strerror(errno));
+    else if (!S_ISREG(info.st_mode)) /* opening a pipe would wait for ever */
+        yield_failure(out, path, true, "not a regular file");
+    else
+        *out = (input){.path = path, .walked = true};
+    return true;
+}
+
+/* ---- lists and operands */
+
+/* Lines end at \n, with one \r before it dropped; empty ones are passed over. */
+static bool read_list(input_stream *inputs, input *out)
+{
+    errno = 0;
+    ssize_t length = getdelim(&inputs->line, &inputs->line_capacity, '\n', inputs->list);
+    if (length < 0) {
+        const int number = errno;
+        const bool failed = ferror(inputs->list) != 0;
+        close_list(inputs);
+        if (failed)
+            yield_failure(out, duplicate(inputs->list_name), false, strerror(number));
+        return failed;
+    }
+    if (length && inputs->line[length - 1] == '\n')
+        inputs->line[--length] = '\0';
+    if (length && inputs->line[length - 1] == '\r')
+        inputs->line[--length] = '\0';
+    if (length == 0)
+        return false;
+    *out = (input){.path = duplicate(inputs->line)};
+    if (strlen(inputs->line) != (size_t)length)
+        out->failure = duplicate("a path cannot hold a NUL byte");
+    return true;
+}
+
+static bool open_operand(input_stream *inputs, const char *operand, input *out)
+{
+    if (strcmp(operand, "-") == 0) {
+        inputs->list = stdin;
+        inputs->list_name = "standard input";
+        return false;
+    }
+    struct stat info;
+    if (operand[0] == '@') {
+        inputs->list_name = operand + 1;
+        inputs->list = fopen(operand + 1, "re");
+        if (inputs->list)
+            return false;
+        yield_failure(out, duplicate(operand + 1), false, strerror(errno));
+        return true;
+    }
+    if (stat(operand, &info) == 0 && S_ISDIR(info.st_mode)) {
+        free(inputs->visited.slots); /* what is named twice is wanted twice */
+        inputs->visited = (visited_set){0};
+        return enter_directory(inputs, duplicate(operand), out);
+    }
+    *out = (input){.path = duplicate(operand)};
+    return true;
+}
+
+bool inputs_next(input_stream *inputs, input *out)
+{
+    for (;;) {
+        if (inputs->depth) {
+            if (walk(inputs, out))
+                return true;
+        } else if (inputs->list) {
+            if (read_list(inputs, out))
+                return true;
+        } else if (inputs->next_operand < inputs->operands->count) {
+            if (open_operand(inputs, inputs->operands->items[inputs->next_operand++], out))
+                return true;
+        } else {
+            return false;
+        }
+    }
+}
+
+size_t inputs_count(const string_list *operands)
+{
+    for (size_t i = 0; i < operands->count; i++) {
+        const char *operand = operands->items[i];
+        struct stat info;
+        if (strcmp(operand, "-") == 0 ||
+            (operand[0] == '@' && (stat(operand + 1, &info) != 0 || !S_ISREG(info.st_mode))))
+            return 0;
+    }
+    input_stream *walker = inputs_create(operands);
+    size_t count = 0;
+    for (input found = {0}; inputs_next(walker, &found); count++) {
+        free(found.path);
+        free(found.failure);
+    }
+    inputs_destroy(&walker);
+    return count;
+}

@@ -1,0 +1,78 @@
+#include "interrupt.h"
+
+#include "progress.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* An array and a sidecar, or a result sheet. */
+#define TEMPORARY_LIMIT 4
+
+static char temporaries[TEMPORARY_LIMIT][PATH_MAX];
+static atomic_int temporary_used[TEMPORARY_LIMIT];
+
+void temporaries_remove(void)
+{
+    for (size_t i = 0; i < TEMPORARY_LIMIT; i++)
+        if (atomic_load(&temporary_used[i]))
+            unlink(temporaries[i]);
+}
+
+/* Ends the program here and not at the next safe place: it may be waiting for a pipe or deep inside a long encode.
+ * Only async-signal-safe calls. */
+static void on_signal(int number)
+{
+    temporaries_remove();
+    progress_abandon();
+    _exit(128 + number);
+}
+
+void interrupt_install(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigfillset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    struct sigaction before;
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) /* nohup stays in force */
+        sigaction(SIGHUP, &action, NULL);
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGPIPE, &ignore, NULL);
+}
+
+/* Signals wait while a file exists that is not yet remembered. */
+int temporary_create(char *path_template, size_t *slot)
+{
+    size_t free_slot = 0;
+    while (free_slot < TEMPORARY_LIMIT && atomic_load(&temporary_used[free_slot]))
+        free_slot++;
+    if (free_slot == TEMPORARY_LIMIT || strlen(path_template) >= PATH_MAX) {
+        errno = free_slot == TEMPORARY_LIMIT ? EMFILE : ENAMETOOLONG;
+        return -1;
+    }
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    const int descriptor = mkostemp(path_template, 0);
+    const int number = errno;
+    if (descriptor >= 0) {
+        memcpy(temporaries[free_slot], path_template, strlen(path_template) + 1);
+        atomic_store(&temporary_used[free_slot], 1);
+        *slot = free_slot;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = number;
+    return descriptor;
+}
+
+void temporary_forget(size_t slot)
+{
+    atomic_store(&temporary_used[slot], 0);
+}

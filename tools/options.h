@@ -1,0 +1,98 @@
+/* The command line as tables: one parser, and the help, the manual pages and the completions, read the same ones. */
+#ifndef CLIPC_TOOLS_OPTIONS_H
+#define CLIPC_TOOLS_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct string_list {
+    const char **items;
+    size_t count;
+    size_t capacity;
+} string_list;
+
+void string_list_add(string_list *list, const char *item);
+
+/* Every option of every command; those a command does not have keep their zero. */
+typedef struct tool_settings {
+    string_list operands;
+    /* common */
+    const char *model;
+    const char *backend;
+    const char *precision;
+    uint64_t threads; /* 0: as many as the process may use */
+    uint64_t batch;   /* 0: the command's default */
+    uint64_t max_pixels;
+    const char *alpha;
+    bool exif;
+    bool quiet;
+    bool verbose;
+    bool help;
+    bool version;
+    /* classify, similarity, embed, … */
+    string_list labels;
+    const char *labels_file;
+    string_list templates;
+    uint64_t top; /* 0: all */
+    bool json;
+    const char *html;
+    string_list texts;
+    string_list text_files;
+    const char *output;
+    bool no_normalize;
+    /* bench */
+    const char *architecture;
+    const char *tower;
+    uint64_t tokens;
+    uint64_t warmup;
+    uint64_t iterations;
+    /* help */
+    const char *manual;
+    const char *completion;
+} tool_settings;
+
+typedef enum option_kind {
+    OPTION_FLAG,   /* bool */
+    OPTION_TEXT,   /* const char *; the last one counts */
+    OPTION_TEXTS,  /* string_list; may be repeated */
+    OPTION_NUMBER, /* uint64_t from minimum to maximum */
+    OPTION_CHOICE  /* const char *, one of `choices` */
+} option_kind;
+
+typedef struct tool_option {
+    const char *name; /* without the dashes; NULL ends a table */
+    char letter;      /* or '\0' */
+    option_kind kind;
+    const char *argument; /* what help calls the value; "FILE", "DIR" and "OUT…" complete as paths */
+    const char *help;
+    size_t offset; /* of the value in settings */
+    uint64_t minimum;
+    uint64_t maximum;
+    const char *choices; /* "a|b|c" */
+} tool_option;
+
+typedef struct tool_command {
+    const char *name;
+    const char *summary;         /* one line, no full stop */
+    const char *const *synopsis; /* lines without "clipc"; NULL ends */
+    const char *description;     /* paragraphs separated by an empty line */
+    const char *const *examples; /* an explanation and a command line in turn; NULL ends */
+    const tool_option *options;
+    int (*run)(const tool_settings *settings); /* returns the exit status */
+} tool_command;
+
+/* All commands, in the order help shows them; NULL past the last. */
+const tool_command *command_at(size_t index);
+const tool_command *command_find(const char *name);
+/* The options that every command takes. */
+extern const tool_option common_options[];
+
+/* Parses the words after the command's name; quits with STATUS_USAGE when they are wrong. */
+void options_parse(const tool_command *command, int count, char **words, tool_settings *out);
+
+/* The nearest of the names that next() yields, when it is near enough to be a slip of the finger; else NULL. */
+const char *nearest_name(const char *word, const char *(*next)(const void *context, size_t index),
+                         const void *context);
+
+#endif

@@ -1,0 +1,33 @@
+/* Where results go. A regular file appears only when it is complete; every failure to write ends the program. */
+#ifndef CLIPC_TOOLS_OUTPUT_H
+#define CLIPC_TOOLS_OUTPUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+typedef struct output_file output_file;
+
+/* Opens "-" (standard output), a device or a pipe for writing straight through, and anything else as a temporary file
+ * beside it, which takes its name in output_publish. Quits with STATUS_SYSTEM when that is impossible. */
+output_file *output_open(const char *path);
+/* True when it is a regular file: it can be patched, and files may be put beside it. */
+bool output_is_regular(const output_file *output);
+
+void output_write(output_file *output, const void *bytes, size_t size);
+void output_text(output_file *output, const char *text);
+/* Overwrites the first bytes of a regular file. */
+void output_patch_start(output_file *output, const void *bytes, size_t size);
+
+/* Flushes and closes, checking both. */
+void output_close(output_file *output);
+/* Gives a closed regular file its name, and frees. */
+void output_publish(output_file **output);
+
+/* Standard output, for results printed line by line: fails as the above do. */
+void print_text(const char *text);
+__attribute__((format(printf, 1, 2))) void print_format(const char *format, ...);
+/* Ends a result: what was printed so far reaches the reader now. */
+void print_flush(void);
+
+#endif

@@ -1,0 +1,128 @@
+#include "session.h"
+
+#include "message.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEFAULT_BATCH 32
+#define RANDOM_SEED   1
+
+static void on_log(void *user, clipc_log_level level, const char *message)
+{
+    (void)user;
+    if (level >= CLIPC_LOG_WARNING)
+        message_note("%s", message);
+    else
+        message_detail("%s", message);
+}
+
+void quit_failed(const clipc_error *error)
+{
+    quit(STATUS_SYSTEM, "%s", error->message);
+}
+
+static const char *architecture_at(const void *unused, size_t index)
+{
+    (void)unused;
+    return clipc_architecture_name(index);
+}
+
+static void check_architecture(const char *name)
+{
+    for (size_t i = 0; clipc_architecture_name(i); i++)
+        if (strcmp(clipc_architecture_name(i), name) == 0)
+            return;
+    const char *near = nearest_name(name, architecture_at, NULL);
+    if (near)
+        quit(STATUS_USAGE, "--arch: unknown architecture '%s' (did you mean %s?)", name, near);
+    quit(STATUS_USAGE, "--arch: unknown architecture '%s' (see clipc help bench)", name);
+}
+
+clipc_model *session_open_model(const tool_settings *settings, clipc_model_info *info)
+{
+    clipc_model_config config;
+    clipc_model_config_init(&config);
+    config.log = on_log;
+    clipc_model *model = NULL;
+    clipc_error error = {0};
+    if (settings->architecture) {
+        check_architecture(settings->architecture);
+        if (clipc_model_create_random(settings->architecture, RANDOM_SEED, &config, &model, &error) != CLIPC_OK)
+            quit_failed(&error);
+    } else {
+        const char *path = settings->model ? settings->model : getenv("CLIPC_MODEL");
+        if (!settings->model && path && !path[0])
+            path = NULL; /* set but empty counts as not set */
+        if (clipc_model_open(path, &config, &model, &error) != CLIPC_OK)
+            quit_failed(&error);
+    }
+    *info = (clipc_model_info){.size = sizeof *info};
+    if (clipc_model_get_info(model, info, &error) != CLIPC_OK)
+        quit_failed(&error);
+    message_detail("model %s, %zu dimensions", session_model_label(info), info->embedding_dimension);
+    return model;
+}
+
+static clipc_precision parse_precision(const char *name)
+{
+    for (clipc_precision precision = CLIPC_PRECISION_AUTO; precision <= CLIPC_PRECISION_FP8; precision++)
+        if (strcmp(clipc_precision_name(precision), name) == 0)
+            return precision;
+    return CLIPC_PRECISION_AUTO;
+}
+
+clipc_engine *session_create_engine(const tool_settings *settings, const clipc_model *model, bool image_tower,
+                                    bool text_tower, size_t batch)
+{
+    clipc_engine_config config;
+    clipc_engine_config_init(&config);
+    config.backend = settings->backend;
+    config.precision = parse_precision(settings->precision);
+    config.threads = (size_t)settings->threads;
+    config.max_batch = batch;
+    config.image_tower = image_tower;
+    config.text_tower = text_tower;
+    config.log = on_log;
+    clipc_engine *engine = NULL;
+    clipc_error error = {0};
+    if (clipc_engine_create(model, &config, &engine, &error) != CLIPC_OK)
+        quit_failed(&error);
+    clipc_engine_info info = {.size = sizeof info};
+    if (clipc_engine_get_info(engine, &info, &error) != CLIPC_OK)
+        quit_failed(&error);
+    message_detail("backend %s (%s), %s, %zu threads, %.1f MiB of weights, %.1f MiB of workspace", info.backend,
+                   info.isa, clipc_precision_name(info.precision), info.threads, (double)info.packed_bytes / (1 << 20),
+                   (double)info.workspace_bytes / (1 << 20));
+    return engine;
+}
+
+size_t session_batch(const tool_settings *settings)
+{
+    return settings->batch ? (size_t)settings->batch : DEFAULT_BATCH;
+}
+
+size_t session_threads(const tool_settings *settings)
+{
+    if (settings->threads)
+        return (size_t)settings->threads;
+    cpu_set_t allowed;
+    const int count = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+    return count > 0 ? (size_t)count : 1;
+}
+
+clipc_image_options session_image_options(const tool_settings *settings)
+{
+    clipc_image_options options;
+    clipc_image_options_init(&options);
+    options.max_pixels = settings->max_pixels;
+    options.alpha = strcmp(settings->alpha, "drop") == 0 ? CLIPC_ALPHA_DROP : CLIPC_ALPHA_WHITE;
+    options.apply_exif = settings->exif;
+    return options;
+}
+
+const char *session_model_label(const clipc_model_info *info)
+{
+    return info->path[0] ? info->path : info->name;
+}

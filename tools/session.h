@@ -1,0 +1,25 @@
+/* The model and the engine that a command line asks for. Each quits with STATUS_SYSTEM when it cannot be had. */
+#ifndef CLIPC_TOOLS_SESSION_H
+#define CLIPC_TOOLS_SESSION_H
+
+#include "options.h"
+
+#include "clipc/clipc.h"
+
+/* --model, else $CLIPC_MODEL, else the demo model; with --arch a random model of that shape. */
+clipc_model *session_open_model(const tool_settings *settings, clipc_model_info *info);
+/* Ready to encode up to `batch` items at once with the towers asked for. */
+clipc_engine *session_create_engine(const tool_settings *settings, const clipc_model *model, bool image_tower,
+                                    bool text_tower, size_t batch);
+/* --batch, or the default of commands that embed. */
+size_t session_batch(const tool_settings *settings);
+/* --threads, or as many as the process may use. */
+size_t session_threads(const tool_settings *settings);
+clipc_image_options session_image_options(const tool_settings *settings);
+/* What results call the model: its path, or its name when it has none. */
+const char *session_model_label(const clipc_model_info *info);
+
+/* Ends the program because a library call failed. */
+_Noreturn void quit_failed(const clipc_error *error);
+
+#endif
