@@ -95,11 +95,14 @@ static double measure_shape(const clipc_kernels *kernels, clipc_thread_pool *poo
     float *b = random_array(&c, columns * clipc_padded_columns(inner));
     float *bias = random_array(&c, columns);
     float *out = random_array(&c, rows * columns);
-    const clipc_packed_weights weights = {b, bias, columns / kernels->tile_columns, clipc_blocks(inner)};
+    const clipc_packed_weights weights = {
+        .layout = clipc_packed_layout_make(CLIPC_DTYPE_F32, kernels->tile_columns, 1, outputs, inner),
+        .panels = b,
+        .bias = bias};
     struct product product = {pool,
                               {.kernels = kernels,
                                .weights = &weights,
-                               .panel_count = weights.panel_count,
+                               .panel_count = weights.layout.panel_count,
                                .rows = a,
                                .row_blocks = clipc_padded_columns(inner) / CLIPC_BLOCK,
                                .tiles = clipc_row_tiles_make(rows, kernels->tile_rows),

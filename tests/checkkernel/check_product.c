@@ -36,21 +36,27 @@ static void check_shape(check *c, clipc_thread_pool *pool, size_t rows, size_t i
     guarded a = guarded_make(rows * inner);
     guarded weights = guarded_make(outputs * inner);
     guarded bias = guarded_make(padded);
-    guarded panels = guarded_make(padded * depth);
+    guarded panels = guarded_make(padded * (depth + 1));
     guarded plain = guarded_make(rows * padded);
     guarded packed = guarded_make(rows * padded);
     fill(c, &a);
     fill(c, &weights);
     fill(c, &bias);
-    for (size_t first = 0; first < padded; first += columns)
-        clipc_pack_panel_f32(weights.values + clipc_min(first, outputs - 1) * inner, inner,
-                             first < outputs ? clipc_min(columns, outputs - first) : 0, inner, columns,
-                             panels.values + first * depth);
+    const clipc_packed_weights layer = {.layout =
+                                            clipc_packed_layout_make(CLIPC_DTYPE_F32, columns, 1, outputs, inner),
+                                        .panels = panels.values,
+                                        .bias = panels.values + padded * depth};
+    const clipc_tensor weight_tensor = {.data = weights.values, .dtype = CLIPC_DTYPE_F32};
+    const clipc_tensor bias_tensor = {.data = bias.values, .dtype = CLIPC_DTYPE_F32};
+    for (size_t panel = 0; panel < layer.layout.panel_count; panel++) {
+        const size_t first = clipc_min(panel * columns, outputs);
+        clipc_pack_panel(&layer, panel, &weight_tensor, &bias_tensor, first, clipc_min(columns, outputs - first),
+                         inner);
+    }
     guarded input = pack_rows(a.values, tiles, inner);
-    const clipc_packed_weights layer = {panels.values, bias.values, padded / columns, clipc_blocks(inner)};
     clipc_gemm gemm = {.kernels = c->kernels,
                        .weights = &layer,
-                       .panel_count = layer.panel_count,
+                       .panel_count = layer.layout.panel_count,
                        .rows = input.values,
                        .row_blocks = clipc_blocks(inner),
                        .tiles = tiles,

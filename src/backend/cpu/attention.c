@@ -55,8 +55,8 @@ static void pack_keys(const clipc_attention *attention, const float *keys, size_
     const size_t columns = attention->kernels->tile_columns;
     const size_t depth = clipc_blocks(attention->head_width) * CLIPC_BLOCK;
     for (size_t first = 0; first < count; first += columns)
-        clipc_pack_panel_f32(keys + first * attention->key_stride, attention->key_stride,
-                             clipc_min(columns, count - first), attention->head_width, columns, out + first * depth);
+        clipc_pack_units(keys + first * attention->key_stride, attention->key_stride,
+                         clipc_min(columns, count - first), attention->head_width, columns, out + first * depth);
 }
 
 /* Values as panels: panel[key][j], keys padded to a whole block. */

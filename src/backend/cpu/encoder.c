@@ -11,8 +11,9 @@ void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, si
                               clipc_arena *arena, clipc_cpu_workspace *workspace)
 {
     const size_t width = tower->padded_width;
-    const size_t wide = clipc_max(clipc_max(3 * width, clipc_padded_columns(tower->config.mlp_width)),
-                                  clipc_round_up(tower->patch_embedding.blocks * CLIPC_BLOCK, CLIPC_ROW_PADDING));
+    const size_t wide =
+        clipc_max(clipc_max(3 * width, clipc_padded_columns(tower->config.mlp_width)),
+                  clipc_round_up(tower->patch_embedding.layout.blocks * CLIPC_BLOCK, CLIPC_ROW_PADDING));
     const size_t row_bytes = (2 * width + wide) * sizeof(float);
     size_t most_rows = 0;
     if (!clipc_multiply(max_batch, tower->most_tokens, &most_rows))
@@ -165,14 +166,14 @@ static void finish_layer(const struct run *run, const struct stream *stream, con
     const clipc_cpu_tower *tower = run->tower;
     const clipc_gemm_output residual = {stream->rows, tower->padded_width, false};
     const size_t mlp_length = clipc_padded_columns(tower->config.mlp_width);
-    multiply(run, stream, &layer->attention_out, 0, layer->attention_out.panel_count, CLIPC_EPILOGUE_RESIDUAL,
+    multiply(run, stream, &layer->attention_out, 0, layer->attention_out.layout.panel_count, CLIPC_EPILOGUE_RESIDUAL,
              residual);
     normalize(run, stream, &layer->norm2);
-    multiply(run, stream, &layer->fc1, 0, layer->fc1.panel_count, clipc_epilogue_of(tower->config.activation),
+    multiply(run, stream, &layer->fc1, 0, layer->fc1.layout.panel_count, clipc_epilogue_of(tower->config.activation),
              (clipc_gemm_output){run->workspace->wide, mlp_length, true});
     const clipc_gemm gemm = {.kernels = tower->kernels,
                              .weights = &layer->fc2,
-                             .panel_count = layer->fc2.panel_count,
+                             .panel_count = layer->fc2.layout.panel_count,
                              .rows = run->workspace->wide,
                              .row_blocks = mlp_length / CLIPC_BLOCK,
                              .tiles = stream->tiles,
@@ -187,7 +188,7 @@ static void run_layer(const struct run *run, const clipc_cpu_layer *layer)
     const size_t width = run->tower->padded_width;
     float *wide = run->workspace->wide;
     normalize(run, &stream, &layer->norm1);
-    multiply(run, &stream, &layer->query_key_value, 0, layer->query_key_value.panel_count, CLIPC_EPILOGUE_BIAS,
+    multiply(run, &stream, &layer->query_key_value, 0, layer->query_key_value.layout.panel_count, CLIPC_EPILOGUE_BIAS,
              (clipc_gemm_output){wide, 3 * width, false});
     attend(run, &stream, wide, 3 * width, wide + width, wide + 2 * width, 3 * width, false);
     finish_layer(run, &stream, layer);
@@ -200,7 +201,7 @@ static void run_last_layer(const struct run *run, const clipc_cpu_layer *layer)
     const struct stream all = all_rows(run);
     const struct stream pooled = pooled_rows(run);
     const size_t width = run->tower->padded_width;
-    const size_t part = layer->query_key_value.panel_count / 3;
+    const size_t part = layer->query_key_value.layout.panel_count / 3;
     float *wide = run->workspace->wide;
     normalize(run, &all, &layer->norm1);
     multiply(run, &all, &layer->query_key_value, part, 2 * part, CLIPC_EPILOGUE_BIAS,
@@ -224,7 +225,7 @@ static void run_encoder(const struct run *run, float *embeddings)
     const struct stream pooled = pooled_rows(run);
     const size_t length = clipc_padded_columns(tower->embedding_dimension);
     normalize(run, &pooled, &tower->norm_final);
-    multiply(run, &pooled, &tower->projection, 0, tower->projection.panel_count, CLIPC_EPILOGUE_BIAS,
+    multiply(run, &pooled, &tower->projection, 0, tower->projection.layout.panel_count, CLIPC_EPILOGUE_BIAS,
              (clipc_gemm_output){run->workspace->embeddings, length, false});
     for (size_t item = 0; item < run->items; item++)
         memcpy(embeddings + item * tower->embedding_dimension, run->workspace->embeddings + item * length,
@@ -250,7 +251,7 @@ static void pack_patch(const struct run *run, const clipc_row_tiles *tiles, size
     const clipc_cpu_tower *tower = run->tower;
     const size_t size = tower->image_size;
     const size_t patch = tower->patch_size;
-    const size_t blocks = tower->patch_embedding.blocks;
+    const size_t blocks = tower->patch_embedding.layout.blocks;
     const size_t token = row % tower->most_tokens;
     const clipc_packed_row place = clipc_packed_row_at(*tiles, blocks, row);
     float *out = run->workspace->wide + place.offset;
@@ -292,9 +293,9 @@ static void encode_some_images(struct run *run, float *embeddings)
     const struct stream stream = all_rows(run);
     const clipc_gemm gemm = {.kernels = tower->kernels,
                              .weights = &tower->patch_embedding,
-                             .panel_count = tower->patch_embedding.panel_count,
+                             .panel_count = tower->patch_embedding.layout.panel_count,
                              .rows = run->workspace->wide,
-                             .row_blocks = tower->patch_embedding.blocks,
+                             .row_blocks = tower->patch_embedding.layout.blocks,
                              .tiles = stream.tiles,
                              .epilogue = CLIPC_EPILOGUE_RESIDUAL,
                              .output = {stream.rows, tower->padded_width, false}};

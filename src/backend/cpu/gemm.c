@@ -1,7 +1,5 @@
 #include "backend/cpu/gemm.h"
 
-#include <string.h>
-
 /* Bytes of packed rows that one piece of work goes through for each panel: together with a panel they should stay in a
  * core's second-level cache. */
 #define ROWS_BUDGET ((size_t)512 << 10)
@@ -23,8 +21,8 @@ static void multiply_tile(const clipc_gemm *gemm, size_t tile, size_t panel)
     const size_t height = clipc_row_tiles_begin(gemm->tiles, tile + 1) - begin;
     const clipc_packed_weights *weights = gemm->weights;
     const size_t weight_panel = gemm->first_panel + panel;
-    kernels->gemm_tile(height, weights->blocks, gemm->rows + begin * gemm->row_blocks * CLIPC_BLOCK,
-                       weights->panels + weight_panel * weights->blocks * CLIPC_BLOCK * columns, sums, columns);
+    kernels->gemm_tile(height, weights->layout.blocks, gemm->rows + begin * gemm->row_blocks * CLIPC_BLOCK,
+                       clipc_packed_panel(weights, weight_panel), sums, columns);
     const clipc_gemm_output *output = &gemm->output;
     const size_t row_stride = output->packed ? CLIPC_BLOCK : output->row_length;
     const size_t block_stride = output->packed ? CLIPC_BLOCK * height : CLIPC_BLOCK;
@@ -50,56 +48,11 @@ static void run_pieces(void *context, size_t begin, size_t end, size_t thread)
 
 void clipc_gemm_run(clipc_thread_pool *pool, const clipc_gemm *gemm)
 {
-    const size_t tile_bytes = gemm->kernels->tile_rows * gemm->weights->blocks * CLIPC_BLOCK * sizeof(float);
+    const size_t tile_bytes = gemm->kernels->tile_rows * gemm->weights->layout.blocks * CLIPC_BLOCK * sizeof(float);
     const size_t tiles_in_budget = clipc_max(ROWS_BUDGET / tile_bytes, 1);
     const size_t for_cache = (gemm->tiles.tiles + tiles_in_budget - 1) / tiles_in_budget;
     const size_t for_threads = PIECES_PER_THREAD * clipc_thread_pool_threads(pool) / gemm->panel_count + 1;
     const size_t groups = clipc_min(clipc_max(for_cache, for_threads), gemm->tiles.tiles);
     struct job job = {.gemm = gemm, .groups = groups};
     clipc_thread_pool_run(pool, run_pieces, &job, groups * gemm->panel_count, 1);
-}
-
-typedef float four __attribute__((vector_size(16)));
-
-static inline four load_four(const float *from)
-{
-    four values;
-    memcpy(&values, from, sizeof values);
-    return values;
-}
-
-/* to[k × columns + j] = from[j × stride + k] for four of each. */
-static inline void transpose_four(const float *from, size_t stride, size_t columns, float *to)
-{
-    const four a = load_four(from);
-    const four b = load_four(from + stride);
-    const four c = load_four(from + 2 * stride);
-    const four d = load_four(from + 3 * stride);
-    const four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-    const four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    const four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-    const four cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    const four rows[4] = {
-        __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5),
-        __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
-        __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5),
-        __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7),
-    };
-    for (size_t k = 0; k < 4; k++)
-        memcpy(to + k * columns, &rows[k], sizeof rows[k]);
-}
-
-void clipc_pack_panel_f32(const float *source, size_t source_stride, size_t count, size_t inner, size_t tile_columns,
-                          float *panel)
-{
-    const size_t whole_columns = count & ~(size_t)3;
-    const size_t whole_inner = inner & ~(size_t)3;
-    for (size_t k = 0; k < whole_inner; k += 4)
-        for (size_t j = 0; j < whole_columns; j += 4)
-            transpose_four(source + j * source_stride + k, source_stride, tile_columns, panel + k * tile_columns + j);
-    /* What is left at the right and below, and the padding. */
-    const size_t padded = clipc_blocks(inner) * CLIPC_BLOCK;
-    for (size_t k = 0; k < padded; k++)
-        for (size_t j = k < whole_inner ? whole_columns : 0; j < tile_columns; j++)
-            panel[k * tile_columns + j] = k < inner && j < count ? source[j * source_stride + k] : 0.0f;
 }

@@ -2,9 +2,6 @@
 
 #include <string.h>
 
-/* Values of k that are converted and transposed at a time. */
-#define PACK_DEPTH ((size_t)128)
-
 /* Linear layers that are computed as one: up to three, each padded to whole rows of buffers. */
 struct stack {
     const clipc_tensor *weights[3];
@@ -16,30 +13,18 @@ struct stack {
 
 struct pack_job {
     const struct stack *stack;
-    clipc_packed_weights *packed;
-    size_t tile_columns;
+    const clipc_packed_weights *packed;
 };
 
 static void pack_panel(const struct pack_job *job, size_t panel)
 {
     const struct stack *stack = job->stack;
-    const size_t columns = job->tile_columns;
-    const size_t panels_a_part = job->packed->panel_count / stack->parts;
+    const size_t columns = job->packed->layout.panel_columns;
+    const size_t panels_a_part = job->packed->layout.panel_count / stack->parts;
     const size_t part = panel / panels_a_part;
     const size_t first = panel % panels_a_part * columns;
     const size_t count = first < stack->outputs ? clipc_min(columns, stack->outputs - first) : 0;
-    float *out = job->packed->panels + panel * job->packed->blocks * CLIPC_BLOCK * columns;
-    float rows[CLIPC_TILE_COLUMNS_MAX * PACK_DEPTH];
-    for (size_t k = 0; k < stack->inner; k += PACK_DEPTH) {
-        const size_t depth = clipc_min(PACK_DEPTH, stack->inner - k);
-        for (size_t j = 0; j < count; j++)
-            clipc_tensor_read(stack->weights[part], (first + j) * stack->inner + k, depth, rows + j * PACK_DEPTH);
-        clipc_pack_panel_f32(rows, PACK_DEPTH, count, depth, columns, out + k * columns);
-    }
-    float *bias = job->packed->bias + panel * columns;
-    memset(bias, 0, columns * sizeof *bias);
-    if (stack->biases[part] && count)
-        clipc_tensor_read(stack->biases[part], first, count, bias);
+    clipc_pack_panel(job->packed, panel, stack->weights[part], stack->biases[part], first, count, stack->inner);
 }
 
 static void pack_panels(void *context, size_t begin, size_t end, size_t thread)
@@ -58,16 +43,18 @@ struct builder {
 
 static void build_weights(struct builder *builder, const struct stack *stack, clipc_packed_weights *packed)
 {
-    const size_t columns = builder->tower->kernels->tile_columns;
-    const size_t outputs = stack->parts * clipc_padded_columns(stack->outputs);
-    packed->panel_count = outputs / columns;
-    packed->blocks = clipc_blocks(stack->inner);
-    packed->panels = clipc_arena_floats(&builder->arena, outputs, packed->blocks * CLIPC_BLOCK);
-    packed->bias = clipc_arena_floats(&builder->arena, 1, outputs);
-    if (!builder->arena.base)
+    const clipc_packed_layout layout = clipc_packed_layout_make(CLIPC_DTYPE_F32, builder->tower->kernels->tile_columns,
+                                                                stack->parts, stack->outputs, stack->inner);
+    size_t bytes = 0;
+    if (!clipc_packed_bytes(&layout, &bytes))
+        builder->arena.overflow = true;
+    void *block = clipc_arena_take(&builder->arena, 1, bytes, 1);
+    *packed = (clipc_packed_weights){.layout = layout};
+    if (!block)
         return;
-    struct pack_job job = {stack, packed, columns};
-    clipc_thread_pool_run(builder->pool, pack_panels, &job, packed->panel_count, 1);
+    *packed = clipc_packed_weights_at(&layout, block);
+    struct pack_job job = {stack, packed};
+    clipc_thread_pool_run(builder->pool, pack_panels, &job, layout.panel_count, 1);
 }
 
 static void build_linear(struct builder *builder, const clipc_tensor *weight, const clipc_tensor *bias, size_t outputs,

@@ -35,7 +35,7 @@ typedef struct clipc_cpu_tower {
     size_t embedding_dimension;
 
     /* image tower */
-    clipc_packed_weights patch_embedding; /* blocks 0 in the text tower */
+    clipc_packed_weights patch_embedding; /* zeroed in the text tower */
     clipc_cpu_norm norm_pre;
     size_t image_size;
     size_t patch_size;

@@ -1,0 +1,139 @@
+#include "backend/cpu/pack.h"
+
+#include "base/checked.h"
+#include "base/memory.h"
+
+#include <string.h>
+
+/* Values of k that are read, converted and transposed at a time; a multiple of what a block holds at any depth. */
+#define PACK_DEPTH ((size_t)128)
+
+/* The widest panel of any level. */
+#define PANEL_COLUMNS_MAX 32
+
+clipc_packed_layout clipc_packed_layout_make(clipc_dtype dtype, size_t panel_columns, size_t parts, size_t outputs,
+                                             size_t inner)
+{
+    const size_t depth = sizeof(float) / clipc_dtype_size(dtype);
+    return (clipc_packed_layout){.dtype = dtype,
+                                 .panel_columns = panel_columns,
+                                 .panel_count = parts * (clipc_padded_columns(outputs) / panel_columns),
+                                 .depth = depth,
+                                 .blocks = clipc_blocks((inner + depth - 1) / depth)};
+}
+
+/* Bytes of the panels, and of one array of a value for each column. */
+static bool part_bytes(const clipc_packed_layout *layout, size_t *panels, size_t *array)
+{
+    size_t columns = 0;
+    return clipc_multiply(layout->panel_count, layout->panel_columns, &columns) &&
+           clipc_multiply(columns, sizeof(float), array) && clipc_multiply(*array, layout->blocks, panels) &&
+           clipc_multiply(*panels, CLIPC_BLOCK, panels);
+}
+
+bool clipc_packed_bytes(const clipc_packed_layout *layout, size_t *bytes)
+{
+    size_t panels = 0;
+    size_t array = 0;
+    const size_t arrays = layout->dtype == CLIPC_DTYPE_I8 ? 3 : 1;
+    return part_bytes(layout, &panels, &array) && clipc_multiply(array, arrays, &array) &&
+           clipc_add(panels, array, bytes);
+}
+
+clipc_packed_weights clipc_packed_weights_at(const clipc_packed_layout *layout, void *block)
+{
+    const size_t columns = layout->panel_count * layout->panel_columns;
+    clipc_packed_weights weights = {.layout = *layout, .panels = block};
+    weights.bias = (float *)block + columns * layout->blocks * CLIPC_BLOCK;
+    if (layout->dtype == CLIPC_DTYPE_I8) {
+        weights.scales = weights.bias + columns;
+        weights.integers = (int32_t *)block + columns * (layout->blocks * CLIPC_BLOCK + 2);
+    }
+    return weights;
+}
+
+/* ---- transposing units ---- */
+
+typedef float four __attribute__((vector_size(16)));
+
+static inline four load_four(const float *from)
+{
+    four values;
+    memcpy(&values, from, sizeof values);
+    return values;
+}
+
+/* to[k × columns + j] = from[j × stride + k] for four of each. */
+static inline void transpose_four(const float *from, size_t stride, size_t columns, float *to)
+{
+    const four a = load_four(from);
+    const four b = load_four(from + stride);
+    const four c = load_four(from + 2 * stride);
+    const four d = load_four(from + 3 * stride);
+    const four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    const four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const four cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    const four rows[4] = {
+        __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5),
+        __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
+        __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5),
+        __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7),
+    };
+    for (size_t k = 0; k < 4; k++)
+        memcpy(to + k * columns, &rows[k], sizeof rows[k]);
+}
+
+void clipc_pack_units(const float *from, size_t stride, size_t count, size_t inner, size_t columns, float *to)
+{
+    const size_t whole_columns = count & ~(size_t)3;
+    const size_t whole_inner = inner & ~(size_t)3;
+    for (size_t k = 0; k < whole_inner; k += 4)
+        for (size_t j = 0; j < whole_columns; j += 4)
+            transpose_four(from + j * stride + k, stride, columns, to + k * columns + j);
+    /* What is left at the right and below, and the padding. */
+    const size_t padded = clipc_blocks(inner) * CLIPC_BLOCK;
+    for (size_t k = 0; k < padded; k++)
+        for (size_t j = k < whole_inner ? whole_columns : 0; j < columns; j++)
+            if (k < inner && j < count)
+                memcpy(to + k * columns + j, from + j * stride + k, sizeof *to); /* bits, perhaps not a float's */
+            else
+                to[k * columns + j] = 0.0f;
+}
+
+/* ---- one panel ---- */
+
+/* Where a panel comes from: rows first … first + count - 1 of [·, inner]. */
+struct source {
+    const clipc_tensor *weight;
+    size_t first;
+    size_t count;
+    size_t inner;
+};
+
+static void read_rows(const struct source *source, size_t k, size_t depth, float *rows)
+{
+    for (size_t j = 0; j < source->count; j++)
+        clipc_tensor_read(source->weight, (source->first + j) * source->inner + k, depth, rows + j * PACK_DEPTH);
+}
+
+static void pack_f32(const struct source *source, size_t columns, float *panel)
+{
+    float rows[PANEL_COLUMNS_MAX * PACK_DEPTH];
+    for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
+        const size_t depth = clipc_min(PACK_DEPTH, source->inner - k);
+        read_rows(source, k, depth, rows);
+        clipc_pack_units(rows, PACK_DEPTH, source->count, depth, columns, panel + k * columns);
+    }
+}
+
+void clipc_pack_panel(const clipc_packed_weights *weights, size_t panel, const clipc_tensor *weight,
+                      const clipc_tensor *bias, size_t first, size_t count, size_t inner)
+{
+    const size_t columns = weights->layout.panel_columns;
+    const struct source source = {weight, first, count, inner};
+    pack_f32(&source, columns, clipc_packed_panel(weights, panel));
+    memset(weights->bias + panel * columns, 0, columns * sizeof(float));
+    if (bias && count)
+        clipc_tensor_read(bias, first, count, weights->bias + panel * columns);
+}
