@@ -6,11 +6,26 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#define LEVEL_NAMES "c, avx2, avx512, avx512_vnni or avx512_bf16"
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+#define LEVEL_NAMES "c, neon or neon_dotprod"
+#else
+#define LEVEL_NAMES "c"
 #endif
 
-static const char *const level_names[] = {"c", "avx2", "avx512", "avx512_vnni", "avx512_bf16"};
-
-#define LEVELS (sizeof level_names / sizeof level_names[0])
+static const char *const level_names[CLIPC_CPU_LEVELS] = {
+    [CLIPC_CPU_C] = "c",
+#if defined(__x86_64__)
+    [CLIPC_CPU_AVX2] = "avx2",
+    [CLIPC_CPU_AVX512] = "avx512",
+    [CLIPC_CPU_AVX512_VNNI] = "avx512_vnni",
+    [CLIPC_CPU_AVX512_BF16] = "avx512_bf16",
+#elif defined(__aarch64__)
+    [CLIPC_CPU_NEON] = "neon",
+    [CLIPC_CPU_NEON_DOTPROD] = "neon_dotprod",
+#endif
+};
 
 #if defined(__x86_64__)
 #define BIT(index) (1u << (index))
@@ -49,6 +64,14 @@ static clipc_cpu_level processor_level(void)
         return CLIPC_CPU_AVX512_VNNI;
     return CLIPC_CPU_AVX512_BF16;
 }
+#elif defined(__aarch64__)
+static clipc_cpu_level processor_level(void)
+{
+    const unsigned long has = getauxval(AT_HWCAP);
+    if (!(has & HWCAP_ASIMD))
+        return CLIPC_CPU_C;
+    return has & HWCAP_ASIMDDP ? CLIPC_CPU_NEON_DOTPROD : CLIPC_CPU_NEON;
+}
 #else
 static clipc_cpu_level processor_level(void)
 {
@@ -73,17 +96,16 @@ clipc_status clipc_cpu_level_detect(clipc_cpu_level *out, clipc_error *error)
 
 const char *clipc_cpu_level_name(clipc_cpu_level level)
 {
-    return (size_t)level < LEVELS ? level_names[level] : "unknown";
+    return (unsigned)level < CLIPC_CPU_LEVELS ? level_names[level] : "unknown";
 }
 
 clipc_status clipc_cpu_level_parse(const char *name, clipc_cpu_level *out, clipc_error *error)
 {
-    for (size_t i = 0; i < LEVELS; i++) {
+    for (size_t i = 0; i < CLIPC_CPU_LEVELS; i++) {
         if (strcmp(name, level_names[i]) == 0) {
             *out = (clipc_cpu_level)i;
             return CLIPC_OK;
         }
     }
-    return clipc_fail(error, CLIPC_ERROR_ARGUMENT,
-                      "unknown instruction set '%s': expected c, avx2, avx512, avx512_vnni or avx512_bf16", name);
+    return clipc_fail(error, CLIPC_ERROR_ARGUMENT, "unknown instruction set '%s': expected " LEVEL_NAMES, name);
 }
