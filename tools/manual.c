@@ -79,7 +79,7 @@ static void put_status(FILE *stream)
 static void put_environment(FILE *stream)
 {
     fputs(".SH ENVIRONMENT\n.TP\n.B CLIPC_MODEL\nthe model when there is no \\fB\\-\\-model\\fR\n"
-          ".TP\n.B CLIPC_CPU\nthe highest instruction set to use: c, avx2, avx512\n"
+          ".TP\n.B CLIPC_CPU\nthe highest instruction set to use: c, avx2, avx512 …; neon …\n"
           ".TP\n.B NO_COLOR\nwhen set and not empty, no colours\n"
           ".TP\n.B TMPDIR\nwhere rows wait that go to a pipe\n",
           stream);

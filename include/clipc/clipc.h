@@ -231,7 +231,7 @@ typedef struct clipc_engine_config {
     clipc_precision precision;
     size_t threads;        /* 0: as many as the process may use */
     size_t max_batch;      /* items the workspace is planned for; larger calls are cut up. Default 32 */
-    const char *cpu_level; /* NULL, or at most this instruction set: "c", "avx2", "avx512", … */
+    const char *cpu_level; /* NULL, or at most this instruction set: "c", "avx2", "avx512", …; "neon", … on ARM */
     int image_tower;       /* 0: leave that tower out; default 1 */
     int text_tower;
     clipc_log_function log;

@@ -18,8 +18,11 @@ void clipc_scores(const float *similarities, size_t count, float logit_scale, fl
         return;
     const double scale = (double)logit_scale;
     double largest = scale * (double)similarities[0];
-    for (size_t i = 1; i < count; i++)
-        largest = fmax(largest, scale * (double)similarities[i]);
+    for (size_t i = 1; i < count; i++) {
+        const double score = scale * (double)similarities[i];
+        if (score > largest) /* gcc 12 breaks down over fmax here when it compiles for aarch64 */
+            largest = score;
+    }
     double sum = 0;
     for (size_t i = 0; i < count; i++)
         sum += exp(scale * (double)similarities[i] - largest);

@@ -38,6 +38,9 @@ const clipc_resize_kernels *clipc_resize_kernels_for(clipc_cpu_level level)
         return &clipc_resize_kernels_avx512;
     if (level >= CLIPC_CPU_AVX2)
         return &clipc_resize_kernels_avx2;
+#elif defined(__aarch64__)
+    if (level >= CLIPC_CPU_NEON)
+        return &clipc_resize_kernels_neon;
 #endif
     (void)level;
     return &clipc_resize_kernels_c;

@@ -27,6 +27,8 @@ extern const clipc_resize_kernels clipc_resize_kernels_c;
 #if defined(__x86_64__)
 extern const clipc_resize_kernels clipc_resize_kernels_avx2;
 extern const clipc_resize_kernels clipc_resize_kernels_avx512;
+#elif defined(__aarch64__)
+extern const clipc_resize_kernels clipc_resize_kernels_neon;
 #endif
 
 /* The best kernels that `level` allows. */

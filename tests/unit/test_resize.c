@@ -158,7 +158,9 @@ static void levels_equal_c(void **state)
         assert_int_equal(clipc_resize_crop_with(&clipc_resize_kernels_c, source, source_width, source_height, channels,
                                                 filter, width, height, crop, wanted, NULL),
                          CLIPC_OK);
-        for (clipc_cpu_level level = CLIPC_CPU_AVX2; level <= best && level <= CLIPC_CPU_AVX512; level++) {
+        for (clipc_cpu_level level = CLIPC_CPU_C + 1; level <= best; level++) {
+            if (clipc_resize_kernels_for(level) == clipc_resize_kernels_for(level - 1))
+                continue; /* nothing new at this level */
             memset(got, 0xA5, size + 64);
             assert_int_equal(clipc_resize_crop_with(clipc_resize_kernels_for(level), source, source_width,
                                                     source_height, channels, filter, width, height, crop, got, NULL),

@@ -23,6 +23,10 @@ void clipc_kernels_fill(clipc_kernels *kernels, clipc_cpu_level level)
     if (level < CLIPC_CPU_AVX512)
         return;
     FILL(avx512, CLIPC_CPU_AVX512);
+#elif defined(__aarch64__)
+    if (level < CLIPC_CPU_NEON)
+        return;
+    FILL(neon, CLIPC_CPU_NEON);
 #else
     (void)level;
 #endif

@@ -82,6 +82,7 @@ clipc_epilogue clipc_epilogue_of(clipc_activation activation);
 CLIPC_DECLARE_KERNELS(c);
 CLIPC_DECLARE_KERNELS(avx2);
 CLIPC_DECLARE_KERNELS(avx512);
+CLIPC_DECLARE_KERNELS(neon);
 
 #define CLIPC_GEMM_ROWS__c         2
 #define CLIPC_GEMM_COLUMNS__c      16
@@ -89,5 +90,7 @@ CLIPC_DECLARE_KERNELS(avx512);
 #define CLIPC_GEMM_COLUMNS__avx2   16
 #define CLIPC_GEMM_ROWS__avx512    14
 #define CLIPC_GEMM_COLUMNS__avx512 32
+#define CLIPC_GEMM_ROWS__neon      6
+#define CLIPC_GEMM_COLUMNS__neon   16
 
 #endif
