@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the Debian packages that are missing. Usage: setup.sh build|check
-#   build: what compiles the program; check: what the tests need besides.
+# Installs the Debian packages that are missing. Usage: setup.sh build|check|aarch64
+#   build: what compiles the program; check: what the tests need besides; aarch64: what cross-builds and emulates.
 set -eu
 
 packages="gcc libc6-dev cmake ninja-build pkg-config libjpeg62-turbo-dev libspng-dev zlib1g-dev libwebp-dev libgif-dev
@@ -8,7 +8,8 @@ packages="gcc libc6-dev cmake ninja-build pkg-config libjpeg62-turbo-dev libspng
 case "${1:-build}" in
 build) ;;
 check) packages="$packages g++ clang libclang-rt-14-dev clang-format libcmocka-dev python3 python3-venv python3-pip man-db" ;;
-*) echo "usage: setup.sh build|check" >&2; exit 2 ;;
+aarch64) packages="gcc cmake ninja-build pkg-config python3 gcc-aarch64-linux-gnu qemu-user" ;;
+*) echo "usage: setup.sh build|check|aarch64" >&2; exit 2 ;;
 esac
 
 missing=""
