@@ -68,7 +68,7 @@ check-aarch64:
 	cmake --build build-aarch64 -j $(JOBS)
 	$(CTEST) --test-dir build-aarch64 -R "^(checkkernel|unit|golden)" -E golden.demo
 
-check-parity: all setup-check
+check-parity: setup-check all
 	@scripts/python_venv.sh $(PARITY_VENV) tests/parity/requirements-torch.txt
 	tests/parity/run_parity.sh $(PARITY_VENV)/bin/python build
 
