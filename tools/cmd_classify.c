@@ -1,6 +1,7 @@
 /* clipc classify: which of some labels fits each image. */
 #include "commands.h"
 
+#include "conflicts.h"
 #include "image_pipeline.h"
 #include "json_line.h"
 #include "message.h"
@@ -13,7 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PLACE "{}"
+#define PLACE           "{}"
+#define BYTE_ORDER_MARK "\xEF\xBB\xBF"
 /* A card of the result sheet with all of a thousand labels helps nobody. */
 #define SHEET_LABELS 8
 
@@ -75,6 +77,17 @@ static void drop_empty(text_list *labels)
     labels->count = kept;
 }
 
+/* A byte order mark before the first line is none of the label's. A NUL byte would cut the label where it is shown. */
+static void add_file_label(text_list *labels, const char *file, size_t index, const text_line *line)
+{
+    const bool marked = index == 0 && line->length >= strlen(BYTE_ORDER_MARK) &&
+                        memcmp(line->bytes, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0;
+    const size_t start = marked ? strlen(BYTE_ORDER_MARK) : 0;
+    if (memchr(line->bytes, '\0', line->length))
+        quit(STATUS_USAGE, "%s: line %zu holds a NUL byte", file, index + 1);
+    text_list_add_trimmed(labels, line->bytes + start, line->length - start);
+}
+
 static void read_labels(const tool_settings *settings, text_list *labels)
 {
     for (size_t i = 0; i < settings->labels.count; i++)
@@ -85,7 +98,7 @@ static void read_labels(const tool_settings *settings, text_list *labels)
         string_list_add(&files, settings->labels_file);
         text_list_read(&lines, &(string_list){0}, &files);
         for (size_t i = 0; i < lines.count; i++)
-            text_list_add_trimmed(labels, lines.items[i].bytes, lines.items[i].length);
+            add_file_label(labels, settings->labels_file, i, &lines.items[i]);
         text_list_free(&lines);
         free(files.items);
     }
@@ -231,6 +244,7 @@ static int run(const tool_settings *settings)
         quit(STATUS_USAGE, "classify: no images (IMAGE, DIR, @LIST or -)");
     if (settings->labels.count == 0 && !settings->labels_file)
         quit(STATUS_USAGE, "classify: no labels (--labels A,B,C or --labels-file FILE)");
+    conflicts_check(settings, &settings->operands);
     check_templates(&settings->templates);
     text_list labels = {0};
     read_labels(settings, &labels);

@@ -1,6 +1,7 @@
 /* clipc embed image, clipc embed text: embeddings to a .npy file. */
 #include "commands.h"
 
+#include "conflicts.h"
 #include "image_pipeline.h"
 #include "message.h"
 #include "npy_writer.h"
@@ -129,6 +130,7 @@ static int embed_images(const tool_settings *settings)
         quit(STATUS_USAGE, "embed image: no images (IMAGE, DIR, @LIST or -)");
     if (settings->text_files.count)
         quit(STATUS_USAGE, "embed image: -f is for texts; a list of images is @%s", settings->text_files.items[0]);
+    conflicts_check(settings, &settings->operands);
     embedding_run run = {0};
     open_outputs(&run, settings->output);
     progress_start("images", &settings->operands, 0, false);
@@ -179,6 +181,7 @@ static int embed_texts(const tool_settings *settings)
 {
     if (settings->operands.count == 0 && settings->text_files.count == 0)
         quit(STATUS_USAGE, "embed text: no texts (TEXT or -f FILE)");
+    conflicts_check(settings, NULL);
     embedding_run run = {0};
     open_outputs(&run, settings->output);
     text_source *source = text_source_open(&settings->operands, &settings->text_files);

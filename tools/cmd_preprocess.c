@@ -1,6 +1,7 @@
 /* clipc preprocess: what the network sees. */
 #include "commands.h"
 
+#include "conflicts.h"
 #include "image_pipeline.h"
 #include "message.h"
 #include "npy_writer.h"
@@ -30,6 +31,7 @@ static int run(const tool_settings *settings)
         quit(STATUS_USAGE, "preprocess: no images (IMAGE, DIR, @LIST or -)");
     if (!settings->output)
         quit(STATUS_USAGE, "preprocess: no output (-o OUT.npy)");
+    conflicts_check(settings, &settings->operands);
     npy_writer *array = npy_writer_open(settings->output);
     progress_start("images", &settings->operands, 0, false);
     clipc_model_info info;

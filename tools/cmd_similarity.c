@@ -1,6 +1,7 @@
 /* clipc similarity: the matrix of cosines between images and texts. */
 #include "commands.h"
 
+#include "conflicts.h"
 #include "escape.h"
 #include "image_pipeline.h"
 #include "json_line.h"
@@ -96,6 +97,7 @@ static int run(const tool_settings *settings)
         quit(STATUS_USAGE, "similarity: no images (IMAGE, DIR, @LIST or -)");
     if (settings->texts.count == 0 && settings->text_files.count == 0)
         quit(STATUS_USAGE, "similarity: no texts (--text TEXT or --texts-file FILE)");
+    conflicts_check(settings, &settings->operands);
     text_list texts = {0};
     text_list_read(&texts, &settings->texts, &settings->text_files);
     if (texts.count == 0)

@@ -1,6 +1,7 @@
 /* clipc tokenize: the token ids of texts. */
 #include "commands.h"
 
+#include "conflicts.h"
 #include "message.h"
 #include "output.h"
 #include "session.h"
@@ -59,6 +60,7 @@ static int run(const tool_settings *settings)
 {
     if (settings->operands.count == 0 && settings->text_files.count == 0)
         quit(STATUS_USAGE, "tokenize: no texts (TEXT or -f FILE)");
+    conflicts_check(settings, NULL);
     text_source *source = text_source_open(&settings->operands, &settings->text_files);
     clipc_model_info info;
     clipc_model *model = session_open_model(settings, &info);

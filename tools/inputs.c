@@ -1,5 +1,6 @@
 #include "inputs.h"
 
+#include "interrupt.h"
 #include "message.h"
 
 #include <dirent.h>
@@ -139,7 +140,7 @@ static void read_entries(DIR *stream, level *out)
 {
     size_t capacity = 0;
     for (struct dirent *entry = readdir(stream); entry; entry = readdir(stream)) {
-        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || temporary_is_ours(entry->d_name))
             continue;
         if (out->count == capacity) {
             capacity = capacity ? 2 * capacity : 64;

@@ -38,12 +38,14 @@ void interrupt_install(void)
     struct sigaction action = {.sa_handler = on_signal};
     sigfillset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
+    sigaction(SIGQUIT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
     struct sigaction before;
     if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) /* nohup stays in force */
         sigaction(SIGHUP, &action, NULL);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL);
 }
 
 /* Signals wait while a file exists that is not yet remembered. */
@@ -70,6 +72,20 @@ int temporary_create(char *path_template, size_t *slot)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     errno = number;
     return descriptor;
+}
+
+bool temporary_is_ours(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash ? slash + 1 : path;
+    for (size_t i = 0; i < TEMPORARY_LIMIT; i++) {
+        if (!atomic_load(&temporary_used[i]))
+            continue;
+        const char *own = strrchr(temporaries[i], '/');
+        if (strcmp(name, own ? own + 1 : temporaries[i]) == 0)
+            return true;
+    }
+    return false;
 }
 
 void temporary_forget(size_t slot)

@@ -3,6 +3,8 @@
 #include "interrupt.h"
 #include "message.h"
 
+#include "clipc/clipc.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -12,6 +14,7 @@
 #include <unistd.h>
 
 #define WRITE_BLOCK ((size_t)1 << 18)
+#define SNIFF_BYTES 32
 
 struct output_file {
     FILE *stream;
@@ -30,8 +33,10 @@ static _Noreturn void quit_errno(const char *name, const char *action)
 static bool is_written_through(const char *path)
 {
     struct stat info;
-    if (strncmp(path, "/dev/", 5) == 0 || strncmp(path, "/proc/", 6) == 0)
-        return true;
+    static const char *const descriptors[] = {"/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/"};
+    for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++)
+        if (strncmp(path, descriptors[i], strlen(descriptors[i])) == 0)
+            return true;
     return stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode);
 }
 
@@ -61,6 +66,17 @@ static char *temporary_template(const char *final)
     return format_text("%.*s.%.200s.XXXXXX", (int)directory, final, final + directory);
 }
 
+/* Most likely one of the inputs; no output is ever an image. */
+static bool is_image(const char *path)
+{
+    char start[SNIFF_BYTES];
+    FILE *file = fopen(path, "re");
+    const size_t size = file ? fread(start, 1, sizeof start, file) : 0;
+    if (file)
+        fclose(file);
+    return clipc_image_format(start, size) != NULL;
+}
+
 static void open_beside(output_file *output)
 {
     struct stat info;
@@ -70,6 +86,8 @@ static void open_beside(output_file *output)
             quit(STATUS_SYSTEM, "%s: cannot write: is a directory", output->name);
         if (access(output->final, W_OK) != 0)
             quit_errno(output->name, "write");
+        if (is_image(output->final))
+            quit(STATUS_USAGE, "%s: is an image, which the output would replace", output->name);
     }
     output->temporary = temporary_template(output->final);
     const int descriptor = temporary_create(output->temporary, &output->temporary_slot);

@@ -9,7 +9,8 @@
 typedef struct output_file output_file;
 
 /* Opens "-" (standard output), a device or a pipe for writing straight through, and anything else as a temporary file
- * beside it, which takes its name in output_publish. Quits with STATUS_SYSTEM when that is impossible. */
+ * beside it, which takes its name in output_publish. Quits with STATUS_SYSTEM when that is impossible, and with
+ * STATUS_USAGE when an image would be replaced. */
 output_file *output_open(const char *path);
 /* True when it is a regular file: it can be patched, and files may be put beside it. */
 bool output_is_regular(const output_file *output);

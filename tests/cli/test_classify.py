@@ -44,6 +44,14 @@ class Classify(Case):
         self.write("labels", "\n \n")
         self.run_clipc("classify", sample("cat"), "--labels-file", "labels", status=2)
 
+    def test_labels_file_of_other_systems(self):
+        self.write("labels", b"\xef\xbb\xbfcat\r\ndog, sleeping\r\n")
+        results = self.json_lines("classify", sample("cat"), "--labels-file", "labels", "--json")[0]["results"]
+        self.assertEqual({result["label"] for result in results}, {"cat", "dog, sleeping"})
+        self.write("labels", b"dog\ncat\0tle\n")
+        self.run_clipc("classify", sample("cat"), "--labels-file", "labels", status=2)
+        self.assertIn("labels: line 2", self.stderr)
+
     def test_top(self):
         for top, count in [("1", 1), ("2", 2), ("99", 3)]:
             line = self.json_lines("classify", sample("cat"), "--labels", LABELS, "--json", "--top", top)[0]

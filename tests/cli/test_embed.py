@@ -130,7 +130,7 @@ class Outputs(Case):
             self.run_clipc("--help", stdout=full, status=3)
 
     def test_file_size_limit(self):
-        command = f"ulimit -f 1; trap '' XFSZ; exec {CLIPC} {' '.join(self.arguments)} out.npy"
+        command = f"ulimit -f 1; exec {CLIPC} {' '.join(self.arguments)} out.npy"
         result = subprocess.run(["bash", "-c", command], cwd=self.folder, stderr=subprocess.PIPE, env=environment())
         self.assertEqual(result.returncode, 3, result.stderr)
         self.assertIn(b"out.npy", result.stderr)
@@ -186,6 +186,38 @@ class Outputs(Case):
             self.assertEqual(file.read(), b"old")
         self.assert_only("out.npy")
 
+    def test_inputs_are_not_replaced(self):
+        for source, name in [(sample("cat"), "cat.png"), (sample("dog"), "d/dog.png")]:
+            with open(source, "rb") as file:
+                self.write(name, file.read())
+        self.write("texts", "a\nb\n")
+        self.write("texts.npy.json", "a\nb\n")
+        os.link(self.path("texts"), self.path("same"))
+        labels = ["--labels", "cat,dog"]
+        for arguments in [["embed", "image", "cat.png", "-o", "cat.png"], ["embed", "image", "d", "-o", "d/dog.png"],
+                          ["preprocess", "@texts", "-o", "./texts"], ["embed", "text", "-f", "texts", "-o", "same"],
+                          ["embed", "text", "-f", "texts.npy.json", "-o", "texts.npy"],
+                          ["classify", "cat.png", *labels, "--html", "cat.png"],
+                          ["classify", "cat.png", "--labels-file", "texts", "--html", "texts"]]:
+            with self.subTest(arguments=arguments):
+                self.assertEqual(self.run_clipc(*arguments, status=2), b"")
+                self.assertIn(arguments[-1], self.stderr)
+        self.assert_only("cat.png", "d", "texts", "same", "texts.npy.json")
+        with open(self.path("texts"), "rb") as file:
+            self.assertEqual(file.read(), b"a\nb\n")
+
+    def test_regular_file_below_dev(self):
+        path = f"/dev/shm/clipc-test-{os.getpid()}.npy"
+        self.addCleanup(lambda: [os.remove(name) for name in [path, path + ".json"] if os.path.exists(name)])
+        self.run_clipc("embed", "text", "a", "-o", path)
+        self.assertEqual(len(read_json(path + ".json")["rows"]), 1)
+
+    def test_output_among_the_inputs(self):
+        with open(sample("cat"), "rb") as file:
+            self.write("d/cat.png", file.read())
+        self.run_clipc("embed", "image", "d", "-o", "d/out.npy")
+        self.assertEqual(read_json(self.path("d/out.npy.json"))["skipped"], [])
+
     def test_mode_and_links_are_kept(self):
         self.write("real.npy", "old")
         os.chmod(self.path("real.npy"), 0o640)
@@ -234,6 +266,7 @@ class Interrupt(Case):
 
     def test_termination(self):
         self.assertEqual(self.interrupt(["embed", "text", "-f", "-", "-o", "out.npy"], number=signal.SIGTERM), 143)
+        self.assertEqual(self.interrupt(["embed", "text", "-f", "-", "-o", "out.npy"], number=signal.SIGQUIT), 131)
         self.assert_only()
 
 

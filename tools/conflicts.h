@@ -1,0 +1,12 @@
+/* Command lines that would lose something. */
+#ifndef CLIPC_TOOLS_CONFLICTS_H
+#define CLIPC_TOOLS_CONFLICTS_H
+
+#include "options.h"
+
+/* Quits with STATUS_USAGE when standard input is named twice, or when an output would replace a file of texts, labels
+ * or paths that the command reads. `images` are the image operands, or NULL. Outputs never replace images anyway: see
+ * output_open. */
+void conflicts_check(const tool_settings *settings, const string_list *images);
+
+#endif
