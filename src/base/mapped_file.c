@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #define READ_STEP ((size_t)1 << 16)
+/* What has no size beforehand may have no end either. */
+#define STREAM_LIMIT ((size_t)1 << 30)
 
 static clipc_status fail_errno(clipc_error *error, const char *path, const char *action)
 {
@@ -21,6 +23,7 @@ static clipc_status fail_errno(clipc_error *error, const char *path, const char 
 static clipc_status read_stream(int descriptor, const char *path, size_t limit, clipc_mapped_file *out,
                                 clipc_error *error)
 {
+    const size_t most = limit && limit < STREAM_LIMIT ? limit : STREAM_LIMIT;
     uint8_t *bytes = NULL;
     size_t size = 0;
     size_t capacity = 0;
@@ -45,8 +48,8 @@ static clipc_status read_stream(int descriptor, const char *path, size_t limit, 
         if (count == 0)
             break;
         size += (size_t)count;
-        if (limit && size > limit) {
-            status = clipc_fail(error, CLIPC_ERROR_LIMIT, "%s: longer than the limit of %zu bytes", path, limit);
+        if (size > most) {
+            status = clipc_fail(error, CLIPC_ERROR_LIMIT, "%s: longer than the limit of %zu bytes", path, most);
             break;
         }
     }
@@ -61,11 +64,6 @@ static clipc_status read_stream(int descriptor, const char *path, size_t limit, 
 static clipc_status map_regular(int descriptor, const char *path, size_t size, clipc_mapped_file *out,
                                 clipc_error *error)
 {
-    static const uint8_t nothing[1] = {0};
-    if (size == 0) {
-        *out = (clipc_mapped_file){.bytes = nothing};
-        return CLIPC_OK;
-    }
     void *mapping = mmap(NULL, size, PROT_READ, MAP_PRIVATE, descriptor, 0);
     if (mapping == MAP_FAILED)
         return fail_errno(error, path, "map");
@@ -85,7 +83,7 @@ clipc_status clipc_mapped_file_open(const char *path, size_t limit, clipc_mapped
         status = fail_errno(error, path, "stat");
     else if (S_ISDIR(info.st_mode))
         status = clipc_fail(error, CLIPC_ERROR_IO, "%s: is a directory", path);
-    else if (!S_ISREG(info.st_mode))
+    else if (!S_ISREG(info.st_mode) || info.st_size == 0) /* files of /proc say 0 and are not empty */
         status = read_stream(descriptor, path, limit, out, error);
     else if (limit && (uint64_t)info.st_size > limit)
         status = clipc_fail(error, CLIPC_ERROR_LIMIT, "%s: %lld bytes, over the limit of %zu", path,

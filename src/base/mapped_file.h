@@ -9,11 +9,12 @@
 typedef struct clipc_mapped_file {
     const uint8_t *bytes; /* not NULL even for an empty file */
     size_t size;
-    void *mapping; /* NULL when the bytes are a heap copy or static data */
+    void *mapping; /* NULL when the bytes are a heap copy */
     void *heap;    /* not NULL when the bytes are a heap copy */
 } clipc_mapped_file;
 
-/* Maps a regular file. A path that is not a regular file (a pipe, say) is read whole into memory, up to `limit` bytes.
+/* Maps a regular file. A path that is not a regular file (a pipe, say) is read whole into memory, up to `limit` bytes
+ * and 1 GiB at most.
  * Directories, files over `limit` (0: none) and whatever cannot be read fail with a sentence that begins with the
  * path. */
 clipc_status clipc_mapped_file_open(const char *path, size_t limit, clipc_mapped_file *out, clipc_error *error);

@@ -42,6 +42,10 @@ static clipc_status add(clipc_model *model, const char *file_name, size_t limit,
 {
     char path[PATH_MAX];
     CLIPC_TRY(join(model->path, file_name, path, error));
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) /* opening a pipe would wait for ever */
+        return clipc_fail(error, CLIPC_ERROR_IO, "%s: is %s", path,
+                          S_ISDIR(info.st_mode) ? "a directory" : "not a regular file");
     clipc_mapped_file file;
     CLIPC_TRY(clipc_mapped_file_open(path, limit, &file, error));
     return clipc_model_add_file(model, path, &file, out, error);

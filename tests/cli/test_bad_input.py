@@ -51,6 +51,12 @@ class Images(Case):
         self.run_clipc("embed", "image", *good, "-o", "good.npy")
         self.assertEqual(read_npy(self.path("mixed.npy")), read_npy(self.path("good.npy")))
 
+    def test_files_without_a_size(self):
+        for path, reason in [("/dev/zero", "longer than"), ("/proc/self/status", "not a JPEG"), ("/dev/null", "empty")]:
+            self.run_clipc("classify", path, "--labels", "cat,dog", status=1)
+            self.assertIn(f"{path}: ", self.stderr)
+            self.assertIn(reason, self.stderr)
+
     def test_limit_of_pixels(self):
         self.write("small.png", png(20, 10, [[128] * 20] * 10))
         labels = ["--labels", "cat,dog"]
@@ -103,6 +109,15 @@ class Models(Case):
             self.replace(name, None)
             self.reject(name)
             self.write("model/" + name, data)
+
+    def test_pipes_instead_of_files(self):
+        for name in os.listdir(self.path("model")):
+            data = self.read(name)
+            os.remove(self.path("model", name))
+            os.mkfifo(self.path("model", name))
+            with self.subTest(name=name):
+                self.reject(name, "not a regular file")
+            self.replace(name, data)
 
     def test_config(self):
         whole = self.read("config.json")
