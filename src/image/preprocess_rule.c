@@ -5,7 +5,8 @@
  * that is null is false; another key that is null has no value, which is an error when a step needs it. */
 #include "image/preprocess.h"
 
-#include <jansson.h>
+#include "base/json.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -313,15 +314,10 @@ static clipc_status read_rule(const json_t *root, const char *name, clipc_prepro
 clipc_status clipc_preprocess_rule_parse(const void *json, size_t size, const char *name, clipc_preprocess_rule *out,
                                          clipc_error *error)
 {
-    json_error_t reason;
-    json_t *root = json_loadb(json, size, JSON_ALLOW_NUL, &reason);
-    CLIPC_FAIL_IF(!root, error, CLIPC_ERROR_FORMAT, "%s: not JSON: %s (line %d)", name, reason.text, reason.line);
-    clipc_status status = CLIPC_OK;
+    json_t *root = NULL;
+    CLIPC_TRY(clipc_json_parse(json, size, name, JSON_ALLOW_NUL, &root, error));
     clipc_preprocess_rule rule = {0};
-    if (!json_is_object(root))
-        status = clipc_fail(error, CLIPC_ERROR_FORMAT, "%s: not a JSON object", name);
-    else
-        status = read_rule(root, name, &rule, error);
+    const clipc_status status = read_rule(root, name, &rule, error);
     json_decref(root);
     if (status == CLIPC_OK)
         *out = rule;

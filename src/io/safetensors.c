@@ -3,8 +3,8 @@
 #include "io/safetensors.h"
 
 #include "base/checked.h"
+#include "base/json.h"
 #include "base/memory.h"
-#include "io/json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -199,7 +199,7 @@ clipc_status clipc_safetensors_open(const void *bytes, size_t size, const char *
         return clipc_fail_memory(error, sizeof *file, name);
     clipc_status status = CLIPC_OK;
     const size_t data_begin = LENGTH_SIZE + (size_t)length;
-    CLIPC_CHECK(clipc_json_parse(at + LENGTH_SIZE, (size_t)length, name, &file->header, error));
+    CLIPC_CHECK(clipc_json_parse(at + LENGTH_SIZE, (size_t)length, name, 0, &file->header, error));
     CLIPC_CHECK(read_table(file, name, at + data_begin, size - data_begin, error));
     *out = file;
     return CLIPC_OK;

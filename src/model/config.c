@@ -1,6 +1,6 @@
 #include "model/config.h"
 
-#include "io/json.h"
+#include "base/json.h"
 
 #include <string.h>
 
@@ -187,7 +187,7 @@ clipc_status clipc_config_parse(const void *json, size_t size, const char *name,
 {
     *out = (clipc_config){0};
     json_t *root = NULL;
-    CLIPC_TRY(clipc_json_parse(json, size, name, &root, error));
+    CLIPC_TRY(clipc_json_parse(json, size, name, 0, &root, error));
     const clipc_status status = read_config(root, name, out, error);
     json_decref(root);
     return status;

@@ -1,6 +1,6 @@
 /* A model directory as transformers' save_pretrained lays it out. */
+#include "base/json.h"
 #include "base/memory.h"
-#include "io/json.h"
 #include "model/model.h"
 
 #include <limits.h>
@@ -97,7 +97,7 @@ static clipc_status add_sharded_weights(clipc_model *model, clipc_error *error)
     CLIPC_TRY(add(model, WEIGHTS_INDEX, MAX_JSON_SIZE, &entry, error));
     const char *name = entry->path;
     json_t *root = NULL;
-    CLIPC_TRY(clipc_json_parse(entry->file.bytes, entry->file.size, name, &root, error));
+    CLIPC_TRY(clipc_json_parse(entry->file.bytes, entry->file.size, name, 0, &root, error));
     const json_t *map = json_object_get(root, "weight_map");
     json_t *shards = json_object();
     clipc_status status = CLIPC_OK;
@@ -183,7 +183,7 @@ static clipc_status read_template_and_finish(clipc_model *model, const char *rul
     CLIPC_TRY(add(model, CLIPC_FILE, MAX_JSON_SIZE, &entry, error));
     const char *name = entry->path;
     json_t *root = NULL;
-    CLIPC_TRY(clipc_json_parse(entry->file.bytes, entry->file.size, name, &root, error));
+    CLIPC_TRY(clipc_json_parse(entry->file.bytes, entry->file.size, name, 0, &root, error));
     const json_t *text = json_object_get(root, "template");
     const clipc_status status = text && !json_is_string(text)
                                     ? clipc_fail(error, CLIPC_ERROR_FORMAT, "%s: template is %s, must be a string",

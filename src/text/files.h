@@ -3,6 +3,7 @@
 #define CLIPC_TEXT_FILES_H
 
 #include "text/packed.h"
+#include "text/vocabulary.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -35,8 +36,31 @@ typedef struct clipc_special_tokens {
     const char *unknown; /* NULL: none */
 } clipc_special_tokens;
 
-/* Parses a whole JSON object. `flags` go to jansson; *out is to be json_decref'ed. */
-clipc_status clipc_json_read(const clipc_tokenizer_file *file, size_t flags, json_t **out, clipc_error *error);
+/* Two tokens to be merged, as views. */
+typedef struct clipc_merge_text {
+    const char *left;
+    const char *right;
+    size_t left_length;
+    size_t right_length;
+} clipc_merge_text;
+
+/* The file of the vocabulary, read quickly where that is possible: vocab.json, or tokenizer.json with its merges. */
+typedef struct clipc_token_source {
+    const char *name;
+    bool is_tokenizer_json;
+    json_t *root;     /* what jansson read: tokenizer.json without what was read quickly, or a vocab.json; or NULL */
+    bool quick;       /* the vocabulary, and the merges of tokenizer.json, were read quickly */
+    uint8_t *decoded; /* the texts that had escapes */
+    clipc_vocabulary vocabulary;
+    clipc_merge_text *merges;
+    size_t merge_count;
+} clipc_token_source;
+
+/* Reads tokenizer.json if there is one, else vocab.json. Close it also after a failure. */
+clipc_status clipc_token_source_open(const clipc_tokenizer_files *files, clipc_token_source *out, clipc_error *error);
+/* Makes and checks source->vocabulary. */
+clipc_status clipc_token_source_vocabulary(clipc_token_source *source, size_t vocabulary_size, clipc_error *error);
+void clipc_token_source_close(clipc_token_source *source);
 
 /* Checks that tokenizer.json describes CLIP's pipeline and nothing else. */
 clipc_status clipc_pipeline_check(const json_t *tokenizer, const char *name, clipc_error *error);
@@ -52,21 +76,13 @@ clipc_status clipc_special_tokens_read(const json_t *config, const char *config_
                                        const char *map_name, const json_t *tokenizer, const char *tokenizer_name,
                                        clipc_special_tokens *out, clipc_error *error);
 
-/* Checks that the vocabulary's ids are distinct and below `vocabulary_size`. */
-clipc_status clipc_vocabulary_check(const json_t *vocabulary, const char *name, size_t vocabulary_size,
-                                    clipc_error *error);
-/* The id of a token, or CLIPC_NO_TOKEN. */
-uint32_t clipc_vocabulary_find(const json_t *vocabulary, const char *text, size_t length);
-/* The tokens of single bytes; those the vocabulary has not become `unknown`. */
-clipc_status clipc_vocabulary_bytes(const json_t *vocabulary, const char *name, uint32_t unknown,
-                                    clipc_packed_parts *parts, clipc_error *error);
-/* Fills parts->words, which is the caller's to free. */
-clipc_status clipc_vocabulary_words(const json_t *vocabulary, clipc_packed_parts *parts, clipc_error *error);
-
 /* Fill parts->merges, which is the caller's to free also after a failure. */
-clipc_status clipc_merges_read_text(const clipc_tokenizer_file *file, const json_t *vocabulary,
+clipc_status clipc_merges_read_text(const clipc_tokenizer_file *file, const clipc_vocabulary *vocabulary,
                                     clipc_packed_parts *parts, clipc_error *error);
-clipc_status clipc_merges_read_json(const json_t *merges, const char *name, const json_t *vocabulary,
+clipc_status clipc_merges_read_json(const json_t *merges, const char *name, const clipc_vocabulary *vocabulary,
                                     clipc_packed_parts *parts, clipc_error *error);
+clipc_status clipc_merges_read_pairs(const clipc_merge_text *merges, size_t count, const char *name,
+                                     const clipc_vocabulary *vocabulary, clipc_packed_parts *parts,
+                                     clipc_error *error);
 
 #endif

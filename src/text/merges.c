@@ -2,45 +2,48 @@
 #include "text/files.h"
 #include "text/unicode.h"
 
-typedef struct text_part {
-    const char *text;
-    size_t length;
-} text_part;
+static clipc_status find_token(const clipc_vocabulary *vocabulary, const char *text, size_t length, const char *name,
+                               size_t number, uint32_t *id, clipc_error *error)
+{
+    *id = clipc_vocabulary_find(vocabulary, text, length);
+    CLIPC_FAIL_IF(*id == CLIPC_NO_TOKEN, error, CLIPC_ERROR_FORMAT,
+                  "%s: merge %zu needs token \"%.*s\", which the vocabulary has not", name, number, (int)length, text);
+    return CLIPC_OK;
+}
 
-/* Adds the merge of `left` and `right`. Both and the joined token must be known, as the reference demands. */
-static clipc_status add_merge(const json_t *vocabulary, text_part left, text_part right, const char *name,
+/* Adds a merge. Both tokens and the joined one must be known, as the reference demands. Joined tokens usually have
+ * ascending ids, so the one after the last is tried before it is searched. */
+static clipc_status add_merge(const clipc_vocabulary *vocabulary, const clipc_merge_text *merge, const char *name,
                               clipc_packed_parts *parts, clipc_error *error)
 {
     const size_t number = parts->merge_count + 1;
+    const size_t length = merge->left_length + merge->right_length;
     char joined[512];
-    CLIPC_FAIL_IF(left.length > sizeof joined || right.length > sizeof joined - left.length, error, CLIPC_ERROR_FORMAT,
-                  "%s: merge %zu is longer than any token", name, number);
-    memcpy(joined, left.text, left.length);
-    memcpy(joined + left.length, right.text, right.length);
-    const text_part tokens[3] = {left, right, {joined, left.length + right.length}};
-    uint32_t ids[3];
-    for (size_t i = 0; i < 3; i++) {
-        ids[i] = clipc_vocabulary_find(vocabulary, tokens[i].text, tokens[i].length);
-        CLIPC_FAIL_IF(ids[i] == CLIPC_NO_TOKEN, error, CLIPC_ERROR_FORMAT,
-                      "%s: merge %zu needs token \"%.*s\", which the vocabulary has not", name, number,
-                      (int)tokens[i].length, tokens[i].text);
-    }
-    parts->merges[parts->merge_count] =
-        (clipc_packed_merge){.left = ids[0], .right = ids[1], .rank = (uint32_t)parts->merge_count, .result = ids[2]};
+    CLIPC_FAIL_IF(merge->left_length > sizeof joined || merge->right_length > sizeof joined - merge->left_length,
+                  error, CLIPC_ERROR_FORMAT, "%s: merge %zu is longer than any token", name, number);
+    memcpy(joined, merge->left, merge->left_length);
+    memcpy(joined + merge->left_length, merge->right, merge->right_length);
+    clipc_packed_merge *added = &parts->merges[parts->merge_count];
+    added->rank = (uint32_t)parts->merge_count;
+    added->result = parts->merge_count ? added[-1].result + 1 : 0;
+    CLIPC_TRY(find_token(vocabulary, merge->left, merge->left_length, name, number, &added->left, error));
+    CLIPC_TRY(find_token(vocabulary, merge->right, merge->right_length, name, number, &added->right, error));
+    if (!clipc_vocabulary_is(vocabulary, added->result, joined, length))
+        CLIPC_TRY(find_token(vocabulary, joined, length, name, number, &added->result, error));
     parts->merge_count++;
     return CLIPC_OK;
 }
 
 /* "left right", with exactly one space. */
-static clipc_status add_merge_text(const json_t *vocabulary, const char *text, size_t length, const char *name,
-                                   clipc_packed_parts *parts, clipc_error *error)
+static clipc_status add_merge_text(const clipc_vocabulary *vocabulary, const char *text, size_t length,
+                                   const char *name, clipc_packed_parts *parts, clipc_error *error)
 {
     const char *space = memchr(text, ' ', length);
     const size_t left = space ? (size_t)(space - text) : 0;
     CLIPC_FAIL_IF(!space || memchr(space + 1, ' ', length - left - 1), error, CLIPC_ERROR_FORMAT,
                   "%s: merge %zu is not two tokens with a space between", name, parts->merge_count + 1);
-    return add_merge(vocabulary, (text_part){text, left}, (text_part){space + 1, length - left - 1}, name, parts,
-                     error);
+    const clipc_merge_text merge = {text, space + 1, left, length - left - 1};
+    return add_merge(vocabulary, &merge, name, parts, error);
 }
 
 static clipc_status reserve_merges(clipc_packed_parts *parts, size_t count, const char *name, clipc_error *error)
@@ -53,7 +56,7 @@ static clipc_status reserve_merges(clipc_packed_parts *parts, size_t count, cons
     return CLIPC_OK;
 }
 
-clipc_status clipc_merges_read_text(const clipc_tokenizer_file *file, const json_t *vocabulary,
+clipc_status clipc_merges_read_text(const clipc_tokenizer_file *file, const clipc_vocabulary *vocabulary,
                                     clipc_packed_parts *parts, clipc_error *error)
 {
     static const char comment[] = "#version";
@@ -80,7 +83,7 @@ clipc_status clipc_merges_read_text(const clipc_tokenizer_file *file, const json
     return CLIPC_OK;
 }
 
-clipc_status clipc_merges_read_json(const json_t *merges, const char *name, const json_t *vocabulary,
+clipc_status clipc_merges_read_json(const json_t *merges, const char *name, const clipc_vocabulary *vocabulary,
                                     clipc_packed_parts *parts, clipc_error *error)
 {
     CLIPC_FAIL_IF(!json_is_array(merges), error, CLIPC_ERROR_FORMAT, "%s: model.merges is not an array", name);
@@ -98,8 +101,18 @@ clipc_status clipc_merges_read_json(const json_t *merges, const char *name, cons
         }
         CLIPC_FAIL_IF(json_array_size(merge) != 2 || !json_is_string(left) || !json_is_string(right), error,
                       CLIPC_ERROR_FORMAT, "%s: merge %zu is neither a string nor a pair of strings", name, index + 1);
-        CLIPC_TRY(add_merge(vocabulary, (text_part){json_string_value(left), json_string_length(left)},
-                            (text_part){json_string_value(right), json_string_length(right)}, name, parts, error));
+        const clipc_merge_text pair = {json_string_value(left), json_string_value(right), json_string_length(left),
+                                       json_string_length(right)};
+        CLIPC_TRY(add_merge(vocabulary, &pair, name, parts, error));
     }
+    return CLIPC_OK;
+}
+
+clipc_status clipc_merges_read_pairs(const clipc_merge_text *merges, size_t count, const char *name,
+                                     const clipc_vocabulary *vocabulary, clipc_packed_parts *parts, clipc_error *error)
+{
+    CLIPC_TRY(reserve_merges(parts, count, name, error));
+    for (size_t i = 0; i < count; i++)
+        CLIPC_TRY(add_merge(vocabulary, &merges[i], name, parts, error));
     return CLIPC_OK;
 }

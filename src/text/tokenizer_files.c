@@ -1,58 +1,37 @@
 /* From the files of a model's directory to a tokenizer. */
 #include "base/checked.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "text/files.h"
 #include "text/normalize.h"
 
 typedef struct opened_files {
-    json_t *tokenizer;
-    json_t *vocab; /* of vocab.json; NULL beside tokenizer.json */
+    clipc_token_source source;
     json_t *config;
     json_t *map;
 } opened_files;
 
-clipc_status clipc_json_read(const clipc_tokenizer_file *file, size_t flags, json_t **out, clipc_error *error)
+static clipc_status read_json(const clipc_tokenizer_file *file, size_t flags, json_t **out, clipc_error *error)
 {
-    json_error_t cause;
     CLIPC_FAIL_IF(file->size > CLIPC_MAX_TOKENIZER_FILE, error, CLIPC_ERROR_LIMIT, "%s: %zu bytes are too many",
                   file->name, file->size);
-    *out = json_loadb(file->bytes, file->size, JSON_REJECT_DUPLICATES | flags, &cause);
-    if (!*out) {
-        const enum json_error_code code = json_error_code(&cause);
-        if (code == json_error_out_of_memory)
-            return clipc_fail_memory(error, file->size, file->name);
-        return clipc_fail(error,
-                          code == json_error_premature_end_of_input ? CLIPC_ERROR_TRUNCATED : CLIPC_ERROR_FORMAT,
-                          "%s: not JSON at line %d, column %d: %s", file->name, cause.line, cause.column, cause.text);
-    }
-    if (json_is_object(*out))
-        return CLIPC_OK;
-    json_decref(*out);
-    *out = NULL;
-    return clipc_fail(error, CLIPC_ERROR_FORMAT, "%s: not a JSON object", file->name);
+    return clipc_json_parse(file->bytes, file->size, file->name, flags, out, error);
 }
 
 static clipc_status open_files(const clipc_tokenizer_files *files, opened_files *out, clipc_error *error)
 {
-    if (files->tokenizer_json.bytes) {
-        CLIPC_TRY(clipc_json_read(&files->tokenizer_json, 0, &out->tokenizer, error));
-    } else {
-        CLIPC_FAIL_IF(!files->vocab.bytes || !files->merges.bytes, error, CLIPC_ERROR_NOT_FOUND,
-                      "a tokenizer needs tokenizer.json, or vocab.json and merges.txt");
-        CLIPC_TRY(clipc_json_read(&files->vocab, 0, &out->vocab, error));
-    }
+    CLIPC_TRY(clipc_token_source_open(files, &out->source, error));
     /* transformers writes 10^30 for "no limit", which is no integer of C's. */
     if (files->tokenizer_config.bytes)
-        CLIPC_TRY(clipc_json_read(&files->tokenizer_config, JSON_DECODE_INT_AS_REAL, &out->config, error));
+        CLIPC_TRY(read_json(&files->tokenizer_config, JSON_DECODE_INT_AS_REAL, &out->config, error));
     if (files->special_tokens_map.bytes)
-        CLIPC_TRY(clipc_json_read(&files->special_tokens_map, 0, &out->map, error));
+        CLIPC_TRY(read_json(&files->special_tokens_map, 0, &out->map, error));
     return CLIPC_OK;
 }
 
 static void close_files(opened_files *files)
 {
-    json_decref(files->tokenizer);
-    json_decref(files->vocab);
+    clipc_token_source_close(&files->source);
     json_decref(files->config);
     json_decref(files->map);
 }
@@ -123,12 +102,12 @@ static bool is_first_of_its_text(const clipc_special_tokens *tokens, size_t inde
 }
 
 /* A token that the vocabulary has not gets the next id after it, in the order of the list. */
-static uint32_t added_id(const json_t *vocabulary, const clipc_special_tokens *tokens, const char *text)
+static uint32_t added_id(const clipc_vocabulary *vocabulary, const clipc_special_tokens *tokens, const char *text)
 {
     uint32_t id = clipc_vocabulary_find(vocabulary, text, strlen(text));
     if (id != CLIPC_NO_TOKEN)
         return id;
-    id = (uint32_t)json_object_size(vocabulary);
+    id = (uint32_t)vocabulary->count;
     for (size_t i = 0; i < tokens->count; i++) {
         const char *other = tokens->tokens[i].text;
         if (strcmp(other, text) == 0)
@@ -140,8 +119,9 @@ static uint32_t added_id(const json_t *vocabulary, const clipc_special_tokens *t
     return CLIPC_NO_TOKEN;
 }
 
-static clipc_status collect_added(const json_t *vocabulary, const clipc_special_tokens *tokens, const char *name,
-                                  size_t vocabulary_size, clipc_packed_parts *parts, clipc_error *error)
+static clipc_status collect_added(const clipc_vocabulary *vocabulary, const clipc_special_tokens *tokens,
+                                  const char *name, size_t vocabulary_size, clipc_packed_parts *parts,
+                                  clipc_error *error)
 {
     parts->added = clipc_allocate(tokens->count, sizeof *parts->added);
     if (!parts->added)
@@ -177,33 +157,42 @@ static void free_parts(clipc_packed_parts *parts)
     clipc_free(parts->words);
 }
 
-static clipc_status collect(const clipc_tokenizer_files *files, const opened_files *opened, size_t vocabulary_size,
+static clipc_status collect_merges(const clipc_tokenizer_files *files, const clipc_token_source *source,
+                                   clipc_packed_parts *parts, clipc_error *error)
+{
+    if (!source->is_tokenizer_json)
+        return clipc_merges_read_text(&files->merges, &source->vocabulary, parts, error);
+    if (source->quick)
+        return clipc_merges_read_pairs(source->merges, source->merge_count, source->name, &source->vocabulary, parts,
+                                       error);
+    return clipc_merges_read_json(json_object_get(json_object_get(source->root, "model"), "merges"), source->name,
+                                  &source->vocabulary, parts, error);
+}
+
+static clipc_status collect(const clipc_tokenizer_files *files, opened_files *opened, size_t vocabulary_size,
                             clipc_special_tokens *tokens, clipc_packed_parts *parts, clipc_error *error)
 {
-    const json_t *model = json_object_get(opened->tokenizer, "model");
-    const json_t *vocabulary = opened->tokenizer ? json_object_get(model, "vocab") : opened->vocab;
-    const char *name = opened->tokenizer ? files->tokenizer_json.name : files->vocab.name;
-    if (opened->tokenizer)
-        CLIPC_TRY(clipc_pipeline_check(opened->tokenizer, name, error));
+    clipc_token_source *source = &opened->source;
+    const clipc_vocabulary *vocabulary = &source->vocabulary;
+    const json_t *tokenizer = source->is_tokenizer_json ? source->root : NULL;
+    if (tokenizer)
+        CLIPC_TRY(clipc_pipeline_check(tokenizer, source->name, error));
     parts->max_length = UINT64_MAX;
     if (opened->config)
         CLIPC_TRY(
             clipc_tokenizer_config_check(opened->config, files->tokenizer_config.name, &parts->max_length, error));
-    CLIPC_FAIL_IF(!json_is_object(vocabulary), error, CLIPC_ERROR_FORMAT, "%s: model.vocab is no object", name);
-    CLIPC_TRY(clipc_vocabulary_check(vocabulary, name, vocabulary_size, error));
+    CLIPC_TRY(clipc_token_source_vocabulary(source, vocabulary_size, error));
     CLIPC_TRY(clipc_special_tokens_read(opened->config, files->tokenizer_config.name, opened->map,
-                                        files->special_tokens_map.name, opened->tokenizer, name, tokens, error));
-    CLIPC_TRY(collect_added(vocabulary, tokens, name, vocabulary_size, parts, error));
-    if (opened->tokenizer)
-        CLIPC_TRY(clipc_pipeline_check_ends(opened->tokenizer, name, tokens->start, parts->start_token, tokens->end,
+                                        files->special_tokens_map.name, tokenizer, source->name, tokens, error));
+    CLIPC_TRY(collect_added(vocabulary, tokens, source->name, vocabulary_size, parts, error));
+    if (tokenizer)
+        CLIPC_TRY(clipc_pipeline_check_ends(tokenizer, source->name, tokens->start, parts->start_token, tokens->end,
                                             parts->end_token, error));
     const uint32_t unknown =
         tokens->unknown ? clipc_vocabulary_find(vocabulary, tokens->unknown, strlen(tokens->unknown)) : CLIPC_NO_TOKEN;
-    CLIPC_TRY(clipc_vocabulary_bytes(vocabulary, name, unknown, parts, error));
+    CLIPC_TRY(clipc_vocabulary_bytes(vocabulary, source->name, unknown, parts, error));
     CLIPC_TRY(clipc_vocabulary_words(vocabulary, parts, error));
-    if (opened->tokenizer)
-        return clipc_merges_read_json(json_object_get(model, "merges"), name, vocabulary, parts, error);
-    return clipc_merges_read_text(&files->merges, vocabulary, parts, error);
+    return collect_merges(files, source, parts, error);
 }
 
 clipc_status clipc_tokenizer_create(const clipc_tokenizer_files *files, size_t vocabulary_size, clipc_tokenizer **out,

@@ -1,114 +1,185 @@
+#include "text/vocabulary.h"
+
 #include "base/checked.h"
 #include "base/memory.h"
 #include "text/files.h"
-#include "text/unicode.h"
 
-clipc_status clipc_vocabulary_check(const json_t *vocabulary, const char *name, size_t vocabulary_size,
-                                    clipc_error *error)
+/* An honest table has no walk near this long at half load; a file made to collide is refused. */
+#define MAX_WALK ((size_t)1024)
+
+static uint64_t load(const char *text, size_t length)
 {
-    const size_t limit = clipc_min(vocabulary_size, CLIPC_MAX_TOKEN_IDS);
-    uint8_t *seen = clipc_allocate(limit, 1);
-    if (!seen)
-        return clipc_fail_memory(error, limit, "a vocabulary");
-    clipc_status status = CLIPC_OK;
-    const char *text = NULL;
-    json_t *value = NULL;
-    json_object_foreach((json_t *)(uintptr_t)vocabulary, text, value)
-    {
-        const json_int_t id = json_integer_value(value);
-        if (!json_is_integer(value))
-            status = clipc_fail(error, CLIPC_ERROR_FORMAT, "%s: the id of token \"%s\" is not an integer", name, text);
-        else if (id < 0 || (uint64_t)id >= limit)
-            status = clipc_fail(error, CLIPC_ERROR_FORMAT,
-                                "%s: token \"%s\" has id %lld, which is not below the vocabulary size %zu", name, text,
-                                (long long)id, limit);
-        else if (seen[id]++)
-            status = clipc_fail(error, CLIPC_ERROR_FORMAT, "%s: id %lld is given to two tokens, one is \"%s\"", name,
-                                (long long)id, text);
-        if (status != CLIPC_OK)
-            break;
+    uint64_t value = 0;
+    memcpy(&value, text, length);
+    return value;
+}
+
+/* Eight bytes at a time; the last eight may overlap. The table's address makes it different in every process. */
+static uint64_t hash_text(const clipc_vocabulary *vocabulary, const char *text, size_t length)
+{
+    uint64_t hash = (uint64_t)(uintptr_t)vocabulary->slots ^ length * 0x9E3779B97F4A7C15U;
+    for (size_t at = 0; at + 8 < length; at += 8) {
+        hash = (hash ^ load(text + at, 8)) * 0xBF58476D1CE4E5B9U;
+        hash ^= hash >> 31;
     }
-    clipc_free(seen);
+    if (length >= 8)
+        hash ^= load(text + length - 8, 8);
+    else if (length >= 4)
+        hash ^= load(text, 4) | load(text + length - 4, 4) << 32;
+    else if (length > 0)
+        hash ^= (uint64_t)(uint8_t)text[0] | (uint64_t)(uint8_t)text[length / 2] << 8 |
+                (uint64_t)(uint8_t)text[length - 1] << 16;
+    hash *= 0x94D049BB133111EBU;
+    return (hash ^ (hash >> 29)) * 0x9E3779B97F4A7C15U;
+}
+
+static bool entry_is(const clipc_vocabulary_entry *entry, const char *text, size_t length)
+{
+    return entry->length == length && memcmp(entry->text, text, length) == 0;
+}
+
+/* The slot of that text, or the free one where it belongs; NULL after too long a walk. */
+static struct clipc_vocabulary_slot *find_slot(const clipc_vocabulary *vocabulary, const char *text, size_t length,
+                                               uint32_t *tag)
+{
+    const uint64_t hash = hash_text(vocabulary, text, length);
+    const size_t mask = ((size_t)1 << vocabulary->bits) - 1;
+    size_t place = hash >> (64 - vocabulary->bits);
+    *tag = (uint32_t)hash;
+    for (size_t walk = 0; walk < MAX_WALK; walk++) {
+        struct clipc_vocabulary_slot *slot = &vocabulary->slots[place];
+        if (!slot->number)
+            return slot;
+        if (slot->tag == *tag && entry_is(&vocabulary->entries[slot->number - 1], text, length))
+            return slot;
+        place = (place + 1) & mask;
+    }
+    return NULL;
+}
+
+static clipc_status reserve(clipc_vocabulary *vocabulary, size_t most, clipc_error *error)
+{
+    vocabulary->entries = clipc_allocate(most, sizeof *vocabulary->entries);
+    if (!vocabulary->entries)
+        return clipc_fail_memory(error, most * sizeof *vocabulary->entries, "a vocabulary");
+    return CLIPC_OK;
+}
+
+/* Makes the hash table; *distinct is false when a text is there twice, or too many collide. */
+static clipc_status make_table(clipc_vocabulary *vocabulary, bool *distinct, clipc_error *error)
+{
+    *distinct = false;
+    vocabulary->bits = CLIPC_MIN_TABLE_BITS;
+    while ((size_t)1 << vocabulary->bits < 2 * vocabulary->count)
+        vocabulary->bits++;
+    vocabulary->slots = clipc_allocate((size_t)1 << vocabulary->bits, sizeof *vocabulary->slots);
+    if (!vocabulary->slots)
+        return clipc_fail_memory(error, sizeof *vocabulary->slots << vocabulary->bits, "a vocabulary");
+    for (size_t i = 0; i < vocabulary->count; i++) {
+        uint32_t tag = 0;
+        const clipc_vocabulary_entry *entry = &vocabulary->entries[i];
+        struct clipc_vocabulary_slot *slot = find_slot(vocabulary, entry->text, entry->length, &tag);
+        if (!slot || slot->number)
+            return CLIPC_OK;
+        *slot = (struct clipc_vocabulary_slot){.tag = tag, .number = (uint32_t)i + 1};
+    }
+    *distinct = true;
+    return CLIPC_OK;
+}
+
+/* The entries and the closing brace. */
+static bool read_entries(clipc_quick_json *reader, size_t most, clipc_vocabulary *out)
+{
+    if (!clipc_quick_json_symbol(reader, '{'))
+        return false;
+    if (clipc_quick_json_symbol(reader, '}'))
+        return true;
+    do {
+        uint32_t id = 0;
+        if (out->count == most)
+            return false;
+        clipc_vocabulary_entry *entry = &out->entries[out->count++];
+        if (!clipc_quick_json_text(reader, &entry->text, &entry->length) || !clipc_quick_json_symbol(reader, ':') ||
+            !clipc_quick_json_number(reader, &id))
+            return false;
+        entry->id = id;
+    } while (clipc_quick_json_symbol(reader, ','));
+    return clipc_quick_json_symbol(reader, '}');
+}
+
+clipc_status clipc_vocabulary_read_quick(clipc_quick_json *reader, size_t most, clipc_vocabulary *out, bool *taken,
+                                         clipc_error *error)
+{
+    clipc_status status = CLIPC_OK;
+    *out = (clipc_vocabulary){0};
+    *taken = false;
+    CLIPC_CHECK(reserve(out, most, error));
+    if (read_entries(reader, most, out))
+        CLIPC_CHECK(make_table(out, taken, error));
+fail:
+    if (!*taken)
+        clipc_vocabulary_free(out);
     return status;
 }
 
-uint32_t clipc_vocabulary_find(const json_t *vocabulary, const char *text, size_t length)
+clipc_status clipc_vocabulary_read_json(const json_t *object, const char *name, clipc_vocabulary *out,
+                                        clipc_error *error)
 {
-    const json_t *value = json_object_getn(vocabulary, text, length);
-    return value ? (uint32_t)json_integer_value(value) : CLIPC_NO_TOKEN;
-}
-
-/* GPT-2's alphabet: printable Latin-1 bytes stand for themselves, the other 68 for U+0100 onwards in their order. */
-static bool stands_for_itself(unsigned byte)
-{
-    return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
-}
-
-static int32_t byte_to_letter(unsigned byte)
-{
-    if (stands_for_itself(byte))
-        return (int32_t)byte;
-    int32_t letter = 0x100;
-    for (unsigned other = 0; other < byte; other++)
-        letter += !stands_for_itself(other);
-    return letter;
-}
-
-clipc_status clipc_vocabulary_bytes(const json_t *vocabulary, const char *name, uint32_t unknown,
-                                    clipc_packed_parts *parts, clipc_error *error)
-{
-    for (unsigned byte = 0; byte < 256; byte++) {
-        uint8_t text[4 + sizeof CLIPC_WORD_END];
-        const size_t length = clipc_utf8_write(byte_to_letter(byte), text);
-        memcpy(text + length, CLIPC_WORD_END, sizeof CLIPC_WORD_END);
-        for (unsigned last = 0; last < 2; last++) {
-            const size_t whole = length + (last ? sizeof CLIPC_WORD_END - 1 : 0);
-            uint32_t id = clipc_vocabulary_find(vocabulary, (const char *)text, whole);
-            if (id == CLIPC_NO_TOKEN)
-                id = unknown;
-            CLIPC_FAIL_IF(id == CLIPC_NO_TOKEN, error, CLIPC_ERROR_FORMAT,
-                          "%s: no token \"%.*s\" for byte 0x%02x, and no unknown token", name, (int)whole, text, byte);
-            parts->byte_tokens[last][byte] = id;
-        }
-    }
-    return CLIPC_OK;
-}
-
-/* Turns a token's letters back to bytes; 0 when they are no word of 1 … CLIPC_WORD_BYTES bytes. */
-static size_t word_bytes(const char *text, size_t length, const int16_t letters[0x144],
-                         uint8_t bytes[CLIPC_WORD_BYTES])
-{
-    const size_t mark = sizeof CLIPC_WORD_END - 1;
-    if (length <= mark || memcmp(text + length - mark, CLIPC_WORD_END, mark) != 0)
-        return 0;
-    size_t count = 0;
-    for (size_t at = 0; at < length - mark;) {
-        int32_t letter = 0;
-        at += clipc_utf8_read((const uint8_t *)text + at, &letter);
-        if (count == CLIPC_WORD_BYTES || letter >= 0x144 || letters[letter] < 0)
-            return 0;
-        bytes[count++] = (uint8_t)letters[letter];
-    }
-    return count;
-}
-
-clipc_status clipc_vocabulary_words(const json_t *vocabulary, clipc_packed_parts *parts, clipc_error *error)
-{
-    int16_t letters[0x144];
-    memset(letters, -1, sizeof letters);
-    for (unsigned byte = 0; byte < 256; byte++)
-        letters[byte_to_letter(byte)] = (int16_t)byte;
-    parts->words = clipc_allocate(json_object_size(vocabulary), sizeof *parts->words);
-    if (!parts->words)
-        return clipc_fail_memory(error, json_object_size(vocabulary) * sizeof *parts->words, "a vocabulary");
     const char *text = NULL;
     json_t *value = NULL;
-    json_object_foreach((json_t *)(uintptr_t)vocabulary, text, value)
+    bool distinct = false;
+    CLIPC_FAIL_IF(json_object_size(object) >= (size_t)1 << 30, error, CLIPC_ERROR_LIMIT, "%s: too many tokens", name);
+    CLIPC_TRY(reserve(out, json_object_size(object), error));
+    json_object_foreach((json_t *)(uintptr_t)object, text, value)
     {
-        struct clipc_whole_word *word = &parts->words[parts->word_count];
-        word->length = (uint8_t)word_bytes(text, strlen(text), letters, word->bytes);
-        word->id = (uint32_t)json_integer_value(value);
-        parts->word_count += word->length > 0;
+        CLIPC_FAIL_IF(!json_is_integer(value), error, CLIPC_ERROR_FORMAT,
+                      "%s: the id of token \"%s\" is not an integer", name, text);
+        out->entries[out->count++] =
+            (clipc_vocabulary_entry){.text = text, .length = strlen(text), .id = json_integer_value(value)};
+    }
+    CLIPC_TRY(make_table(out, &distinct, error));
+    CLIPC_FAIL_IF(!distinct, error, CLIPC_ERROR_LIMIT, "%s: its tokens are made to collide", name);
+    return CLIPC_OK;
+}
+
+clipc_status clipc_vocabulary_check(clipc_vocabulary *vocabulary, const char *name, size_t vocabulary_size,
+                                    clipc_error *error)
+{
+    vocabulary->id_limit = clipc_min(vocabulary_size, CLIPC_MAX_TOKEN_IDS);
+    vocabulary->by_id = clipc_allocate(vocabulary->id_limit, sizeof *vocabulary->by_id);
+    if (!vocabulary->by_id)
+        return clipc_fail_memory(error, vocabulary->id_limit * sizeof *vocabulary->by_id, "a vocabulary");
+    for (size_t i = 0; i < vocabulary->count; i++) {
+        const clipc_vocabulary_entry *entry = &vocabulary->entries[i];
+        const int length = (int)clipc_min(entry->length, CLIPC_MAX_ADDED_BYTES);
+        CLIPC_FAIL_IF(entry->id < 0 || (uint64_t)entry->id >= vocabulary->id_limit, error, CLIPC_ERROR_FORMAT,
+                      "%s: token \"%.*s\" has id %lld, which is not below the vocabulary size %zu", name, length,
+                      entry->text, (long long)entry->id, vocabulary->id_limit);
+        CLIPC_FAIL_IF(vocabulary->by_id[entry->id], error, CLIPC_ERROR_FORMAT,
+                      "%s: id %lld is given to two tokens, one is \"%.*s\"", name, (long long)entry->id, length,
+                      entry->text);
+        vocabulary->by_id[entry->id] = (uint32_t)i + 1;
     }
     return CLIPC_OK;
+}
+
+void clipc_vocabulary_free(clipc_vocabulary *vocabulary)
+{
+    clipc_free(vocabulary->entries);
+    clipc_free(vocabulary->slots);
+    clipc_free(vocabulary->by_id);
+    *vocabulary = (clipc_vocabulary){0};
+}
+
+uint32_t clipc_vocabulary_find(const clipc_vocabulary *vocabulary, const char *text, size_t length)
+{
+    uint32_t tag = 0;
+    const struct clipc_vocabulary_slot *slot = find_slot(vocabulary, text, length, &tag);
+    return slot && slot->number ? (uint32_t)vocabulary->entries[slot->number - 1].id : CLIPC_NO_TOKEN;
+}
+
+bool clipc_vocabulary_is(const clipc_vocabulary *vocabulary, uint32_t id, const char *text, size_t length)
+{
+    const uint32_t number = id < vocabulary->id_limit ? vocabulary->by_id[id] : 0;
+    return number && entry_is(&vocabulary->entries[number - 1], text, length);
 }

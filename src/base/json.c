@@ -1,13 +1,14 @@
-#include "io/json.h"
+#include "base/json.h"
 
 #include "base/memory.h"
 
-clipc_status clipc_json_parse(const void *bytes, size_t size, const char *name, json_t **out, clipc_error *error)
+clipc_status clipc_json_parse(const void *bytes, size_t size, const char *name, size_t flags, json_t **out,
+                              clipc_error *error)
 {
     *out = NULL;
     CLIPC_FAIL_IF(size == 0, error, CLIPC_ERROR_TRUNCATED, "%s: is empty, JSON was expected", name);
     json_error_t details;
-    json_t *value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES, &details);
+    json_t *value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES | flags, &details);
     if (!value) {
         switch (json_error_code(&details)) {
         case json_error_out_of_memory: return clipc_fail_memory(error, size, name);
