@@ -94,11 +94,12 @@ typedef struct clipc_model_config {
 CLIPC_API void clipc_model_config_init(clipc_model_config *config);
 
 /* Opens a model: `path` is a directory as transformers lays it out (config.json, model.safetensors or its sharded
- * index, preprocessor_config.json, and vocab.json + merges.txt or tokenizer.json). NULL opens the demo model that is
- * part of the library. Weights are mapped, not copied. The whole config and the tensor table of both towers are
- * checked here; NaN and infinity among the weights are found by clipc_engine_create. A file clipc.json in the
- * directory may name another default template: {"template": "a sketch of a {}"}. `config` may be NULL. The handle owns
- * everything it points to. */
+ * index, preprocessor_config.json or processor_config.json, and vocab.json + merges.txt or tokenizer.json), or a
+ * .safetensors file in such a directory, which then takes the place of its weights; another file is
+ * CLIPC_ERROR_UNSUPPORTED. NULL opens the demo model that is part of the library. Weights are mapped, not copied. The
+ * whole config and the tensor table of both towers are checked here; NaN and infinity among the weights are found by
+ * clipc_engine_create. A file clipc.json in the directory may name another default template: {"template": "a sketch of
+ * a {}"}. `config` may be NULL. The handle owns everything it points to. */
 CLIPC_API clipc_status clipc_model_open(const char *path, const clipc_model_config *config, clipc_model **out,
                                         clipc_error *error);
 

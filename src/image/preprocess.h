@@ -43,6 +43,10 @@ clipc_preprocess_rule clipc_preprocess_rule_openai(size_t image_size);
 clipc_status clipc_preprocess_rule_parse(const void *json, size_t size, const char *name, clipc_preprocess_rule *out,
                                          clipc_error *error);
 
+/* The same of the object "image_processor" in processor_config.json; *found is false when there is none, or null. */
+clipc_status clipc_preprocess_rule_parse_nested(const void *json, size_t size, const char *name, bool *found,
+                                                clipc_preprocess_rule *out, clipc_error *error);
+
 /* Checks that the rule always yields image_height × image_width. */
 clipc_status clipc_preprocess_rule_check(const clipc_preprocess_rule *rule, size_t image_height, size_t image_width,
                                          const char *name, clipc_error *error);

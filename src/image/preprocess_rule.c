@@ -324,6 +324,27 @@ clipc_status clipc_preprocess_rule_parse(const void *json, size_t size, const ch
     return status;
 }
 
+clipc_status clipc_preprocess_rule_parse_nested(const void *json, size_t size, const char *name, bool *found,
+                                                clipc_preprocess_rule *out, clipc_error *error)
+{
+    json_t *root = NULL;
+    *found = false;
+    CLIPC_TRY(clipc_json_parse(json, size, name, JSON_ALLOW_NUL, &root, error));
+    const json_t *nested = value_of(root, "image_processor");
+    *found = nested != NULL;
+    clipc_preprocess_rule rule = {0};
+    clipc_status status = CLIPC_OK;
+    if (nested && !json_is_object(nested))
+        status = clipc_fail(error, CLIPC_ERROR_FORMAT, "%s: 'image_processor' is %s, must be an object", name,
+                            clipc_json_kind(nested));
+    else if (nested)
+        status = read_rule(nested, name, &rule, error);
+    json_decref(root);
+    if (*found && status == CLIPC_OK)
+        *out = rule;
+    return status;
+}
+
 /* ---- checking and saying ------------------------------------------------------------------------------------------
  */
 

@@ -17,6 +17,7 @@
 #define WEIGHTS       "model.safetensors"
 #define WEIGHTS_INDEX "model.safetensors.index.json"
 #define PREPROCESSOR  "preprocessor_config.json"
+#define PROCESSOR     "processor_config.json"
 #define CLIPC_FILE    "clipc.json"
 
 static clipc_status join(const char *directory, const char *file, char out[PATH_MAX], clipc_error *error)
@@ -112,10 +113,11 @@ static clipc_status add_sharded_weights(clipc_model *model, clipc_error *error)
     return status;
 }
 
-static clipc_status read_weights(clipc_model *model, clipc_error *error)
+/* `file_name`: the weight file that was asked for, or NULL. */
+static clipc_status read_weights(clipc_model *model, const char *file_name, clipc_error *error)
 {
-    if (exists(model->path, WEIGHTS))
-        CLIPC_TRY(add_weights(model, WEIGHTS, error));
+    if (file_name || exists(model->path, WEIGHTS))
+        CLIPC_TRY(add_weights(model, file_name ? file_name : WEIGHTS, error));
     else if (exists(model->path, WEIGHTS_INDEX))
         CLIPC_TRY(add_sharded_weights(model, error));
     else
@@ -134,9 +136,25 @@ static clipc_status read_config(clipc_model *model, clipc_error *error)
     return clipc_config_parse(entry->file.bytes, entry->file.size, entry->path, &model->config, error);
 }
 
-/* Without the file the rule is OpenAI's, at the size of the config. */
+/* transformers 5 saves a processor's parts in one file, processor_config.json; its "image_processor" goes before
+ * preprocessor_config.json (get_image_processor_dict of image_processing_base.py, 5.23). *found: it has one. */
+static clipc_status read_nested_rule(clipc_model *model, const char **name, bool *found, clipc_error *error)
+{
+    clipc_model_file_entry *entry = NULL;
+    CLIPC_TRY(add(model, PROCESSOR, MAX_JSON_SIZE, &entry, error));
+    *name = entry->path;
+    return clipc_preprocess_rule_parse_nested(entry->file.bytes, entry->file.size, entry->path, found,
+                                              &model->preprocess, error);
+}
+
+/* Without a file that says it the rule is OpenAI's, at the size of the config. */
 static clipc_status read_rule(clipc_model *model, const char **name, clipc_error *error)
 {
+    bool found = false;
+    if (exists(model->path, PROCESSOR))
+        CLIPC_TRY(read_nested_rule(model, name, &found, error));
+    if (found)
+        return CLIPC_OK;
     if (!exists(model->path, PREPROCESSOR)) {
         *name = model->path;
         model->preprocess = clipc_preprocess_rule_openai(model->config.image_size);
@@ -212,22 +230,52 @@ static void write_name(const char *path, char name[PATH_MAX])
     }
 }
 
-static clipc_status check_directory(const char *path, clipc_error *error)
+/* What a path names: a directory, and one weight file in it (a view of the path) or NULL. */
+typedef struct target {
+    char directory[PATH_MAX];
+    const char *weights;
+} target;
+
+static bool ends_with(const char *text, const char *ending)
 {
-    struct stat info;
-    CLIPC_FAIL_IF(path[0] == '\0', error, CLIPC_ERROR_ARGUMENT, "the model's path is empty");
-    CLIPC_FAIL_IF(strlen(path) >= PATH_MAX, error, CLIPC_ERROR_ARGUMENT, "%s: the path is too long", path);
-    CLIPC_FAIL_IF(stat(path, &info) != 0, error, CLIPC_ERROR_NOT_FOUND, "%s: no such model directory", path);
-    CLIPC_FAIL_IF(!S_ISDIR(info.st_mode), error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: is a file; a model is a directory that holds %s and %s", path, CONFIG, WEIGHTS);
+    const size_t length = strlen(text);
+    return length >= strlen(ending) && strcmp(text + length - strlen(ending), ending) == 0;
+}
+
+/* A weight file stands for its directory, with its own weights in place of model.safetensors. */
+static clipc_status resolve_file(const char *path, target *out, clipc_error *error)
+{
+    const char *slash = strrchr(path, '/');
+    out->weights = slash ? slash + 1 : path;
+    CLIPC_FAIL_IF(!ends_with(path, ".safetensors"), error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: is a file that clipc cannot open; a model is a directory that holds %s and %s, or such a "
+                  ".safetensors file",
+                  path, CONFIG, WEIGHTS);
+    const size_t length = slash ? (size_t)(slash - path) : 0;
+    snprintf(out->directory, PATH_MAX, "%.*s", (int)(length ? length : 1), length ? path : slash ? "/" : ".");
+    CLIPC_FAIL_IF(!exists(out->directory, CONFIG), error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: are weights alone; a model needs %s beside them", path, CONFIG);
     return CLIPC_OK;
 }
 
-static clipc_status read_all(clipc_model *model, clipc_error *error)
+static clipc_status resolve(const char *path, target *out, clipc_error *error)
+{
+    struct stat info;
+    out->weights = NULL;
+    CLIPC_FAIL_IF(path[0] == '\0', error, CLIPC_ERROR_ARGUMENT, "the model's path is empty");
+    CLIPC_FAIL_IF(strlen(path) >= PATH_MAX, error, CLIPC_ERROR_ARGUMENT, "%s: the path is too long", path);
+    CLIPC_FAIL_IF(stat(path, &info) != 0, error, CLIPC_ERROR_NOT_FOUND, "%s: no such model directory", path);
+    if (!S_ISDIR(info.st_mode))
+        return resolve_file(path, out, error);
+    snprintf(out->directory, PATH_MAX, "%s", path);
+    return CLIPC_OK;
+}
+
+static clipc_status read_all(clipc_model *model, const char *weights, clipc_error *error)
 {
     const char *rule_name = NULL;
     CLIPC_TRY(read_config(model, error));
-    CLIPC_TRY(read_weights(model, error));
+    CLIPC_TRY(read_weights(model, weights, error));
     CLIPC_TRY(read_rule(model, &rule_name, error));
     CLIPC_TRY(read_tokenizer(model, error));
     return read_template_and_finish(model, rule_name, error);
@@ -236,11 +284,12 @@ static clipc_status read_all(clipc_model *model, clipc_error *error)
 clipc_status clipc_model_open_directory(const char *path, clipc_model **out, clipc_error *error)
 {
     *out = NULL;
-    CLIPC_TRY(check_directory(path, error));
+    target found;
     char name[PATH_MAX];
-    write_name(path, name);
-    CLIPC_TRY(clipc_model_allocate(name, path, out, error));
-    const clipc_status status = read_all(*out, error);
+    CLIPC_TRY(resolve(path, &found, error));
+    write_name(found.directory, name);
+    CLIPC_TRY(clipc_model_allocate(name, found.directory, out, error));
+    const clipc_status status = read_all(*out, found.weights, error);
     if (status != CLIPC_OK)
         clipc_model_release(out);
     return status;

@@ -69,7 +69,7 @@ clipc_status clipc_model_bind(clipc_model *model, clipc_error *error);
 clipc_status clipc_model_finish(clipc_model *model, const char *rule_name, const char *template_text,
                                 const char *template_name, clipc_error *error);
 
-/* A directory as transformers lays it out. */
+/* A directory as transformers lays it out, or a .safetensors file in one, to be used in place of its own. */
 clipc_status clipc_model_open_directory(const char *path, clipc_model **out, clipc_error *error);
 /* The model that is part of the library. */
 clipc_status clipc_model_open_demo(clipc_model **out, clipc_error *error);

@@ -307,6 +307,83 @@ static void refuses_missing_files(void **state)
     remove_directory(path);
 }
 
+static void link_file(const char *directory, const char *source, const char *name)
+{
+    char from[1024];
+    char to[1024];
+    snprintf(from, sizeof from, "%s/%s", CLIPC_SOURCE_DIR, source);
+    snprintf(to, sizeof to, "%s/%s", directory, name);
+    assert_int_equal(symlink(from, to), 0);
+}
+
+static void expect_step(const char *path, size_t index, const char *words)
+{
+    clipc_model *model = NULL;
+    clipc_error error = {0};
+    if (clipc_model_open(path, NULL, &model, &error) != CLIPC_OK)
+        fail_msg("%s", error.message);
+    assert_non_null(strstr(clipc_model_preprocessing_step(model, index), words));
+    clipc_model_destroy(&model);
+}
+
+/* tests/unit/processor/processor_config.json is what transformers 5.23 writes for the demo model:
+ * CLIPProcessor(CLIPImageProcessor.from_pretrained(d), CLIPTokenizerFast.from_pretrained(d)).save_pretrained(out) */
+static void reads_the_processor_of_transformers_5(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/clipc_model_XXXXXX";
+    make_directory(path, "{}");
+    remove_file(path, "config.json");
+    link_file(path, "models/demo/model/config.json", "config.json");
+    link_file(path, "models/demo/model/model.safetensors", "model.safetensors");
+    link_file(path, "tests/unit/processor/processor_config.json", "processor_config.json");
+    expect_step(path, 1, "shortest edge to 128, bicubic");
+    static const char bilinear[] = "{\"size\": 128, \"crop_size\": 128, \"resample\": 2}";
+    write_text(path, "preprocessor_config.json", bilinear);
+    expect_step(path, 1, "bicubic"); /* processor_config.json goes first */
+    remove_file(path, "processor_config.json");
+    expect_step(path, 1, "bilinear");
+    write_text(path, "processor_config.json", "{\"processor_class\": \"CLIPProcessor\"}");
+    expect_step(path, 1, "bilinear"); /* as transformers 4 wrote it */
+    write_text(path, "processor_config.json", "{\"image_processor\": null}");
+    expect_step(path, 1, "bilinear");
+    write_text(path, "processor_config.json", "{\"image_processor\": 3}");
+    expect(path, CLIPC_ERROR_FORMAT, "/processor_config.json: 'image_processor' is a whole number");
+    write_text(path, "processor_config.json", "{\"image_processor\": {\"size\": 0}}");
+    expect(path, CLIPC_ERROR_FORMAT, "/processor_config.json: 'size' is 0");
+    write_text(path, "processor_config.json", "{\"image_processor\": {\"size\": 64}}");
+    expect(path, CLIPC_ERROR_FORMAT, "/processor_config.json: gives images of");
+    remove_directory(path);
+}
+
+static void opens_a_weight_file(void **state)
+{
+    (void)state;
+    char directory[] = "/tmp/clipc_model_XXXXXX";
+    char path[256];
+    make_directory(directory, config_json);
+    write_weights(directory, "model.safetensors", config_json, &none);
+    write_weights(directory, "other.safetensors", config_json,
+                  &(weight_faults){.another_dtype = "text_projection.weight"});
+    static const char *const files[] = {"model.safetensors", "other.safetensors"};
+    static const char *const dtypes[] = {"fp16", "mixed"};
+    for (size_t i = 0; i < 2; i++) {
+        clipc_model *model = NULL;
+        snprintf(path, sizeof path, "%s/%s", directory, files[i]);
+        assert_int_equal(clipc_model_open(path, NULL, &model, NULL), CLIPC_OK);
+        assert_string_equal(model->weights_dtype, dtypes[i]);
+        assert_string_equal(model->path, directory);
+        assert_string_equal(model->name, directory + strlen("/tmp/"));
+        clipc_model_destroy(&model);
+    }
+    snprintf(path, sizeof path, "%s/vocab.json", directory);
+    expect(path, CLIPC_ERROR_UNSUPPORTED, "is a file that clipc cannot open");
+    snprintf(path, sizeof path, "%s/model.safetensors", directory);
+    remove_file(directory, "config.json");
+    expect(path, CLIPC_ERROR_UNSUPPORTED, "a model needs config.json beside them");
+    remove_directory(directory);
+}
+
 static void finds_weights_that_are_not_finite(void **state)
 {
     (void)state;
@@ -441,6 +518,8 @@ int main(void)
         cmocka_unit_test(refuses_bad_weights),
         cmocka_unit_test(checks_the_config_against_the_table),
         cmocka_unit_test(refuses_missing_files),
+        cmocka_unit_test(reads_the_processor_of_transformers_5),
+        cmocka_unit_test(opens_a_weight_file),
         cmocka_unit_test(finds_weights_that_are_not_finite),
         cmocka_unit_test(opens_shards),
         cmocka_unit_test(refuses_bad_indexes),
