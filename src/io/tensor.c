@@ -1,6 +1,7 @@
 #include "io/tensor.h"
 
 #include "base/checked.h"
+#include "io/read_f16.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -49,31 +50,6 @@ static float float_of_bits(uint32_t bits)
     return value;
 }
 
-/* IEEE 754 binary16. The exponent is rebiased by an integer addition; a subnormal becomes normal by subtracting the
- * bit that the addition implied, which never makes a subnormal float, so flush-to-zero modes do not matter. */
-static float float_of_half(uint16_t half)
-{
-    const uint32_t exponent_mask = 0x1FU << 23;
-    const uint32_t magnitude = (uint32_t)(half & 0x7FFF) << 13;
-    const uint32_t exponent = magnitude & exponent_mask;
-    const uint32_t rebiased = magnitude + (112U << 23);
-    const uint32_t special = rebiased + (112U << 23);
-    const float subnormal = float_of_bits(rebiased + (1U << 23)) - float_of_bits(113U << 23);
-    uint32_t subnormal_bits = 0;
-    memcpy(&subnormal_bits, &subnormal, sizeof subnormal_bits);
-    const uint32_t bits = exponent == exponent_mask ? special : exponent == 0 ? subnormal_bits : rebiased;
-    return float_of_bits(bits | (uint32_t)(half & 0x8000) << 16);
-}
-
-static void read_half(const uint8_t *bytes, size_t count, float *restrict out)
-{
-    for (size_t i = 0; i < count; i++) {
-        uint16_t half = 0;
-        memcpy(&half, bytes + 2 * i, sizeof half);
-        out[i] = float_of_half(half);
-    }
-}
-
 static void read_bfloat(const uint8_t *bytes, size_t count, float *restrict out)
 {
     for (size_t i = 0; i < count; i++) {
@@ -97,7 +73,7 @@ void clipc_tensor_read(const clipc_tensor *tensor, size_t begin, size_t count, f
     const uint8_t *bytes = (const uint8_t *)tensor->data + begin * clipc_dtype_size(tensor->dtype);
     switch (tensor->dtype) {
     case CLIPC_DTYPE_F32: memcpy(out, bytes, count * sizeof *out); break;
-    case CLIPC_DTYPE_F16: read_half(bytes, count, out); break;
+    case CLIPC_DTYPE_F16: clipc_read_f16(bytes, count, out); break;
     case CLIPC_DTYPE_BF16: read_bfloat(bytes, count, out); break;
     case CLIPC_DTYPE_F64: read_double(bytes, count, out); break;
     default: memset(out, 0, count * sizeof *out); break; /* the model's checks let no other dtype through */

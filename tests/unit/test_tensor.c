@@ -1,4 +1,6 @@
 /* Number formats of weights: every fp16 and bf16 bit pattern, unaligned bytes, and the search for NaN. */
+#include "base/cpu_features.h"
+#include "io/read_f16.h"
 #include "io/tensor.h"
 
 #include <math.h>
@@ -51,6 +53,37 @@ static void reads_every_half(void **state)
     assert_true(values[0] == 1.0F && values[1] == 1.0F + 1.0F / 1024.0F);
     free(bytes);
     free(values);
+}
+
+/* Bit for bit, NaN included, and nothing beyond the last. */
+static void reads_halves_alike_at_every_level(void **state)
+{
+    (void)state;
+#if defined(__x86_64__)
+    clipc_cpu_level level = CLIPC_CPU_C;
+    if (clipc_cpu_level_detect(&level, NULL) != CLIPC_OK || level < CLIPC_CPU_AVX2)
+        skip();
+    uint8_t *bytes = malloc(2 * PATTERNS + 1);
+    float *plain = malloc(2 * PATTERNS * sizeof *plain);
+    assert_non_null(bytes);
+    assert_non_null(plain);
+    float *vector = plain + PATTERNS;
+    all_patterns(bytes, CLIPC_DTYPE_F16);
+    clipc_read_f16__c(bytes + 1, PATTERNS, plain);
+    clipc_read_f16__avx2(bytes + 1, PATTERNS, vector);
+    assert_memory_equal(plain, vector, PATTERNS * sizeof *plain);
+    for (size_t count = 0; count < 20; count++) {
+        memset(vector, 0xAB, 32 * sizeof *vector);
+        clipc_read_f16__avx2(bytes + 1 + 2 * 0x7C00, count, vector);
+        assert_memory_equal(plain + 0x7C00, vector, count * sizeof *plain);
+        for (size_t i = count * sizeof *vector; i < 32 * sizeof *vector; i++)
+            assert_int_equal(((const uint8_t *)vector)[i], 0xAB);
+    }
+    free(bytes);
+    free(plain);
+#else
+    skip();
+#endif
 }
 
 static void reads_every_bfloat(void **state)
@@ -129,8 +162,11 @@ static void writes_shapes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_every_half),      cmocka_unit_test(reads_every_bfloat),
-        cmocka_unit_test(reads_parts_of_floats), cmocka_unit_test(finds_the_first_that_is_not_finite),
+        cmocka_unit_test(reads_every_half),
+        cmocka_unit_test(reads_halves_alike_at_every_level),
+        cmocka_unit_test(reads_every_bfloat),
+        cmocka_unit_test(reads_parts_of_floats),
+        cmocka_unit_test(finds_the_first_that_is_not_finite),
         cmocka_unit_test(writes_shapes),
     };
     return cmocka_run_group_tests_name("tensor", tests, NULL, NULL);
