@@ -123,36 +123,6 @@ clipc_status clipc_model_bind(clipc_model *model, clipc_error *error)
 }
 
 /* The file whose bytes the tensor is a view of. */
-static const char *file_of(const clipc_model *model, const clipc_tensor *tensor)
-{
-    const uintptr_t at = (uintptr_t)tensor->data;
-    for (size_t i = 0; i < model->file_count; i++) {
-        const uintptr_t begin = (uintptr_t)model->files[i].file.bytes;
-        if (at >= begin && at - begin < model->files[i].file.size)
-            return model->files[i].path;
-    }
-    return model->name;
-}
-
-static clipc_status check_slot_finite(void *context, const clipc_slot *slot, clipc_error *error)
-{
-    const clipc_model *model = context;
-    const size_t index = clipc_tensor_first_not_finite(slot->tensor);
-    CLIPC_FAIL_IF(index != SIZE_MAX, error, CLIPC_ERROR_FORMAT, "%s: tensor '%s' holds NaN or infinity at element %zu",
-                  file_of(model, slot->tensor), slot->name, index);
-    return CLIPC_OK;
-}
-
-clipc_status clipc_model_check_finite(const clipc_model *model, bool image, bool text, clipc_error *error)
-{
-    if (model->known_finite)
-        return CLIPC_OK;
-    return clipc_family_each(model->family, &model->config, &model->weights, image, text, check_slot_finite,
-                             (void *)model, error);
-}
-
-/* ---- the rest ---- */
-
 static clipc_status set_template(clipc_model *model, const char *text, const char *name, clipc_error *error)
 {
     CLIPC_FAIL_IF(text && !strstr(text, "{}"), error, CLIPC_ERROR_FORMAT, "%s: the template '%s' has no {}", name,

@@ -48,9 +48,10 @@ clipc_model *clipc_model_retain(const clipc_model *model);
 void clipc_model_release(clipc_model **model);
 
 /* Fails when a weight of the wanted towers is NaN or infinite, naming file and tensor. Reads every weight once, at
- * about the speed of memory, so opening leaves it to the making of an engine, which reads them anyway. Costs nothing
- * for the demo model and random ones. */
-clipc_status clipc_model_check_finite(const clipc_model *model, bool image, bool text, clipc_error *error);
+ * about the speed of memory, on `threads` threads (0: as many as a pool takes), so opening leaves it to the making of
+ * an engine, which reads them anyway. Costs nothing for the demo model and random ones. */
+clipc_status clipc_model_check_finite(const clipc_model *model, bool image, bool text, size_t threads,
+                                      clipc_error *error);
 
 /* ---- for the functions that make models ---- */
 

@@ -50,7 +50,7 @@ static void demo_weights_are_finite(void **state)
     assert_int_equal(clipc_model_open(NULL, NULL, &model, &error), CLIPC_OK);
     assert_true(model->known_finite);
     model->known_finite = false;
-    assert_int_equal(clipc_model_check_finite(model, true, true, &error), CLIPC_OK);
+    assert_int_equal(clipc_model_check_finite(model, true, true, 2, &error), CLIPC_OK);
     clipc_model_destroy(&model);
 }
 
@@ -115,7 +115,7 @@ static void random_weights_are_seeded_and_scaled(void **state)
     assert_float_equal(variance_of(&layers[11].fc1_weight) * 768.0F * 2.0F, 1.0F, 0.05F);
     assert_float_equal(variance_of(same[0]) * 2500.0F, 1.0F, 0.05F);
     models[0]->known_finite = false;
-    assert_int_equal(clipc_model_check_finite(models[0], true, true, &error), CLIPC_OK);
+    assert_int_equal(clipc_model_check_finite(models[0], true, true, 2, &error), CLIPC_OK);
     for (size_t i = 0; i < 3; i++)
         clipc_model_destroy(&models[i]);
 }
@@ -394,8 +394,8 @@ static void finds_weights_that_are_not_finite(void **state)
     clipc_model *model = NULL;
     clipc_error error = {0};
     assert_int_equal(clipc_model_open(path, NULL, &model, &error), CLIPC_OK);
-    assert_int_equal(clipc_model_check_finite(model, true, false, &error), CLIPC_OK);
-    assert_int_equal(clipc_model_check_finite(model, false, true, &error), CLIPC_ERROR_FORMAT);
+    assert_int_equal(clipc_model_check_finite(model, true, false, 2, &error), CLIPC_OK);
+    assert_int_equal(clipc_model_check_finite(model, false, true, 2, &error), CLIPC_ERROR_FORMAT);
     assert_non_null(strstr(error.message, "/model.safetensors: tensor 'text_model.encoder.layers.0.mlp.fc1.weight' "
                                           "holds NaN or infinity at element 19"));
     assert_ptr_equal(strstr(error.message, path), error.message);
