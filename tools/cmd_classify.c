@@ -176,6 +176,7 @@ typedef struct zero_shot {
     const tool_settings *settings;
     const clipc_model_info *info;
     clipc_engine *engine;
+    const char *precision; /* of the engine */
     const text_list *labels;
     const float *label_embeddings;
     float *image_embeddings; /* [batch, D] */
@@ -194,7 +195,7 @@ static void show(zero_shot *classifier, const image_item *item, const float *sim
     rank_labels(classifier->labels, similarities, classifier->info->logit_scale, classifier->scores,
                 classifier->ranked);
     if (classifier->settings->json)
-        json_print(ranking_to_json(item->path, classifier->ranked, count));
+        json_print(ranking_to_json(item->path, classifier->precision, classifier->ranked, count));
     else
         ranking_print(&classifier->style, item->path, classifier->ranked, count);
     if (classifier->sheet)
@@ -266,12 +267,13 @@ static int run(const tool_settings *settings)
     float *label_embeddings = allocate(labels.count * info.embedding_dimension, sizeof *label_embeddings);
     embed_labels(model, &info, engine, &labels, templates, batch, label_embeddings);
     if (sheet)
-        result_sheet_start(sheet, &info, templates, labels.count);
+        result_sheet_start(sheet, &info, session_precision(engine), templates, labels.count);
 
     zero_shot classifier = {
         .settings = settings,
         .info = &info,
         .engine = engine,
+        .precision = session_precision(engine),
         .labels = &labels,
         .label_embeddings = label_embeddings,
         .image_embeddings = allocate(batch * info.embedding_dimension, sizeof(float)),

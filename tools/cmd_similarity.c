@@ -80,13 +80,14 @@ static void print_row(const char *image, const float *similarities, const size_t
     free(name);
 }
 
-static void print_json_row(const char *image, const float *similarities, size_t count)
+static void print_json_row(const char *image, const char *precision, const float *similarities, size_t count)
 {
     json_t *values = json_array();
     for (size_t i = 0; i < count; i++)
         json_append(values, json_float(similarities[i]));
     json_t *line = json_object();
     json_put(line, "image", json_name(image));
+    json_put(line, "precision", json_string(precision));
     json_put(line, "similarities", values);
     json_print(line);
 }
@@ -109,6 +110,7 @@ static int run(const tool_settings *settings)
     const size_t dimension = info.embedding_dimension;
     image_pipeline *pipeline = image_pipeline_create(settings, model, batch, false);
     clipc_engine *engine = session_create_engine(settings, model, true, true, batch);
+    const char *precision = session_precision(engine);
     float *text_embeddings = allocate(texts.count * dimension, sizeof *text_embeddings);
     float *image_embeddings = allocate(batch * dimension, sizeof *image_embeddings);
     float *similarities = allocate(batch * texts.count, sizeof *similarities);
@@ -134,7 +136,7 @@ static int run(const tool_settings *settings)
         clipc_similarities(image_embeddings, count, text_embeddings, texts.count, dimension, similarities);
         for (size_t i = 0; i < count; i++) {
             if (settings->json)
-                print_json_row(items[i].path, similarities + i * texts.count, texts.count);
+                print_json_row(items[i].path, precision, similarities + i * texts.count, texts.count);
             else
                 print_row(items[i].path, similarities + i * texts.count, widths, texts.count);
         }

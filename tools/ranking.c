@@ -37,7 +37,7 @@ void rank_labels(const text_list *labels, const float *similarities, float logit
     qsort(ranked, labels->count, sizeof *ranked, compare_ranked);
 }
 
-json_t *ranking_to_json(const char *image, const ranked_label *ranked, size_t count)
+json_t *ranking_to_json(const char *image, const char *precision, const ranked_label *ranked, size_t count)
 {
     json_t *results = json_array();
     for (size_t i = 0; i < count; i++) {
@@ -49,6 +49,7 @@ json_t *ranking_to_json(const char *image, const ranked_label *ranked, size_t co
     }
     json_t *line = json_object();
     json_put(line, "image", json_name(image));
+    json_put(line, "precision", json_string(precision));
     json_put(line, "results", results);
     return line;
 }

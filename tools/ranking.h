@@ -17,8 +17,8 @@ typedef struct ranked_label {
 void rank_labels(const text_list *labels, const float *similarities, float logit_scale, float *scores,
                  ranked_label *ranked);
 
-/* {"image":…,"results":[{"label","score","similarity"}]} */
-json_t *ranking_to_json(const char *image, const ranked_label *ranked, size_t count);
+/* {"image":…,"precision":…,"results":[{"label","score","similarity"}]} */
+json_t *ranking_to_json(const char *image, const char *precision, const ranked_label *ranked, size_t count);
 
 /* How rankings are printed for people: set up once. */
 typedef struct ranking_style {

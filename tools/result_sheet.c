@@ -67,8 +67,8 @@ static void put_escaped(result_sheet *sheet, const char *text)
     free(escaped);
 }
 
-void result_sheet_start(result_sheet *sheet, const clipc_model_info *model, const string_list *templates,
-                        size_t label_count)
+void result_sheet_start(result_sheet *sheet, const clipc_model_info *model, const char *precision,
+                        const string_list *templates, size_t label_count)
 {
     put(sheet, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
@@ -76,7 +76,7 @@ void result_sheet_start(result_sheet *sheet, const clipc_model_info *model, cons
     output_text(sheet->output, style);
     put(sheet, "</style>\n</head>\n<body>\n<header>\n<h1>What the images show</h1>\nModel <code>");
     put_escaped(sheet, model->path[0] ? model->path : model->name);
-    put(sheet, "</code>, %zu label%s in ", label_count, label_count == 1 ? "" : "s");
+    put(sheet, "</code> in %s, %zu label%s in ", precision, label_count, label_count == 1 ? "" : "s");
     for (size_t i = 0; i < templates->count; i++) {
         put(sheet, i ? ", <code>" : "<code>");
         put_escaped(sheet, templates->items[i]);

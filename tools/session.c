@@ -98,6 +98,13 @@ clipc_engine *session_create_engine(const tool_settings *settings, const clipc_m
     return engine;
 }
 
+const char *session_precision(const clipc_engine *engine)
+{
+    clipc_engine_info info = {.size = sizeof info};
+    clipc_engine_get_info(engine, &info, NULL);
+    return clipc_precision_name(info.precision);
+}
+
 size_t session_batch(const tool_settings *settings)
 {
     return settings->batch ? (size_t)settings->batch : DEFAULT_BATCH;

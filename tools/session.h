@@ -11,6 +11,8 @@ clipc_model *session_open_model(const tool_settings *settings, clipc_model_info 
 /* Ready to encode up to `batch` items at once with the towers asked for. */
 clipc_engine *session_create_engine(const tool_settings *settings, const clipc_model *model, bool image_tower,
                                     bool text_tower, size_t batch);
+/* The name of the precision the engine computes in. */
+const char *session_precision(const clipc_engine *engine);
 /* --batch, or the default of commands that embed. */
 size_t session_batch(const tool_settings *settings);
 /* --threads, or as many as the process may use. */

@@ -100,6 +100,10 @@ class Case(unittest.TestCase):
     def json_lines(self, *arguments, **options):
         return [json.loads(line) for line in self.run_clipc(*arguments, **options).decode("utf-8").splitlines()]
 
+    def precision(self):
+        """What --precision auto means on this machine."""
+        return self.json_lines("bench", "--warmup", "0", "--iterations", "1", "--json")[0]["precision"]
+
     def assert_only(self, *names):
         """No temporary file is left in the folder."""
         self.assertEqual(sorted(os.listdir(self.folder)), sorted(names))

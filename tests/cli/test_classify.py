@@ -14,7 +14,8 @@ class Classify(Case):
         lines = self.json_lines("classify", sample("cat"), sample("dog"), "--labels", LABELS, "--json")
         self.assertEqual([line["image"] for line in lines], [sample("cat"), sample("dog")])
         for line, best in zip(lines, ["cat", "dog"]):
-            self.assertEqual(set(line), {"image", "results"})
+            self.assertEqual(set(line), {"image", "precision", "results"})
+            self.assertEqual(line["precision"], self.precision())
             results = line["results"]
             self.assertEqual(sorted(result["label"] for result in results), sorted(LABELS.split(",")))
             self.assertEqual([set(result) for result in results], [{"label", "score", "similarity"}] * 3)
@@ -143,6 +144,7 @@ class Sheet(Case):
         self.assertNotIn("<dog>", page)
         self.assertIn("bad.png", page)
         self.assertTrue(page.rstrip().endswith("</html>"))
+        self.assertIn(f"</code> in {self.precision()}, 2 labels", page)
         self.assert_only(name, "bad.png", "out.html")
 
     def test_results_do_not_change(self):
@@ -166,7 +168,8 @@ class Similarity(Case):
         self.run_clipc("embed", "text", *texts, "-o", "texts.npy")
         text_rows = rows_of(read_npy(self.path("texts.npy")))
         for line, image, row in zip(lines, images, rows_of(read_npy(self.path("images.npy")))):
-            self.assertEqual(set(line), {"image", "similarities"})
+            self.assertEqual(set(line), {"image", "precision", "similarities"})
+            self.assertEqual(line["precision"], self.precision())
             self.assertEqual(line["image"], image)
             for value, text in zip(line["similarities"], text_rows):
                 self.assertAlmostEqual(value, sum(a * b for a, b in zip(row, text)), places=5)

@@ -27,7 +27,7 @@ class Embed(Case):
         sidecar = read_json(self.path("out.npy.json"))
         self.assertEqual(set(sidecar), {"model", "precision", "backend", "rows", "skipped"})
         self.assertEqual(sidecar["model"], "demo")
-        self.assertEqual(sidecar["precision"], "fp32")
+        self.assertEqual(sidecar["precision"], self.precision())
         self.assertIn(sidecar["backend"], ["cpu", "ref"])
         self.assertEqual(sidecar["rows"], [{"row": i, "input": name} for i, name in
                                            enumerate([sample("dog"), "d/cat.png", sample("car")])])
