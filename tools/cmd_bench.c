@@ -1,6 +1,7 @@
 /* clipc bench: how fast one tower is on this machine. */
 #include "commands.h"
 
+#include "bench_work.h"
 #include "json_line.h"
 #include "message.h"
 #include "output.h"
@@ -12,12 +13,9 @@
 #include <string.h>
 #include <time.h>
 
-/* Each iteration sees other inputs than the one before: it starts this many items further on, in a circle. */
-#define SPARE_ITEMS 7
-
 static const char *const synopsis[] = {
     "bench [--model DIR | --arch NAME] [--tower image|text] [--batch N]",
-    "      [--tokens N] [--precision P] [--threads N] [--warmup N]",
+    "      [--tokens N,…] [--precision P] [--threads N] [--warmup N]",
     "      [--iterations N] [--json]",
     NULL,
 };
@@ -36,8 +34,9 @@ static const tool_option options[] = {
      offsetof(tool_settings, architecture), 0, 0, NULL},
     {"tower", 0, OPTION_CHOICE, "NAME", "which tower: image (default) or text", offsetof(tool_settings, tower), 0, 0,
      "image|text"},
-    {"tokens", 0, OPTION_NUMBER, "N", "length of each text, start and end token included (default: 16)",
-     offsetof(tool_settings, tokens), 2, 65536, NULL},
+    {"tokens", 0, OPTION_TEXT, "N,…",
+     "length of each text, start and end token included (default: 16); several are dealt round robin",
+     offsetof(tool_settings, tokens), 0, 0, NULL},
     {"warmup", 0, OPTION_NUMBER, "N", "iterations before the clock starts (default: 3)",
      offsetof(tool_settings, warmup), 0, 1000000, NULL},
     {"iterations", 'n', OPTION_NUMBER, "N", "timed iterations (default: 20)", offsetof(tool_settings, iterations), 1,
@@ -46,82 +45,11 @@ static const tool_option options[] = {
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
 
-typedef struct workload {
-    clipc_engine *engine;
-    bool text;
-    size_t batch;
-    size_t tokens;      /* of one text */
-    size_t item_values; /* floats of one image */
-    float *pixels;      /* [batch + SPARE_ITEMS, item_values] */
-    int32_t *ids;       /* [batch + SPARE_ITEMS, tokens] */
-    size_t *offsets;    /* [batch + 1] */
-    float *embeddings;  /* [batch, D] */
-} workload;
-
 static double now(void)
 {
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-/* SplitMix64 (Steele, Lea and Flood 2014). */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
-
-/* Uniform in [-2, 2): the range that normalised pixels have. */
-static void make_pixels(workload *work)
-{
-    const size_t count = (work->batch + SPARE_ITEMS) * work->item_values;
-    uint64_t state = 1;
-    work->pixels = reallocate(NULL, count, sizeof *work->pixels);
-    for (size_t i = 0; i < count; i++)
-        work->pixels[i] = (float)(next_random(&state) >> 40) * 0x1p-22F - 2;
-}
-
-/* Start token, random ids, end token. Ids stay below the end token, so that no sequence ends early. */
-static void make_ids(workload *work, const clipc_model *model, const clipc_model_info *info)
-{
-    int32_t *frame = allocate(info->context_length, sizeof *frame);
-    size_t frame_length = 0;
-    clipc_error error = {0};
-    if (clipc_model_tokenize(model, "", 0, frame, &frame_length, &error) != CLIPC_OK)
-        quit_failed(&error);
-    const int32_t end = frame[frame_length - 1];
-    const uint64_t range = end > 0 ? (uint64_t)end : (uint64_t)info->vocabulary_size;
-    const size_t items = work->batch + SPARE_ITEMS;
-    uint64_t state = 1;
-    work->ids = allocate(items * work->tokens, sizeof *work->ids);
-    work->offsets = allocate(work->batch + 1, sizeof *work->offsets);
-    for (size_t i = 0; i < items * work->tokens; i++) {
-        const size_t place = i % work->tokens;
-        work->ids[i] = place == 0                  ? frame[0]
-                       : place == work->tokens - 1 ? end
-                                                   : (int32_t)(next_random(&state) % range);
-    }
-    for (size_t i = 0; i <= work->batch; i++)
-        work->offsets[i] = i * work->tokens;
-    free(frame);
-}
-
-static void encode(workload *work, size_t iteration)
-{
-    const size_t first = iteration % (SPARE_ITEMS + 1);
-    clipc_error error = {0};
-    clipc_status status = CLIPC_OK;
-    if (work->text)
-        status = clipc_engine_encode_tokens(work->engine, work->ids + first * work->tokens, work->offsets, work->batch,
-                                            0, work->embeddings, &error);
-    else
-        status = clipc_engine_encode_images(work->engine, work->pixels + first * work->item_values, work->batch, 0,
-                                            work->embeddings, &error);
-    if (status != CLIPC_OK)
-        quit_failed(&error);
 }
 
 static int compare_numbers(const void *a, const void *b)
@@ -144,17 +72,17 @@ static double median(const double *sorted, size_t count)
 }
 
 /* Times each iteration, and the loop over all of them, which is what the rate is computed from. */
-static double time_iterations(workload *work, const tool_settings *settings, double *milliseconds)
+static double time_iterations(bench_work *work, const tool_settings *settings, double *milliseconds)
 {
     progress_start("iterations", NULL, (size_t)(settings->warmup + settings->iterations), false);
     for (uint64_t i = 0; i < settings->warmup; i++) {
-        encode(work, (size_t)i);
+        bench_work_encode(work, (size_t)i);
         progress_update((size_t)i + 1);
     }
     const double start = now();
     double last = start;
     for (uint64_t i = 0; i < settings->iterations; i++) {
-        encode(work, (size_t)i);
+        bench_work_encode(work, (size_t)i);
         const double time = now();
         milliseconds[i] = 1e3 * (time - last);
         last = time;
@@ -164,7 +92,18 @@ static double time_iterations(workload *work, const tool_settings *settings, dou
     return last - start;
 }
 
-static void print_result(const tool_settings *settings, const workload *work, double seconds, const double *sorted)
+/* A number, or an array when texts differ in length. */
+static json_t *tokens_to_json(const bench_work *work)
+{
+    if (work->token_count == 1)
+        return json_integer((json_int_t)work->tokens[0]);
+    json_t *lengths = json_array();
+    for (size_t i = 0; i < work->token_count; i++)
+        json_append(lengths, json_integer((json_int_t)work->tokens[i]));
+    return lengths;
+}
+
+static void print_result(const tool_settings *settings, const bench_work *work, double seconds, const double *sorted)
 {
     clipc_engine_info info = {.size = sizeof info};
     clipc_engine_get_info(work->engine, &info, NULL);
@@ -176,8 +115,11 @@ static void print_result(const tool_settings *settings, const workload *work, do
     const char *tower = work->text ? "text" : "image";
     const char *precision = clipc_precision_name(info.precision);
     if (!settings->json) {
-        print_format("%s tower, batch %zu, %zu tokens, %s (%s), %s, %zu threads, %zu iterations\n", tower, work->batch,
-                     work->tokens, info.backend, info.isa, precision, info.threads, iterations);
+        print_format("%s tower, batch %zu, ", tower, work->batch);
+        for (size_t i = 0; i < work->token_count; i++)
+            print_format(i ? ",%zu" : "%zu", work->tokens[i]);
+        print_format(" tokens, %s (%s), %s, %zu threads, %zu iterations\n", info.backend, info.isa, precision,
+                     info.threads, iterations);
         print_format("%.2f %ss/s; a batch takes %.3f ms (median), %.3f ms (p90), %.3f ms (p99)\n", rate, tower, middle,
                      p90, p99);
         print_flush();
@@ -186,7 +128,7 @@ static void print_result(const tool_settings *settings, const workload *work, do
     json_t *object = json_object();
     json_put(object, "tower", json_string(tower));
     json_put(object, "batch", json_integer((json_int_t)work->batch));
-    json_put(object, "tokens", json_integer((json_int_t)work->tokens));
+    json_put(object, "tokens", tokens_to_json(work));
     json_put(object, "backend", json_string(info.backend));
     json_put(object, "precision", json_string(precision));
     json_put(object, "threads", json_integer((json_int_t)info.threads));
@@ -207,29 +149,15 @@ static int run(const tool_settings *settings)
         quit(STATUS_USAGE, "bench: --model and --arch exclude each other");
     clipc_model_info info;
     clipc_model *model = session_open_model(settings, &info);
-    workload work = {.text = strcmp(settings->tower, "text") == 0, .batch = settings->batch ? settings->batch : 1};
-    work.tokens = work.text ? (size_t)settings->tokens : info.image_tokens;
-    if (work.text && work.tokens > info.context_length)
-        quit(STATUS_USAGE, "--tokens: %zu is out of range (2 to %zu for this model)", work.tokens,
-             info.context_length);
-    work.item_values = 3 * info.image_height * info.image_width;
-    work.engine = session_create_engine(settings, model, !work.text, work.text, work.batch);
-    work.embeddings = allocate(work.batch * info.embedding_dimension, sizeof *work.embeddings);
-    if (work.text)
-        make_ids(&work, model, &info);
-    else
-        make_pixels(&work);
+    bench_work work;
+    bench_work_create(&work, settings, model, &info);
     double *milliseconds = allocate((size_t)settings->iterations, sizeof *milliseconds);
     const double seconds = time_iterations(&work, settings, milliseconds);
     qsort(milliseconds, (size_t)settings->iterations, sizeof *milliseconds, compare_numbers);
     print_result(settings, &work, seconds, milliseconds);
 
     free(milliseconds);
-    free(work.embeddings);
-    free(work.pixels);
-    free(work.ids);
-    free(work.offsets);
-    clipc_engine_destroy(&work.engine);
+    bench_work_destroy(&work);
     clipc_model_destroy(&model);
     return STATUS_DONE;
 }

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define DEFAULT_MAX_PIXELS 178956970 /* above which Pillow fears a decompression bomb */
-#define DEFAULT_TOKENS     16
+#define DEFAULT_TOKENS     "16"
 #define DEFAULT_WARMUP     3
 #define DEFAULT_ITERATIONS 20
 

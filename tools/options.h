@@ -44,7 +44,7 @@ typedef struct tool_settings {
     /* bench */
     const char *architecture;
     const char *tower;
-    uint64_t tokens;
+    const char *tokens; /* one length or several, separated by commas */
     uint64_t warmup;
     uint64_t iterations;
     /* help */

@@ -95,7 +95,15 @@ class Bench(Case):
         result = self.bench("--tower", "text", "--tokens", "9")
         self.assertEqual((result["tower"], result["batch"], result["tokens"]), ("text", 1, 9))
         self.assertGreaterEqual(result["threads"], 1)
-        self.assertEqual(result["precision"], "fp32")
+        self.assertEqual(self.bench("--precision", "fp32")["precision"], "fp32")
+
+    def test_texts_of_several_lengths(self):
+        result = self.bench("--tower", "text", "--tokens", "5,12,40", "--batch", "4")
+        self.assertEqual((result["batch"], result["tokens"]), (4, [5, 12, 40]))
+        self.assertIn(b"5,12,40 tokens", self.run_clipc("bench", "--tower", "text", "--tokens", "5,12,40", "-n", "1"))
+        for wrong in ["", ",5", "5,", "5,,6", "x", "5,x", "-5", "1", "78", "5,78", "99999999999999999999"]:
+            self.run_clipc("bench", "--tower", "text", "--tokens", wrong, status=2)
+            self.assertIn("--tokens", self.stderr)
 
     def test_backend(self):
         self.assertEqual(self.bench("--backend", "ref", "--tower", "text")["backend"], "ref")
