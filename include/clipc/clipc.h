@@ -46,8 +46,7 @@ extern "C" {
 /* "0.1.0"; static storage. */
 CLIPC_API const char *clipc_version(void);
 
-/* ---- status and error ---------------------------------------------------------------------------------------------
- */
+/* ---- status and error ---- */
 
 /* Numbers are pinned: they keep their meaning for ever. Tens are families. */
 typedef enum clipc_status {
@@ -80,15 +79,14 @@ typedef enum clipc_log_level { CLIPC_LOG_DEBUG = 0, CLIPC_LOG_INFO = 1, CLIPC_LO
  */
 typedef void (*clipc_log_function)(void *user, clipc_log_level level, const char *message);
 
-/* ---- model --------------------------------------------------------------------------------------------------------
- */
+/* ---- model ---- */
 
 typedef struct clipc_model clipc_model;
 
 typedef struct clipc_model_config {
-    size_t size; /* sizeof(clipc_model_config), set by the init function */
-    clipc_log_function log;
-    void *log_user;
+    size_t size;            /* sizeof(clipc_model_config), set by the init function */
+    clipc_log_function log; /* NULL: nothing is logged */
+    void *log_user;         /* handed to log */
 } clipc_model_config;
 
 CLIPC_API void clipc_model_config_init(clipc_model_config *config);
@@ -148,14 +146,15 @@ typedef struct clipc_model_info {
 /* Fills *info; the strings live as long as the model. Fails only on a NULL argument or an unknown info->size. */
 CLIPC_API clipc_status clipc_model_get_info(const clipc_model *model, clipc_model_info *info, clipc_error *error);
 
-/* The index-th file the model was read from (0 … file_count-1), and its size in bytes; NULL when out of range. */
+/* The index-th file the model was read from (0 … file_count-1); NULL when out of range. *bytes becomes its size;
+ * `bytes` may be NULL. The string lives as long as the model. */
 CLIPC_API const char *clipc_model_file(const clipc_model *model, size_t index, uint64_t *bytes);
 
-/* One line a step of the preprocessing rule, e.g. "resize shortest edge to 224, bicubic"; NULL past the last step. */
+/* One line a step of the preprocessing rule, e.g. "resize shortest edge to 224, bicubic"; NULL past the last step. The
+ * string lives as long as the model. */
 CLIPC_API const char *clipc_model_preprocessing_step(const clipc_model *model, size_t index);
 
-/* ---- text ---------------------------------------------------------------------------------------------------------
- */
+/* ---- text ---- */
 
 /* Tokenizes `length` bytes of UTF-8 (they may contain NUL; invalid UTF-8 is CLIPC_ERROR_FORMAT) as the Hugging Face
  * fast CLIP tokenizer does: start token, text, end token, truncated to context_length keeping the end token. Writes at
@@ -163,8 +162,7 @@ CLIPC_API const char *clipc_model_preprocessing_step(const clipc_model *model, s
 CLIPC_API clipc_status clipc_model_tokenize(const clipc_model *model, const char *text, size_t length, int32_t *ids,
                                             size_t *count, clipc_error *error);
 
-/* ---- images -------------------------------------------------------------------------------------------------------
- */
+/* ---- images ---- */
 
 typedef struct clipc_image clipc_image;
 
@@ -189,11 +187,13 @@ CLIPC_API const char *clipc_image_format(const void *bytes, size_t size);
  * CLIPC_ERROR_TRUNCATED, never padded. */
 CLIPC_API clipc_status clipc_image_decode(const void *bytes, size_t size, const char *name,
                                           const clipc_image_options *options, clipc_image **out, clipc_error *error);
+/* The same from a file, which errors name. */
 CLIPC_API clipc_status clipc_image_read(const char *path, const clipc_image_options *options, clipc_image **out,
                                         clipc_error *error);
+/* In pixels; 0 for NULL. */
 CLIPC_API size_t clipc_image_width(const clipc_image *image);
 CLIPC_API size_t clipc_image_height(const clipc_image *image);
-/* RGB bytes, row after row without padding: [height, width, 3]. Owned by the image. */
+/* RGB bytes, row after row without padding: [height, width, 3]. Owned by the image; NULL for NULL. */
 CLIPC_API const uint8_t *clipc_image_pixels(const clipc_image *image);
 /* A copy at another size, equal to Pillow's Image.resize with the bicubic filter. */
 CLIPC_API clipc_status clipc_image_resize(const clipc_image *image, size_t width, size_t height, clipc_image **out,
@@ -209,11 +209,12 @@ CLIPC_API clipc_status clipc_model_preprocess_file(const clipc_model *model, con
                                                    const clipc_image_options *options, float *pixels,
                                                    clipc_error *error);
 
-/* ---- engine -------------------------------------------------------------------------------------------------------
- */
+/* ---- engine ---- */
 
 typedef struct clipc_engine clipc_engine;
 
+/* What the network computes in. AUTO is the backend's own choice, which clipc_engine_get_info tells. A precision that
+ * the backend lacks is CLIPC_ERROR_UNSUPPORTED; with backend "auto" the next backend is tried first. */
 typedef enum clipc_precision {
     CLIPC_PRECISION_AUTO = 0,
     CLIPC_PRECISION_FP32 = 1,
@@ -232,7 +233,8 @@ typedef struct clipc_engine_config {
     clipc_precision precision;
     size_t threads;        /* 0: as many as the process may use */
     size_t max_batch;      /* items the workspace is planned for; larger calls are cut up. Default 32 */
-    const char *cpu_level; /* NULL, or at most this instruction set: "c", "avx2", "avx512", …; "neon", … on ARM */
+    const char *cpu_level; /* NULL, or at most this instruction set: "c", "avx2", "avx512", …; "neon", … on ARM. The
+                              environment variable CLIPC_CPU lowers it likewise, for resizing too */
     int image_tower;       /* 0: leave that tower out; default 1 */
     int text_tower;
     clipc_log_function log;
@@ -277,11 +279,10 @@ CLIPC_API clipc_status clipc_engine_encode_images(clipc_engine *engine, const fl
 CLIPC_API clipc_status clipc_engine_encode_tokens(clipc_engine *engine, const int32_t *ids, const size_t *offsets,
                                                   size_t count, unsigned flags, float *embeddings, clipc_error *error);
 
-/* ---- embeddings ---------------------------------------------------------------------------------------------------
- */
+/* ---- embeddings ---- */
 
-/* similarities[i * columns + j] = dot(a row i, b row j); a [rows, dimension], b [columns, dimension]. The cosine, for
- * rows of unit length. */
+/* similarities[i * columns + j] = dot(a row i, b row j), summed in double; a [rows, dimension], b [columns,
+ * dimension]. The cosine, for rows of unit length. */
 CLIPC_API void clipc_similarities(const float *a, size_t rows, const float *b, size_t columns, size_t dimension,
                                   float *similarities);
 /* Zero-shot scores of one image: softmax(logit_scale × similarities). In place is allowed. */
@@ -289,20 +290,20 @@ CLIPC_API void clipc_scores(const float *similarities, size_t count, float logit
 /* The mean of `count` rows scaled back to unit length: how zero-shot evaluation joins several templates. */
 CLIPC_API void clipc_embeddings_average(const float *rows, size_t count, size_t dimension, float *average);
 
-/* ---- .npy files ---------------------------------------------------------------------------------------------------
- */
+/* ---- .npy files ---- */
 
 typedef struct clipc_npy clipc_npy;
 
 /* Writes the header of a little-endian float32 C-order array to `header` and returns its length (a multiple of 64, at
  * most 256), or 0 when rank is 0 or above 8. Rows can then be appended as they come. */
 CLIPC_API size_t clipc_npy_header(const size_t *shape, size_t rank, char header[256]);
-/* Maps a .npy file of float32, float16, int32 or int64, C order. */
+/* Maps a .npy file of float32, float16, int32 or int64, little-endian, C order. */
 CLIPC_API clipc_status clipc_npy_open(const char *path, clipc_npy **out, clipc_error *error);
+/* What the functions below point to is owned by the array; they give 0 or NULL for NULL. */
 CLIPC_API size_t clipc_npy_rank(const clipc_npy *array);
-CLIPC_API const size_t *clipc_npy_shape(const clipc_npy *array);
-CLIPC_API const char *clipc_npy_dtype(const clipc_npy *array); /* "float32", … */
-CLIPC_API const void *clipc_npy_data(const clipc_npy *array);
+CLIPC_API const size_t *clipc_npy_shape(const clipc_npy *array); /* [rank] */
+CLIPC_API const char *clipc_npy_dtype(const clipc_npy *array);   /* "float32", … */
+CLIPC_API const void *clipc_npy_data(const clipc_npy *array);    /* the first element, aligned to its size */
 CLIPC_API void clipc_npy_destroy(clipc_npy **array);
 
 #ifdef __cplusplus

@@ -39,8 +39,8 @@ void clipc_engine_config_init(clipc_engine_config *config)
 static clipc_status check_config(const clipc_engine_config *config, clipc_error *error)
 {
     CLIPC_FAIL_IF(config->size != sizeof *config, error, CLIPC_ERROR_ARGUMENT,
-                  "clipc_engine_config: its size is %zu, not %zu: clipc_engine_config_init was not called",
-                  config->size, sizeof *config);
+                  "clipc_engine_config.size is %zu, must be %zu (clipc_engine_config_init sets it)", config->size,
+                  sizeof *config);
     CLIPC_FAIL_IF((int)config->precision < CLIPC_PRECISION_AUTO || (int)config->precision > CLIPC_PRECISION_FP8, error,
                   CLIPC_ERROR_ARGUMENT, "clipc_engine_config: no precision has the number %d", (int)config->precision);
     CLIPC_FAIL_IF(config->threads > MAX_THREADS, error, CLIPC_ERROR_ARGUMENT,
@@ -167,9 +167,10 @@ void clipc_engine_destroy(clipc_engine **engine)
 
 clipc_status clipc_engine_get_info(const clipc_engine *engine, clipc_engine_info *info, clipc_error *error)
 {
-    CLIPC_FAIL_IF(!engine || !info, error, CLIPC_ERROR_ARGUMENT, "clipc_engine_get_info: an argument is NULL");
+    CLIPC_FAIL_IF(!engine || !info, error, CLIPC_ERROR_ARGUMENT, "clipc_engine_get_info: %s is NULL",
+                  engine ? "info" : "engine");
     CLIPC_FAIL_IF(info->size != sizeof *info, error, CLIPC_ERROR_ARGUMENT,
-                  "clipc_engine_info: its size is %zu, not %zu", info->size, sizeof *info);
+                  "clipc_engine_info.size is %zu, must be %zu", info->size, sizeof *info);
     *info = (clipc_engine_info){
         .size = sizeof *info,
         .backend = engine->backend->name,

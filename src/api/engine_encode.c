@@ -44,7 +44,8 @@ static clipc_status check_call(const clipc_engine *engine, const void *input, si
     CLIPC_FAIL_IF(!engine, error, CLIPC_ERROR_ARGUMENT, "encode: engine is NULL");
     CLIPC_FAIL_IF(flags & ~CLIPC_ENCODE_UNNORMALIZED, error, CLIPC_ERROR_ARGUMENT, "encode: unknown flags 0x%x",
                   flags);
-    CLIPC_FAIL_IF(count && (!input || !embeddings), error, CLIPC_ERROR_ARGUMENT, "encode: an array is NULL");
+    CLIPC_FAIL_IF(count && (!input || !embeddings), error, CLIPC_ERROR_ARGUMENT, "encode: %s is NULL",
+                  input ? "embeddings" : "the input");
     return CLIPC_OK;
 }
 
@@ -64,7 +65,8 @@ clipc_status clipc_engine_encode_images(clipc_engine *engine, const float *pixel
                                         float *embeddings, clipc_error *error)
 {
     CLIPC_TRY(check_call(engine, pixels, count, flags, embeddings, error));
-    CLIPC_FAIL_IF(!engine->image_tower, error, CLIPC_ERROR_ARGUMENT, "the engine was made without its image tower");
+    CLIPC_FAIL_IF(!engine->image_tower, error, CLIPC_ERROR_ARGUMENT,
+                  "encode: the engine was made without its image tower");
 
     pthread_mutex_lock(&engine->lock);
     const clipc_status status = encode_image_batches(engine, pixels, count, embeddings, error);
@@ -155,7 +157,8 @@ clipc_status clipc_engine_encode_tokens(clipc_engine *engine, const int32_t *ids
                                         unsigned flags, float *embeddings, clipc_error *error)
 {
     CLIPC_TRY(check_call(engine, ids, count, flags, embeddings, error));
-    CLIPC_FAIL_IF(!engine->text_tower, error, CLIPC_ERROR_ARGUMENT, "the engine was made without its text tower");
+    CLIPC_FAIL_IF(!engine->text_tower, error, CLIPC_ERROR_ARGUMENT,
+                  "encode: the engine was made without its text tower");
     CLIPC_TRY(check_sequences(engine->model, ids, offsets, count, error));
 
     pthread_mutex_lock(&engine->lock);

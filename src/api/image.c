@@ -19,9 +19,10 @@ static clipc_status check_options(const clipc_image_options *given, clipc_image_
     if (!given)
         return CLIPC_OK;
     CLIPC_FAIL_IF(given->size != sizeof *given, error, CLIPC_ERROR_ARGUMENT,
-                  "the image options were not set up by clipc_image_options_init");
+                  "clipc_image_options.size is %zu, must be %zu (clipc_image_options_init sets it)", given->size,
+                  sizeof *given);
     CLIPC_FAIL_IF(given->alpha != CLIPC_ALPHA_WHITE && given->alpha != CLIPC_ALPHA_DROP, error, CLIPC_ERROR_ARGUMENT,
-                  "unknown alpha rule %d", (int)given->alpha);
+                  "clipc_image_options: no alpha rule has the number %d", (int)given->alpha);
     *options = *given;
     return CLIPC_OK;
 }

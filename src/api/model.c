@@ -14,9 +14,10 @@ void clipc_model_config_init(clipc_model_config *config)
     *config = (clipc_model_config){.size = sizeof *config};
 }
 
-static clipc_status check_arguments(const clipc_model_config *config, clipc_model **out, clipc_error *error)
+static clipc_status check_arguments(const char *function, const clipc_model_config *config, clipc_model **out,
+                                    clipc_error *error)
 {
-    CLIPC_FAIL_IF(!out, error, CLIPC_ERROR_ARGUMENT, "no place was given for the model");
+    CLIPC_FAIL_IF(!out, error, CLIPC_ERROR_ARGUMENT, "%s: out is NULL", function);
     *out = NULL;
     CLIPC_FAIL_IF(config && config->size != sizeof *config, error, CLIPC_ERROR_ARGUMENT,
                   "clipc_model_config.size is %zu, must be %zu (clipc_model_config_init sets it)", config->size,
@@ -37,7 +38,7 @@ static void log_opened(const clipc_model *model, const clipc_model_config *confi
 clipc_status clipc_model_open(const char *path, const clipc_model_config *config, clipc_model **out,
                               clipc_error *error)
 {
-    CLIPC_TRY(check_arguments(config, out, error));
+    CLIPC_TRY(check_arguments("clipc_model_open", config, out, error));
     CLIPC_TRY(path ? clipc_model_open_directory(path, out, error) : clipc_model_open_demo(out, error));
     log_opened(*out, config);
     return CLIPC_OK;
@@ -57,9 +58,9 @@ static clipc_status fill_random(clipc_model *model, const clipc_config *shape, u
 clipc_status clipc_model_create_random(const char *architecture, uint64_t seed, const clipc_model_config *config,
                                        clipc_model **out, clipc_error *error)
 {
-    CLIPC_TRY(check_arguments(config, out, error));
+    CLIPC_TRY(check_arguments("clipc_model_create_random", config, out, error));
     clipc_config shape;
-    CLIPC_FAIL_IF(!architecture, error, CLIPC_ERROR_ARGUMENT, "no architecture was named");
+    CLIPC_FAIL_IF(!architecture, error, CLIPC_ERROR_ARGUMENT, "clipc_model_create_random: architecture is NULL");
     CLIPC_FAIL_IF(!clipc_architecture_find(architecture, &shape), error, CLIPC_ERROR_ARGUMENT,
                   "unknown architecture '%s'", architecture);
     CLIPC_TRY(clipc_model_allocate(architecture, "", out, error));
@@ -88,7 +89,8 @@ static clipc_tower_info describe_tower(const clipc_tower_config *tower, size_t p
 
 clipc_status clipc_model_get_info(const clipc_model *model, clipc_model_info *info, clipc_error *error)
 {
-    CLIPC_FAIL_IF(!model || !info, error, CLIPC_ERROR_ARGUMENT, "clipc_model_get_info needs a model and an info");
+    CLIPC_FAIL_IF(!model || !info, error, CLIPC_ERROR_ARGUMENT, "clipc_model_get_info: %s is NULL",
+                  model ? "info" : "model");
     CLIPC_FAIL_IF(info->size != sizeof *info, error, CLIPC_ERROR_ARGUMENT, "clipc_model_info.size is %zu, must be %zu",
                   info->size, sizeof *info);
     const clipc_config *config = &model->config;
@@ -132,7 +134,11 @@ clipc_status clipc_model_tokenize(const clipc_model *model, const char *text, si
                                   size_t *count, clipc_error *error)
 {
     CLIPC_FAIL_IF(!model || (!text && length) || !ids || !count, error, CLIPC_ERROR_ARGUMENT,
-                  "clipc_model_tokenize needs a model, a text, and places for ids and count");
+                  "clipc_model_tokenize: %s is NULL",
+                  !model            ? "model"
+                  : !text && length ? "text"
+                  : !ids            ? "ids"
+                                    : "count");
     return clipc_tokenizer_encode(model->tokenizer, text ? text : "", length, model->context_length, ids, count,
                                   error);
 }

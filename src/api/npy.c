@@ -47,8 +47,9 @@ size_t clipc_npy_header(const size_t *shape, size_t rank, char header[256])
 
 clipc_status clipc_npy_open(const char *path, clipc_npy **out, clipc_error *error)
 {
-    CLIPC_FAIL_IF(!path || !out, error, CLIPC_ERROR_ARGUMENT, "clipc_npy_open needs a path and a place for the array");
+    CLIPC_FAIL_IF(!out, error, CLIPC_ERROR_ARGUMENT, "clipc_npy_open: out is NULL");
     *out = NULL;
+    CLIPC_FAIL_IF(!path, error, CLIPC_ERROR_ARGUMENT, "clipc_npy_open: path is NULL");
     clipc_npy *array = clipc_allocate(1, sizeof *array);
     if (!array)
         return clipc_fail_memory(error, sizeof *array, path);
@@ -64,22 +65,22 @@ fail:
 
 size_t clipc_npy_rank(const clipc_npy *array)
 {
-    return array->layout.rank;
+    return array ? array->layout.rank : 0;
 }
 
 const size_t *clipc_npy_shape(const clipc_npy *array)
 {
-    return array->layout.shape;
+    return array ? array->layout.shape : NULL;
 }
 
 const char *clipc_npy_dtype(const clipc_npy *array)
 {
-    return array->layout.dtype_name;
+    return array ? array->layout.dtype_name : NULL;
 }
 
 const void *clipc_npy_data(const clipc_npy *array)
 {
-    return array->file.bytes + array->layout.data_begin;
+    return array ? array->file.bytes + array->layout.data_begin : NULL;
 }
 
 void clipc_npy_destroy(clipc_npy **array)
