@@ -20,14 +20,14 @@ static uint8_t multiply_255(unsigned a, unsigned b)
 
 static pixel from_gray(const clipc_image *image, uint8_t gray)
 {
-    const int transparent = image->has_transparency && gray == image->transparent_colour[0];
+    const bool transparent = image->has_transparency && gray == image->transparent_colour[0];
     return (pixel){gray, gray, gray, transparent ? 0 : 255};
 }
 
 static pixel from_rgb(const clipc_image *image, const uint8_t *from)
 {
     const uint16_t *key = image->transparent_colour;
-    const int transparent = image->has_transparency && from[0] == key[0] && from[1] == key[1] && from[2] == key[2];
+    const bool transparent = image->has_transparency && from[0] == key[0] && from[1] == key[1] && from[2] == key[2];
     return (pixel){from[0], from[1], from[2], transparent ? 0 : 255};
 }
 
@@ -72,7 +72,7 @@ static uint8_t over_white(unsigned value, unsigned alpha)
     return (uint8_t)((((sum >> 8) + sum) >> 8) >> 7);
 }
 
-static int has_alpha(const clipc_image *image)
+static bool has_alpha(const clipc_image *image)
 {
     return image->has_transparency || image->mode == CLIPC_MODE_RGBA || image->mode == CLIPC_MODE_LA;
 }
@@ -80,9 +80,9 @@ static int has_alpha(const clipc_image *image)
 clipc_status clipc_image_to_rgb(clipc_image **image, clipc_alpha alpha, clipc_error *error)
 {
     const clipc_image *source = *image;
-    const int composite = alpha == CLIPC_ALPHA_WHITE && has_alpha(source);
+    const bool composite = alpha == CLIPC_ALPHA_WHITE && has_alpha(source);
     if (source->mode == CLIPC_MODE_RGB && !composite) {
-        (*image)->has_transparency = 0;
+        (*image)->has_transparency = false;
         return CLIPC_OK;
     }
     clipc_image *rgb = NULL;

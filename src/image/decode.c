@@ -7,16 +7,16 @@ static uint32_t read_u32_little(const uint8_t *bytes)
     return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
 }
 
-static int begins_with(const uint8_t *bytes, size_t size, const char *magic, size_t length)
+static bool begins_with(const uint8_t *bytes, size_t size, const char *magic, size_t length)
 {
     return size >= length && memcmp(bytes, magic, length) == 0;
 }
 
 /* "BM" alone begins many a text; the size of the second header is one of the few that exist. */
-static int is_bmp(const uint8_t *bytes, size_t size)
+static bool is_bmp(const uint8_t *bytes, size_t size)
 {
     if (size < 18 || !begins_with(bytes, size, "BM", 2))
-        return 0;
+        return false;
     switch (read_u32_little(bytes + 14)) {
     case 12:
     case 40:
@@ -24,12 +24,12 @@ static int is_bmp(const uint8_t *bytes, size_t size)
     case 56:
     case 64:
     case 108:
-    case 124: return 1;
-    default: return 0;
+    case 124: return true;
+    default: return false;
     }
 }
 
-static int is_webp(const uint8_t *bytes, size_t size)
+static bool is_webp(const uint8_t *bytes, size_t size)
 {
     return size >= 16 && memcmp(bytes, "RIFF", 4) == 0 && memcmp(bytes + 8, "WEBPVP8", 7) == 0 &&
            (bytes[15] == ' ' || bytes[15] == 'L' || bytes[15] == 'X');

@@ -1,4 +1,4 @@
-/* Windows and OS/2 bitmaps, to the modes and bytes Pillow gives. Written out here because stb_image, the one decoder
+/* Windows and OS/2 bitmaps, to the modes and bytes Pillow gives. Written out here because stb_image, the one library
  * at hand, reads no run-length coding, scales 16-bit colours otherwise, forgets the palette and fills what a truncated
  * file lacks with zeros. */
 #include "image/decode.h"
@@ -15,7 +15,7 @@ typedef struct bmp_header {
     size_t size; /* of the second header, whose version it tells */
     uint32_t width;
     uint32_t height;
-    int top_down;
+    bool top_down;
     unsigned bits; /* a pixel */
     uint32_t compression;
     uint32_t colours;  /* in the palette */
@@ -94,12 +94,12 @@ static clipc_status read_header(const clipc_image_source *source, bmp_header *he
 static clipc_status check_header(const clipc_image_source *source, const bmp_header *header, clipc_error *error)
 {
     const unsigned bits = header->bits;
-    const int indexed = bits == 1 || bits == 4 || bits == 8;
+    const bool indexed = bits == 1 || bits == 4 || bits == 8;
     CLIPC_FAIL_IF(!indexed && bits != 16 && bits != 24 && bits != 32, error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: a BMP of %u bits a pixel", source->name, bits);
     const uint32_t compression = header->compression;
-    const int known = compression == BMP_RAW || (compression == BMP_BITFIELDS && bits >= 16) ||
-                      ((compression == BMP_RLE8 || compression == BMP_RLE4) && indexed);
+    const bool known = compression == BMP_RAW || (compression == BMP_BITFIELDS && bits >= 16) ||
+                       ((compression == BMP_RLE8 || compression == BMP_RLE4) && indexed);
     CLIPC_FAIL_IF(!known, error, CLIPC_ERROR_UNSUPPORTED, "%s: BMP compression %u with %u bits a pixel", source->name,
                   compression, bits);
     CLIPC_FAIL_IF(indexed && header->colours > 65536, error, CLIPC_ERROR_FORMAT, "%s: a BMP palette of %u colours",
@@ -107,14 +107,14 @@ static clipc_status check_header(const clipc_image_source *source, const bmp_hea
     return CLIPC_OK;
 }
 
-static int is_gray_ramp(const clipc_image *image)
+static bool is_gray_ramp(const clipc_image *image)
 {
     for (size_t i = 0; i < image->palette_size; i++) {
         const uint8_t *entry = image->palette[i];
         if (entry[0] != i || entry[1] != i || entry[2] != i)
-            return 0;
+            return false;
     }
-    return 1;
+    return true;
 }
 
 /* Fills the palette; Pillow takes one whose entry i is the gray i for no palette. */
@@ -127,7 +127,7 @@ static clipc_status read_palette(const clipc_image_source *source, const bmp_hea
         return fail_truncated(source, error);
     for (size_t i = 0; i < 256; i++) {
         const uint8_t *entry = source->bytes + header->palette_offset + i * header->palette_entry_size;
-        const int known = i < image->palette_size;
+        const bool known = i < image->palette_size;
         image->palette[i][0] = known ? entry[2] : 0;
         image->palette[i][1] = known ? entry[1] : 0;
         image->palette[i][2] = known ? entry[0] : 0;
@@ -167,7 +167,7 @@ static clipc_status choose_layout(const clipc_image_source *source, const bmp_he
     if (header->compression != BMP_BITFIELDS)
         return CLIPC_OK;
     const uint32_t *masks = header->masks;
-    int known = 0;
+    bool known = false;
     if (header->bits == 16) {
         known = masks[2] == 0x1F &&
                 ((masks[0] == 0xF800 && masks[1] == 0x7E0) || (masks[0] == 0x7C00 && masks[1] == 0x3E0));
@@ -175,7 +175,7 @@ static clipc_status choose_layout(const clipc_image_source *source, const bmp_he
     } else if (header->bits == 24) {
         known = masks[0] == 0xFF0000 && masks[1] == 0xFF00 && masks[2] == 0xFF;
     } else if ((masks[0] | masks[1] | masks[2] | masks[3]) == 0) {
-        known = 1;
+        known = true;
         *mode = CLIPC_MODE_RGBA;
     } else {
         for (size_t i = 0; i < 4; i++)
@@ -239,7 +239,7 @@ typedef struct rle_state {
     size_t capacity;
     size_t width;
     size_t column; /* what has been written of this row by runs: they are cut off at its end */
-    int four_bits;
+    bool four_bits;
 } rle_state;
 
 static void put_zeros(rle_state *state, size_t count)
@@ -262,19 +262,19 @@ static void put_run(rle_state *state, size_t length, uint8_t value)
 }
 
 /* `length` pixels as they are, padded to a 16-bit border of the file. False at the file's end. */
-static int put_literal(rle_state *state, size_t length)
+static bool put_literal(rle_state *state, size_t length)
 {
     const size_t kept = clipc_min(length, state->capacity - state->count);
     const size_t bytes = state->four_bits ? (kept + 1) / 2 : kept;
     if (state->size - state->position < bytes)
-        return 0;
+        return false;
     clipc_unpack_samples(state->bytes + state->position, state->four_bits ? 4 : 8, 1, kept,
                          state->pixels + state->count);
     state->count += kept;
     state->column += length;
     state->position += bytes;
     state->position += state->position % 2;
-    return 1;
+    return true;
 }
 
 static clipc_status run_rle(const clipc_image_source *source, rle_state *state, clipc_error *error)

@@ -10,9 +10,10 @@
 typedef struct gif_reader {
     const clipc_image_source *source;
     size_t position;
-    int ended; /* more bytes were asked for than there are */
+    bool ended; /* more bytes were asked for than there are */
 } gif_reader;
 
+/* giflib's way to read: fewer bytes than asked for mean the end. */
 static int read_bytes(GifFileType *file, GifByteType *to, int count)
 {
     gif_reader *reader = file->UserData;
@@ -20,7 +21,7 @@ static int read_bytes(GifFileType *file, GifByteType *to, int count)
     const size_t wanted = count > 0 ? (size_t)count : 0;
     const size_t given = clipc_min(wanted, left);
     if (given < wanted)
-        reader->ended = 1;
+        reader->ended = true;
     memcpy(to, reader->source->bytes + reader->position, given);
     reader->position += given;
     return (int)given;
@@ -71,14 +72,14 @@ static clipc_status find_frame(GifFileType *file, int *transparent, clipc_error 
 }
 
 /* Pillow reads a palette whose entry i is the gray i as no palette at all. */
-static int is_gray_ramp(const ColorMapObject *map)
+static bool is_gray_ramp(const ColorMapObject *map)
 {
     for (int i = 0; i < map->ColorCount; i++) {
         const GifColorType *colour = &map->Colors[i];
         if (colour->Red != i || colour->Green != i || colour->Blue != i)
-            return 0;
+            return false;
     }
-    return 1;
+    return true;
 }
 
 static void copy_palette(const ColorMapObject *map, clipc_image *image)
@@ -129,7 +130,7 @@ static clipc_status decode(GifFileType *file, clipc_image **out, clipc_error *er
     if (map)
         copy_palette(map, image);
     if (transparent != NO_TRANSPARENT_COLOR) {
-        image->has_transparency = 1;
+        image->has_transparency = true;
         image->transparent_colour[0] = (uint16_t)transparent;
         image->palette[transparent][3] = 0;
     }

@@ -67,6 +67,7 @@ static void on_message(j_common_ptr common, int level)
         stop(reader, fail_truncated(reader));
 }
 
+/* libjpeg's own would print to standard error. */
 static void on_output(j_common_ptr common)
 {
     (void)common;
@@ -80,7 +81,8 @@ static void on_progress(j_common_ptr common)
                                 MAX_SCANS));
 }
 
-static void input_begin(j_decompress_ptr decoder)
+/* The whole file lies in memory: there is nothing to prepare or to finish. */
+static void input_nothing(j_decompress_ptr decoder)
 {
     (void)decoder;
 }
@@ -108,22 +110,21 @@ static void connect(jpeg_reader *reader)
     reader->errors.error_exit = on_error;
     reader->errors.emit_message = on_message;
     reader->errors.output_message = on_output;
-    reader->decoder.client_data = reader;
+    reader->decoder.client_data = reader; /* kept by the call below, whose own errors need it */
     jpeg_create_decompress(&reader->decoder);
-    reader->decoder.client_data = reader;
     reader->input.next_input_byte = reader->source->bytes;
     reader->input.bytes_in_buffer = reader->source->size;
-    reader->input.init_source = input_begin;
+    reader->input.init_source = input_nothing;
     reader->input.fill_input_buffer = input_more;
     reader->input.skip_input_data = input_skip;
     reader->input.resync_to_restart = jpeg_resync_to_restart;
-    reader->input.term_source = input_begin;
+    reader->input.term_source = input_nothing;
     reader->decoder.src = &reader->input;
     reader->progress.progress_monitor = on_progress;
     reader->decoder.progress = &reader->progress;
 }
 
-static int marker_begins(const struct jpeg_marker_struct *marker, const char *text, size_t length)
+static bool marker_begins(const struct jpeg_marker_struct *marker, const char *text, size_t length)
 {
     return marker->marker == JPEG_APP0 + 1 && marker->data_length >= length && memcmp(marker->data, text, length) == 0;
 }

@@ -45,7 +45,7 @@ static clipc_status read_palette(spng_ctx *context, const clipc_image_source *so
     struct spng_plte palette;
     TRY_SPNG(spng_get_plte(context, &palette));
     for (size_t i = 0; i < 256; i++) {
-        const int known = i < palette.n_entries;
+        const bool known = i < palette.n_entries;
         image->palette[i][0] = known ? palette.entries[i].red : 0;
         image->palette[i][1] = known ? palette.entries[i].green : 0;
         image->palette[i][2] = known ? palette.entries[i].blue : 0;
@@ -62,7 +62,7 @@ static void read_transparency(spng_ctx *context, clipc_image *image)
     struct spng_trns transparency;
     if (spng_get_trns(context, &transparency) != 0)
         return;
-    image->has_transparency = 1;
+    image->has_transparency = true;
     switch (image->mode) {
     case CLIPC_MODE_P:
         for (size_t i = 0; i < transparency.n_type3_entries && i < 256; i++)

@@ -51,8 +51,8 @@ static int read_orientation(const WebPDemuxer *demuxer)
 {
     WebPChunkIterator exif = {0};
     WebPChunkIterator xmp = {0};
-    const int has_exif = WebPDemuxGetChunk(demuxer, "EXIF", 1, &exif);
-    const int has_xmp = WebPDemuxGetChunk(demuxer, "XMP ", 1, &xmp);
+    const bool has_exif = WebPDemuxGetChunk(demuxer, "EXIF", 1, &exif);
+    const bool has_xmp = WebPDemuxGetChunk(demuxer, "XMP ", 1, &xmp);
     const int orientation = clipc_exif_orientation(has_exif ? exif.chunk.bytes : NULL, exif.chunk.size,
                                                    has_xmp ? xmp.chunk.bytes : NULL, xmp.chunk.size);
     WebPDemuxReleaseChunkIterator(&exif);

@@ -8,7 +8,7 @@
 typedef struct tiff_view {
     const uint8_t *bytes;
     size_t size;
-    int big_endian;
+    bool big_endian;
 } tiff_view;
 
 static uint32_t tiff_u16(const tiff_view *tiff, size_t at)
@@ -99,9 +99,9 @@ clipc_status clipc_image_apply_exif(clipc_image **image, clipc_error *error)
     const int orientation = source->exif_orientation;
     if (orientation <= 1 || orientation > 8)
         return CLIPC_OK;
-    const int swap = orientation >= 5;
-    const int mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
-    const int mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
+    const bool swap = orientation >= 5;
+    const bool mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
+    const bool mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;
     const size_t width = swap ? source->height : source->width;
     const size_t height = swap ? source->width : source->height;
     const size_t channels = source->channels;

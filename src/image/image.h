@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Named after Pillow's modes; all 8 bits a channel except I16, which is 16 bits, native order. */
@@ -26,7 +27,7 @@ struct clipc_image {
     uint8_t *pixels;         /* [height, width, channels], dense */
     uint8_t palette[256][4]; /* RGBA, for CLIPC_MODE_P */
     size_t palette_size;
-    int has_transparency; /* P, L or RGB with a transparent colour: the palette's alpha, or transparent_* below */
+    bool has_transparency; /* P, L or RGB with a transparent colour: the palette's alpha, or transparent_* below */
     uint16_t transparent_colour[3];
     int exif_orientation; /* 1 … 8; 1 when the file says nothing */
 };

@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-/* ---- geometry -----------------------------------------------------------------------------------------------------
- */
+/* ---- geometry ---- */
 
 /* The long side of a resize to `shortest`, as Python computes int(shortest * long / short): one exact product, one
  * rounded quotient, cut down. */
@@ -60,8 +59,7 @@ clipc_status clipc_preprocess_bytes(const clipc_preprocess_rule *rule, const cli
                              resized_height, crop, bytes, error);
 }
 
-/* ---- floats -------------------------------------------------------------------------------------------------------
- */
+/* ---- floats ---- */
 
 /* What transformers' PIL backend makes of each byte: the product in fp64, rounded to fp32; mean and deviation rounded
  * to fp32, then one fp32 subtraction and one fp32 division. */

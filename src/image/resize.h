@@ -1,4 +1,5 @@
-/* Pillow's antialiased resize, byte for byte: 8-bit, two passes (horizontal, then vertical), fixed-point weights. */
+/* Pillow's antialiased resize, byte for byte: 8-bit, a horizontal and a vertical pass in Pillow 13's order,
+ * fixed-point weights. */
 #ifndef CLIPC_IMAGE_RESIZE_H
 #define CLIPC_IMAGE_RESIZE_H
 
