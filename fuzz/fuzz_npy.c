@@ -11,11 +11,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     clipc_error error;
     if (clipc_npy_parse(bytes, size, "fuzz", &layout, &error) != CLIPC_OK)
         return 0;
-    size_t held = size - layout.data_begin;
+    if (layout.data_begin > size)
+        abort();
     size_t needed = clipc_dtype_size(layout.dtype);
     for (size_t i = 0; i < layout.rank; i++)
         needed *= layout.shape[i];
-    if (layout.data_begin > size || needed != held)
+    if (needed != size - layout.data_begin)
         abort();
     return 0;
 }

@@ -17,7 +17,7 @@ static uint8_t *block;
 static size_t block_size;
 
 int LLVMFuzzerInitialize(int *argument_count, char ***arguments);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 static clipc_tokenizer_file view(const void *bytes, size_t size)
 {
@@ -82,35 +82,35 @@ static void use(clipc_tokenizer *opened)
 }
 
 /* Triples of place (two bytes) and value; what is left over is the text. */
-static void change_block(const uint8_t *data, size_t size)
+static void change_block(const uint8_t *bytes, size_t size)
 {
-    const void *bytes = NULL;
+    const void *packed = NULL;
     clipc_tokenizer *opened = NULL;
-    clipc_tokenizer_packed(tokenizer, &bytes, &block_size);
-    memcpy(block, bytes, block_size);
-    for (; size >= 3; data += 3, size -= 3)
-        block[(size_t)(data[0] | data[1] << 8) % block_size] = data[2];
+    clipc_tokenizer_packed(tokenizer, &packed, &block_size);
+    memcpy(block, packed, block_size);
+    for (; size >= 3; bytes += 3, size -= 3)
+        block[(size_t)(bytes[0] | bytes[1] << 8) % block_size] = bytes[2];
     (void)clipc_tokenizer_open_packed(block, block_size, "block", VOCABULARY, &opened, NULL);
     use(opened);
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     if (size == 0)
         return 0;
     clipc_tokenizer_files files = {.vocab = view(vocab, strlen(vocab)), .merges = view("a b\n", 4)};
     clipc_tokenizer *opened = NULL;
-    const uint8_t kind = data[0] % 7;
-    data++;
+    const uint8_t kind = bytes[0] % 7;
+    bytes++;
     size--;
     switch (kind) {
-    case 0: files.tokenizer_json = view(data, size); break;
-    case 1: files.vocab = view(data, size); break;
-    case 2: files.merges = view(data, size); break;
-    case 3: files.tokenizer_config = view(data, size); break;
-    case 4: files.special_tokens_map = view(data, size); break;
-    case 5: change_block(data, size); return 0;
-    default: encode(tokenizer, data, size); return 0;
+    case 0: files.tokenizer_json = view(bytes, size); break;
+    case 1: files.vocab = view(bytes, size); break;
+    case 2: files.merges = view(bytes, size); break;
+    case 3: files.tokenizer_config = view(bytes, size); break;
+    case 4: files.special_tokens_map = view(bytes, size); break;
+    case 5: change_block(bytes, size); return 0;
+    default: encode(tokenizer, bytes, size); return 0;
     }
     (void)clipc_tokenizer_create(&files, VOCABULARY, &opened, NULL);
     use(opened);

@@ -38,7 +38,9 @@ clipc_status clipc_tokenizer_open_packed(const void *bytes, size_t size, const c
                                          clipc_tokenizer **out, clipc_error *error);
 void clipc_tokenizer_destroy(clipc_tokenizer **tokenizer);
 
-/* min(limit) the files state (model_max_length), or SIZE_MAX. */
+/* The most ids the files allow a text (model_max_length), start and end token included; SIZE_MAX when they say
+ * nothing.
+ */
 size_t clipc_tokenizer_max_length(const clipc_tokenizer *tokenizer);
 
 /* Writes start token, the text's ids and end token to `ids`, at most `limit` (≥ 2) of them, the end token always last.

@@ -40,8 +40,9 @@ clipc_code_class clipc_code_classify(int32_t code_point);
 /* The lower case, 1 or 2 code points; no context, so a final sigma is an ordinary one. */
 size_t clipc_code_lower(int32_t code_point, int32_t lower[2]);
 
-/* NFC works on runs: a character and those after it that may be reordered before it or joined with it. */
-/* May the character be joined with, or reordered before, what precedes it? If not, a run ends before it. */
+/* NFC works on runs: a character and those after it that may be reordered before it or joined with it.
+ *
+ * May the character be joined with, or reordered before, what precedes it? If not, a run ends before it. */
 bool clipc_code_continues_run(int32_t code_point);
 /* A mark that the reference's NFC does not know: a run of its own, whatever follows. */
 bool clipc_code_is_inert(int32_t code_point);

@@ -2,7 +2,7 @@
 src/text/unicode_tables.h, or checks it with --check FILE.
 
 Every part of the reference has its own version of Unicode: the NFC of the unicode-normalization-alignments crate has
-9.0, the \\p{L}, \\p{N} and \\s of Oniguruma 16.0, the to_lowercase of Rust's library 17.0. All are asked, for all code
+9.0, Oniguruma's \\p{L}, \\p{N} and \\s 16.0, the to_lowercase of Rust's library 17.0. All are asked, for all code
 points, through the tokenizers wheel.
 """
 import argparse
@@ -171,7 +171,7 @@ def render(utf8proc):
         '#include "text/unicode.h"',
         "",
         "/* clang-format off */",
-        table("range", "space_ranges", "\\\\s of Oniguruma 16.0.".replace("\\\\", "\\"), pairs(spaces)),
+        table("range", "space_ranges", "\\\\s in Unicode 16.0, which Oniguruma has.".replace("\\\\", "\\"), pairs(spaces)),
         table("range", "new_letters", "\\p{L} in Unicode 16.0, unassigned in 15.0.", pairs(letters - our_letters)),
         table("range", "new_numbers", "\\p{N} in Unicode 16.0, unassigned in 15.0.", pairs(numbers - our_numbers)),
         table("range", "inert_marks",
