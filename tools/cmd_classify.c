@@ -51,7 +51,7 @@ static const tool_option options[] = {
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
 
-/* ---- labels and templates */
+/* ---- labels and templates ---- */
 
 /* The labels between the commas; empty ones are passed over. */
 static void add_labels(text_list *labels, const char *list)
@@ -170,7 +170,7 @@ static void embed_labels(const clipc_model *model, const clipc_model_info *info,
     token_batch_free(&tokens);
 }
 
-/* ---- images */
+/* ---- images ---- */
 
 typedef struct zero_shot {
     const tool_settings *settings;

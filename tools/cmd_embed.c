@@ -104,7 +104,7 @@ static int finish(embedding_run *run)
     return run->failed ? STATUS_INPUT : STATUS_DONE;
 }
 
-/* ---- images */
+/* ---- images ---- */
 
 static void add_images(embedding_run *run, const image_item *items, const float *pixels, size_t count)
 {
@@ -152,7 +152,7 @@ static int embed_images(const tool_settings *settings)
     return finish(&run);
 }
 
-/* ---- texts */
+/* ---- texts ---- */
 
 static void encode_gathered(embedding_run *run, token_batch *tokens)
 {

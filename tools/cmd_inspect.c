@@ -27,7 +27,7 @@ static const tool_option options[] = {
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
 
-/* ---- for people */
+/* ---- for people ---- */
 
 static void print_name(const char *heading, const char *value)
 {
@@ -68,7 +68,7 @@ static void print_model(const clipc_model *model, const clipc_model_info *info)
     }
 }
 
-/* ---- for scripts */
+/* ---- for scripts ---- */
 
 static json_t *size_to_json(size_t value)
 {

@@ -29,7 +29,7 @@ static void put_command_names(FILE *stream)
         fprintf(stream, "%s%s", i ? " " : "", command->name);
 }
 
-/* ---- bash */
+/* ---- bash ---- */
 
 static void put_bash_values(FILE *stream, const tool_option *options)
 {
@@ -83,7 +83,7 @@ static void print_bash(FILE *stream)
           stream);
 }
 
-/* ---- zsh */
+/* ---- zsh ---- */
 
 /* Inside single quotes and brackets. */
 static void put_zsh(FILE *stream, const char *text)
@@ -140,7 +140,7 @@ static void print_zsh(FILE *stream)
     fputs("    esac\n}\n_clipc \"$@\"\n", stream);
 }
 
-/* ---- fish */
+/* ---- fish ---- */
 
 static void put_fish_quoted(FILE *stream, const char *text)
 {

@@ -45,7 +45,7 @@ struct image_pipeline {
     size_t worker_count;
 };
 
-/* ---- workers */
+/* ---- workers ---- */
 
 static void set_reason(image_item *item, image_outcome outcome, const char *reason)
 {
@@ -137,7 +137,7 @@ static void *work(void *context)
     return NULL;
 }
 
-/* ---- the main thread's side */
+/* ---- the main thread's side ---- */
 
 image_pipeline *image_pipeline_create(const tool_settings *settings, const clipc_model *model, size_t batch,
                                       bool thumbnails)

@@ -79,7 +79,7 @@ void inputs_destroy(input_stream **inputs)
     *inputs = NULL;
 }
 
-/* ---- directories */
+/* ---- directories ---- */
 
 static struct visited *visited_slot(visited_set *set, dev_t device, ino_t inode)
 {
@@ -210,7 +210,7 @@ static bool walk(input_stream *inputs, input *out)
     return true;
 }
 
-/* ---- lists and operands */
+/* ---- lists and operands ---- */
 
 /* Lines end at \n, with one \r before it dropped; empty ones are passed over. */
 static bool read_list(input_stream *inputs, input *out)

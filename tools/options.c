@@ -45,7 +45,7 @@ void string_list_add(string_list *list, const char *item)
     list->items[list->count++] = item;
 }
 
-/* ---- nearest name */
+/* ---- nearest name ---- */
 
 #define LONGEST_NAME ((size_t)32)
 
@@ -90,7 +90,7 @@ const char *nearest_name(const char *word, const char *(*next)(const void *conte
     return best;
 }
 
-/* ---- parsing */
+/* ---- parsing ---- */
 
 static size_t table_length(const tool_option *table)
 {

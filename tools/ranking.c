@@ -54,7 +54,7 @@ json_t *ranking_to_json(const char *image, const char *precision, const ranked_l
     return line;
 }
 
-/* ---- for people */
+/* ---- for people ---- */
 
 /* UTF-8 unless the locale names another character set: bare containers name none and still show UTF-8. */
 static bool locale_is_not_utf8(void)

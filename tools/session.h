@@ -1,4 +1,5 @@
-/* The model and the engine that a command line asks for. Each quits with STATUS_SYSTEM when it cannot be had. */
+/* The model and the engine that a command line asks for. What cannot be had ends the program: with STATUS_USAGE for a
+ * name that is not known, else with STATUS_SYSTEM. */
 #ifndef CLIPC_TOOLS_SESSION_H
 #define CLIPC_TOOLS_SESSION_H
 
@@ -17,6 +18,7 @@ const char *session_precision(const clipc_engine *engine);
 size_t session_batch(const tool_settings *settings);
 /* --threads, or as many as the process may use. */
 size_t session_threads(const tool_settings *settings);
+/* --max-pixels, --alpha and --exif. */
 clipc_image_options session_image_options(const tool_settings *settings);
 /* What results call the model: its path, or its name when it has none. */
 const char *session_model_label(const clipc_model_info *info);

@@ -43,7 +43,7 @@ void text_list_free(text_list *list)
     *list = (text_list){0};
 }
 
-/* ---- source */
+/* ---- source ---- */
 
 struct text_source {
     const string_list *arguments;
@@ -136,7 +136,7 @@ void text_list_read(text_list *list, const string_list *arguments, const string_
     text_source_close(&source);
 }
 
-/* ---- tokens */
+/* ---- tokens ---- */
 
 void token_batch_init(token_batch *batch, const clipc_model *model, size_t context_length, size_t capacity)
 {
