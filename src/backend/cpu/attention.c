@@ -1,12 +1,10 @@
 #include "backend/cpu/attention.h"
 
+#include "backend/cpu/work_split.h"
 #include "base/memory.h"
 
 #include <math.h>
 #include <string.h>
-
-/* Pieces a thread should get at least; items × heads are cut further by queries when there are fewer. */
-#define PIECES_PER_THREAD 4
 
 /* The parts of a thread's scratch, for one item and head. The products run on the GEMM's kernel: keys become panels of
  * its columns, values are panels as they are, once padded. */
@@ -133,34 +131,27 @@ static void attend(const clipc_attention *attention, const struct scratch *scrat
 
 struct job {
     const clipc_attention *attention;
-    size_t cuts; /* of an item's queries */
+    clipc_attention_split split;
 };
 
-static void run_piece(const struct job *job, size_t piece, float *scratch_base)
+static void run_piece(const struct job *job, size_t index, float *scratch_base)
 {
     const clipc_attention *attention = job->attention;
-    const size_t cut = piece % job->cuts;
-    const size_t head = piece / job->cuts % attention->heads;
-    const size_t item = piece / job->cuts / attention->heads;
-    const size_t begin = attention->offsets[item];
-    const size_t tokens = attention->offsets[item + 1] - begin;
-    const clipc_row_tiles tiles = clipc_row_tiles_make(attention->pooled ? 1 : tokens, attention->kernels->tile_rows);
-    const size_t first_tile = tiles.tiles * cut / job->cuts;
-    const size_t last_tile = tiles.tiles * (cut + 1) / job->cuts;
-    if (first_tile == last_tile)
+    const clipc_attention_piece piece = clipc_attention_piece_at(&job->split, index);
+    if (piece.first_tile == piece.end_tile)
         return;
-    const bool causal = attention->causal && !attention->pooled;
-    const size_t packed_keys = causal ? clipc_row_tiles_begin(tiles, last_tile) : tokens;
+    const size_t begin = attention->offsets[piece.item];
+    const size_t tokens = attention->offsets[piece.item + 1] - begin;
     struct scratch scratch;
     lay_out(attention->kernels, tokens, attention->head_width, scratch_base, &scratch);
-    const size_t source = begin * attention->key_stride + head * attention->head_width;
-    pack_keys(attention, attention->keys + source, packed_keys, scratch.keys);
-    pack_values(attention, attention->values + source, packed_keys, scratch.values);
-    for (size_t tile = first_tile; tile < last_tile; tile++) {
-        const size_t first = clipc_row_tiles_begin(tiles, tile);
-        const size_t end = clipc_row_tiles_begin(tiles, tile + 1);
-        attend(attention, &scratch, head, attention->pooled ? item : begin + first, first, end - first,
-               causal ? end : tokens, packed_keys);
+    const size_t source = begin * attention->key_stride + piece.head * attention->head_width;
+    pack_keys(attention, attention->keys + source, piece.keys, scratch.keys);
+    pack_values(attention, attention->values + source, piece.keys, scratch.values);
+    for (size_t tile = piece.first_tile; tile < piece.end_tile; tile++) {
+        const size_t first = clipc_row_tiles_begin(piece.tiles, tile);
+        const size_t end = clipc_row_tiles_begin(piece.tiles, tile + 1);
+        attend(attention, &scratch, piece.head, attention->pooled ? piece.item : begin + first, first, end - first,
+               job->split.causal ? end : tokens, piece.keys);
     }
 }
 
@@ -168,14 +159,15 @@ static void run_pieces(void *context, size_t begin, size_t end, size_t thread)
 {
     const struct job *job = context;
     float *scratch = job->attention->scratch + thread * job->attention->scratch_stride;
-    for (size_t piece = begin; piece < end; piece++)
-        run_piece(job, piece, scratch);
+    for (size_t index = begin; index < end; index++)
+        run_piece(job, index, scratch);
 }
 
 void clipc_attention_run(clipc_thread_pool *pool, const clipc_attention *attention)
 {
-    const size_t pairs = attention->items * attention->heads;
-    const size_t wanted = PIECES_PER_THREAD * clipc_thread_pool_threads(pool);
-    struct job job = {.attention = attention, .cuts = attention->pooled ? 1 : wanted / pairs + 1};
-    clipc_thread_pool_run(pool, run_pieces, &job, pairs * job.cuts, 1);
+    struct job job = {.attention = attention,
+                      .split = clipc_attention_split_make(attention->items, attention->heads, attention->offsets,
+                                                          attention->kernels->tile_rows, attention->causal,
+                                                          attention->pooled, clipc_thread_pool_threads(pool))};
+    clipc_thread_pool_run(pool, run_pieces, &job, clipc_attention_pieces(&job.split), 1);
 }

@@ -1,11 +1,9 @@
 #include "backend/cpu/encoder.h"
 
 #include "backend/cpu/attention.h"
+#include "backend/cpu/work_split.h"
 
 #include <string.h>
-
-/* Rows a thread takes at a time in the steps that go row by row. */
-#define ROW_GRAIN 8
 
 void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, size_t threads, size_t budget,
                               clipc_arena *arena, clipc_cpu_workspace *workspace)
@@ -48,7 +46,21 @@ struct run {
     const int32_t *ids;  /* of the first row */
 };
 
+/* The tiles of a stream of rows, for the narrowest of the products it goes through. */
+static clipc_row_tiles deal_rows(const struct run *run, size_t rows)
+{
+    const clipc_kernels *kernels = run->tower->kernels;
+    return clipc_row_tiles_for_threads(rows, kernels->tile_rows, run->tower->padded_width / kernels->tile_columns,
+                                       clipc_thread_pool_threads(run->pool));
+}
+
 /* ---- steps that go row by row ---- */
+
+/* Runs a task over rows, a few at a time. */
+static void run_rows(const struct run *run, clipc_task task, void *context, size_t rows)
+{
+    clipc_thread_pool_run(run->pool, task, context, rows, clipc_row_grain(rows, clipc_thread_pool_threads(run->pool)));
+}
 
 struct norm_job {
     const clipc_cpu_tower *tower;
@@ -104,20 +116,18 @@ struct stream {
 
 static struct stream all_rows(const struct run *run)
 {
-    return (struct stream){run->workspace->rows, run->workspace->packed,
-                           clipc_row_tiles_make(run->rows, run->tower->kernels->tile_rows)};
+    return (struct stream){run->workspace->rows, run->workspace->packed, deal_rows(run, run->rows)};
 }
 
 static struct stream pooled_rows(const struct run *run)
 {
-    return (struct stream){run->workspace->pooled, run->workspace->pooled_packed,
-                           clipc_row_tiles_make(run->items, run->tower->kernels->tile_rows)};
+    return (struct stream){run->workspace->pooled, run->workspace->pooled_packed, deal_rows(run, run->items)};
 }
 
 static void normalize(const struct run *run, const struct stream *stream, const clipc_cpu_norm *norm)
 {
     struct norm_job job = {run->tower, norm, stream->rows, stream->packed, stream->tiles};
-    clipc_thread_pool_run(run->pool, normalize_packed, &job, stream->tiles.rows, ROW_GRAIN);
+    run_rows(run, normalize_packed, &job, stream->tiles.rows);
 }
 
 /* The product of a stream's packed rows with `count` panels of the weights from `first` on. */
@@ -275,7 +285,7 @@ static void prepare_patches(void *context, size_t begin, size_t end, size_t thre
     (void)thread;
     const struct run *run = context;
     const clipc_cpu_tower *tower = run->tower;
-    const clipc_row_tiles tiles = clipc_row_tiles_make(run->rows, tower->kernels->tile_rows);
+    const clipc_row_tiles tiles = deal_rows(run, run->rows);
     for (size_t row = begin; row < end; row++) {
         pack_patch(run, &tiles, row);
         memcpy(run->workspace->rows + row * tower->padded_width,
@@ -289,7 +299,7 @@ static void encode_some_images(struct run *run, float *embeddings)
     run->rows = run->items * tower->most_tokens;
     for (size_t item = 0; item <= run->items; item++)
         run->workspace->offsets[item] = item * tower->most_tokens;
-    clipc_thread_pool_run(run->pool, prepare_patches, run, run->rows, ROW_GRAIN);
+    run_rows(run, prepare_patches, run, run->rows);
     const struct stream stream = all_rows(run);
     const clipc_gemm gemm = {.kernels = tower->kernels,
                              .weights = &tower->patch_embedding,
@@ -301,7 +311,7 @@ static void encode_some_images(struct run *run, float *embeddings)
                              .output = {stream.rows, tower->padded_width, false}};
     clipc_gemm_run(run->pool, &gemm);
     struct norm_job job = {.tower = tower, .norm = &tower->norm_pre, .out = stream.rows};
-    clipc_thread_pool_run(run->pool, normalize_in_place, &job, run->rows, ROW_GRAIN);
+    run_rows(run, normalize_in_place, &job, run->rows);
     run_encoder(run, embeddings);
 }
 

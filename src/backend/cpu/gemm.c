@@ -1,15 +1,10 @@
 #include "backend/cpu/gemm.h"
 
-/* Bytes of packed rows that one piece of work goes through for each panel: together with a panel they should stay in a
- * core's second-level cache. */
-#define ROWS_BUDGET ((size_t)512 << 10)
-
-/* Pieces a thread should get at least, so that a slow one does not keep the others waiting. */
-#define PIECES_PER_THREAD 6
+#include "backend/cpu/work_split.h"
 
 struct job {
     const clipc_gemm *gemm;
-    size_t groups; /* the tiles are dealt to this many groups; a piece is one panel times one group */
+    clipc_gemm_split split;
 };
 
 static void multiply_tile(const clipc_gemm *gemm, size_t tile, size_t panel)
@@ -36,23 +31,18 @@ static void run_pieces(void *context, size_t begin, size_t end, size_t thread)
 {
     (void)thread;
     const struct job *job = context;
-    const clipc_gemm *gemm = job->gemm;
-    for (size_t piece = begin; piece < end; piece++) {
-        const size_t group = piece / gemm->panel_count;
-        const size_t panel = piece % gemm->panel_count;
-        const size_t last = gemm->tiles.tiles * (group + 1) / job->groups;
-        for (size_t tile = gemm->tiles.tiles * group / job->groups; tile < last; tile++)
-            multiply_tile(gemm, tile, panel);
+    for (size_t index = begin; index < end; index++) {
+        const clipc_gemm_piece piece = clipc_gemm_piece_at(&job->split, index);
+        for (size_t tile = piece.first_tile; tile < piece.end_tile; tile++)
+            multiply_tile(job->gemm, tile, piece.panel);
     }
 }
 
 void clipc_gemm_run(clipc_thread_pool *pool, const clipc_gemm *gemm)
 {
     const size_t tile_bytes = gemm->kernels->tile_rows * gemm->weights->layout.blocks * CLIPC_BLOCK * sizeof(float);
-    const size_t tiles_in_budget = clipc_max(ROWS_BUDGET / tile_bytes, 1);
-    const size_t for_cache = (gemm->tiles.tiles + tiles_in_budget - 1) / tiles_in_budget;
-    const size_t for_threads = PIECES_PER_THREAD * clipc_thread_pool_threads(pool) / gemm->panel_count + 1;
-    const size_t groups = clipc_min(clipc_max(for_cache, for_threads), gemm->tiles.tiles);
-    struct job job = {.gemm = gemm, .groups = groups};
-    clipc_thread_pool_run(pool, run_pieces, &job, groups * gemm->panel_count, 1);
+    struct job job = {
+        .gemm = gemm,
+        .split = clipc_gemm_split_make(gemm->tiles, gemm->panel_count, tile_bytes, clipc_thread_pool_threads(pool))};
+    clipc_thread_pool_run(pool, run_pieces, &job, clipc_gemm_pieces(&job.split), 1);
 }
