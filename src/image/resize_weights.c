@@ -133,16 +133,26 @@ static clipc_status allocate(clipc_resize_weights *weights, clipc_error *error)
     return CLIPC_OK;
 }
 
+static size_t axis_taps(const axis *it)
+{
+    const size_t widest = clipc_min((size_t)ceil(it->support) * 2 + 1, it->source_size);
+    return clipc_round_up(widest, CLIPC_RESIZE_TAP_STEP);
+}
+
+size_t clipc_resize_taps(clipc_filter filter, size_t source_size, size_t size)
+{
+    const axis it = axis_of(filter, source_size, size);
+    return axis_taps(&it);
+}
+
 clipc_status clipc_resize_weights_create(clipc_filter filter, size_t source_size, size_t size, size_t first,
                                          size_t count, clipc_resize_weights *out, clipc_error *error)
 {
     const axis it = axis_of(filter, source_size, size);
-    clipc_resize_weights weights = {.count = count};
+    clipc_resize_weights weights = {.count = count, .taps = axis_taps(&it)};
     double *exact = NULL;
     clipc_status status = CLIPC_OK;
 
-    const size_t widest = clipc_min((size_t)ceil(it.support) * 2 + 1, source_size);
-    weights.taps = clipc_round_up(widest, CLIPC_RESIZE_TAP_STEP);
     CLIPC_CHECK(allocate(&weights, error));
     exact = clipc_allocate(weights.taps, sizeof *exact);
     if (!exact) {

@@ -24,6 +24,8 @@ typedef struct clipc_resize_weights {
     int16_t *high;
 } clipc_resize_weights;
 
+/* Weights an output position has room for. */
+size_t clipc_resize_taps(clipc_filter filter, size_t source_size, size_t size);
 /* For a resize of `source_size` pixels to `size`; first + count ≤ size. Not for CLIPC_FILTER_NEAREST. */
 clipc_status clipc_resize_weights_create(clipc_filter filter, size_t source_size, size_t size, size_t first,
                                          size_t count, clipc_resize_weights *out, clipc_error *error);

@@ -175,12 +175,39 @@ static void levels_equal_c(void **state)
     }
 }
 
+/* A row, and a column, so long that the weights of eight pixels are not made at once: the same as pixel by pixel. */
+static void long_filters_are_cut(void **state)
+{
+    (void)state;
+    const size_t length = 3000001;
+    uint8_t *source = clipc_allocate(length, 1);
+    assert_non_null(source);
+    fill(source, length);
+    for (int tall = 0; tall < 2; tall++) {
+        const size_t width = tall ? 1 : length;
+        const size_t height = tall ? length : 1;
+        const clipc_crop all = {.width = 8, .height = 8};
+        uint8_t whole[64];
+        assert_int_equal(clipc_resize_crop(source, width, height, 1, CLIPC_FILTER_BICUBIC, 8, 8, all, whole, NULL),
+                         CLIPC_OK);
+        for (int i = 0; i < 8; i++) {
+            const clipc_crop one = {.left = tall ? 3 : i, .top = tall ? i : 3, .width = 1, .height = 1};
+            uint8_t pixel = 0;
+            assert_int_equal(
+                clipc_resize_crop(source, width, height, 1, CLIPC_FILTER_BICUBIC, 8, 8, one, &pixel, NULL), CLIPC_OK);
+            assert_int_equal(pixel, whole[one.top * 8 + one.left]);
+        }
+    }
+    clipc_free(source);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(resize_equals_pillow),     cmocka_unit_test(tall_image_equals_pillow),
         cmocka_unit_test(crop_is_part_of_whole),    cmocka_unit_test(long_strip_needs_little_memory),
         cmocka_unit_test(absurd_sizes_are_refused), cmocka_unit_test(levels_equal_c),
+        cmocka_unit_test(long_filters_are_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
