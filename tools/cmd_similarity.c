@@ -92,6 +92,53 @@ static void print_json_row(const char *image, const char *precision, const float
     json_print(line);
 }
 
+typedef struct comparison {
+    const tool_settings *settings;
+    clipc_engine *engine;
+    const char *precision; /* that the engine settled on */
+    size_t dimension;
+    const text_list *texts;
+    float *text_embeddings;  /* [texts, dimension] */
+    float *image_embeddings; /* [batch, dimension] */
+    float *similarities;     /* [batch, texts] */
+    size_t *widths;          /* of the columns */
+} comparison;
+
+static void compare_run(const comparison *with, const image_item *items, const float *pixels, size_t count)
+{
+    const size_t texts = with->texts->count;
+    clipc_error error = {0};
+    if (clipc_engine_encode_images(with->engine, pixels, count, 0, with->image_embeddings, &error) != CLIPC_OK)
+        quit_failed(&error);
+    clipc_similarities(with->image_embeddings, count, with->text_embeddings, texts, with->dimension,
+                       with->similarities);
+    for (size_t i = 0; i < count; i++) {
+        if (with->settings->json)
+            print_json_row(items[i].path, with->precision, with->similarities + i * texts, texts);
+        else
+            print_row(items[i].path, with->similarities + i * texts, with->widths, texts);
+    }
+}
+
+/* Returns how many named inputs failed. */
+static size_t compare_all(const comparison *with, image_pipeline *pipeline)
+{
+    size_t failed = 0;
+    size_t total = 0;
+    const image_item *items = NULL;
+    const float *pixels = NULL;
+    for (size_t count = 0; (count = image_pipeline_next(pipeline, &items, &pixels)); total += count) {
+        progress_update(total);
+        if (items[0].outcome == IMAGE_READY) {
+            compare_run(with, items, pixels, count);
+            continue;
+        }
+        image_item_report(&items[0]);
+        failed += items[0].outcome == IMAGE_FAILED;
+    }
+    return failed;
+}
+
 static int run(const tool_settings *settings)
 {
     if (settings->operands.count == 0)
@@ -110,45 +157,29 @@ static int run(const tool_settings *settings)
     const size_t dimension = info.embedding_dimension;
     image_pipeline *pipeline = image_pipeline_create(settings, model, batch, false);
     clipc_engine *engine = session_create_engine(settings, model, true, true, batch);
-    const char *precision = session_precision(engine);
-    float *text_embeddings = allocate(texts.count * dimension, sizeof *text_embeddings);
-    float *image_embeddings = allocate(batch * dimension, sizeof *image_embeddings);
-    float *similarities = allocate(batch * texts.count, sizeof *similarities);
-    size_t *widths = allocate(texts.count, sizeof *widths);
-    embed_texts(model, &info, engine, &texts, batch, text_embeddings);
+    const comparison with = {
+        .settings = settings,
+        .engine = engine,
+        .precision = session_precision(engine),
+        .dimension = dimension,
+        .texts = &texts,
+        .text_embeddings = allocate(texts.count * dimension, sizeof(float)),
+        .image_embeddings = allocate(batch * dimension, sizeof(float)),
+        .similarities = allocate(batch * texts.count, sizeof(float)),
+        .widths = allocate(texts.count, sizeof(size_t)),
+    };
+    embed_texts(model, &info, engine, &texts, batch, with.text_embeddings);
     if (!settings->json)
-        print_headings(&texts, widths);
-
-    size_t failed = 0;
-    size_t total = 0;
-    const image_item *items = NULL;
-    const float *pixels = NULL;
-    for (size_t count = 0; (count = image_pipeline_next(pipeline, &items, &pixels)); total += count) {
-        progress_update(total);
-        if (items[0].outcome != IMAGE_READY) {
-            image_item_report(&items[0]);
-            failed += items[0].outcome == IMAGE_FAILED;
-            continue;
-        }
-        clipc_error error = {0};
-        if (clipc_engine_encode_images(engine, pixels, count, 0, image_embeddings, &error) != CLIPC_OK)
-            quit_failed(&error);
-        clipc_similarities(image_embeddings, count, text_embeddings, texts.count, dimension, similarities);
-        for (size_t i = 0; i < count; i++) {
-            if (settings->json)
-                print_json_row(items[i].path, precision, similarities + i * texts.count, texts.count);
-            else
-                print_row(items[i].path, similarities + i * texts.count, widths, texts.count);
-        }
-    }
+        print_headings(&texts, with.widths);
+    const size_t failed = compare_all(&with, pipeline);
     progress_finish();
     image_pipeline_destroy(&pipeline);
     clipc_engine_destroy(&engine);
     clipc_model_destroy(&model);
-    free(text_embeddings);
-    free(image_embeddings);
-    free(similarities);
-    free(widths);
+    free(with.text_embeddings);
+    free(with.image_embeddings);
+    free(with.similarities);
+    free(with.widths);
     text_list_free(&texts);
     return failed ? STATUS_INPUT : STATUS_DONE;
 }
