@@ -187,6 +187,15 @@ typedef struct zero_shot {
     result_sheet *sheet; /* or NULL */
 } zero_shot;
 
+/* Frees the arrays of one run; the rest is borrowed. */
+static void zero_shot_free(zero_shot *classifier)
+{
+    free(classifier->image_embeddings);
+    free(classifier->similarities);
+    free(classifier->scores);
+    free(classifier->ranked);
+}
+
 static void show(zero_shot *classifier, const image_item *item, const float *similarities)
 {
     const size_t labels = classifier->labels->count;
@@ -239,7 +248,7 @@ static size_t classify_all(zero_shot *classifier, image_pipeline *pipeline, size
     return failed;
 }
 
-static int run(const tool_settings *settings)
+static void check_usage(const tool_settings *settings)
 {
     if (settings->operands.count == 0)
         quit(STATUS_USAGE, "classify: no images (IMAGE, DIR, @LIST or -)");
@@ -247,6 +256,11 @@ static int run(const tool_settings *settings)
         quit(STATUS_USAGE, "classify: no labels (--labels A,B,C or --labels-file FILE)");
     conflicts_check(settings, &settings->operands);
     check_templates(&settings->templates);
+}
+
+static int run(const tool_settings *settings)
+{
+    check_usage(settings);
     text_list labels = {0};
     read_labels(settings, &labels);
     result_sheet *sheet = settings->html ? result_sheet_open(settings->html) : NULL;
@@ -293,10 +307,7 @@ static int run(const tool_settings *settings)
     image_pipeline_destroy(&pipeline);
     clipc_engine_destroy(&engine);
     clipc_model_destroy(&model);
-    free(classifier.image_embeddings);
-    free(classifier.similarities);
-    free(classifier.scores);
-    free(classifier.ranked);
+    zero_shot_free(&classifier);
     free(label_embeddings);
     free(default_template.items);
     text_list_free(&labels);
