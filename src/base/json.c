@@ -10,6 +10,8 @@ clipc_status clipc_json_parse(const void *bytes, size_t size, const char *name, 
     json_error_t details;
     json_t *value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES | flags, &details);
     if (!value) {
+        if (!details.text[0]) /* jansson gives no reason when an allocation failed */
+            return clipc_fail_memory(error, size, name);
         switch (json_error_code(&details)) {
         case json_error_out_of_memory: return clipc_fail_memory(error, size, name);
         case json_error_premature_end_of_input:

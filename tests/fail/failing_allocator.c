@@ -5,19 +5,34 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-/* The names that the linker's --wrap gives: calls to f become __wrap_f, and __real_f is the real one. */
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *block, size_t size);
+/* NAME(f) is what the program's calls to f reach, REAL(f) the function itself. Either the linker's --wrap redirects
+ * the library's own calls, or malloc and its kin are defined here, for libc and the shared libraries too, over the
+ * names that glibc keeps for that. */
+#ifdef CLIPC_WRAPPED_ALLOCATOR
+#define NAME(function) __wrap_##function
+#define REAL(function) __real_##function
+#else
+#define NAME(function) function
+#pragma GCC visibility push(default) /* else the shared libraries do not see them */
+#define REAL(function) __libc_##function
+void *__libc_memalign(size_t alignment, size_t size);
+#endif
+void *REAL(malloc)(size_t size);
+void *REAL(calloc)(size_t count, size_t size);
+void *REAL(realloc)(void *block, size_t size);
+void REAL(free)(void *block);
 int __real_posix_memalign(void **out, size_t alignment, size_t size);
-void __real_free(void *block);
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *block, size_t size);
-int __wrap_posix_memalign(void **out, size_t alignment, size_t size);
-void __wrap_free(void *block);
+void *NAME(malloc)(size_t size);
+void *NAME(calloc)(size_t count, size_t size);
+void *NAME(realloc)(void *block, size_t size);
+int NAME(posix_memalign)(void **out, size_t alignment, size_t size);
+void NAME(free)(void *block);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument);
+
+#ifndef CLIPC_WRAPPED_ALLOCATOR
+#pragma GCC visibility pop
+#endif
 
 static atomic_size_t calls;
 static atomic_size_t failing;
@@ -61,38 +76,41 @@ static void *out_of_memory(void)
     return NULL;
 }
 
-void *__wrap_malloc(size_t size)
+void *NAME(malloc)(size_t size)
 {
-    return fails() ? out_of_memory() : counted(__real_malloc(size));
+    return fails() ? out_of_memory() : counted(REAL(malloc)(size));
 }
 
-void *__wrap_calloc(size_t count, size_t size)
+void *NAME(calloc)(size_t count, size_t size)
 {
-    return fails() ? out_of_memory() : counted(__real_calloc(count, size));
+    return fails() ? out_of_memory() : counted(REAL(calloc)(count, size));
 }
 
-void *__wrap_realloc(void *block, size_t size)
+void *NAME(realloc)(void *block, size_t size)
 {
     if (fails())
         return out_of_memory();
-    return block ? __real_realloc(block, size) : counted(__real_realloc(block, size));
+    return block ? REAL(realloc)(block, size) : counted(REAL(realloc)(block, size));
 }
 
-int __wrap_posix_memalign(void **out, size_t alignment, size_t size)
+int NAME(posix_memalign)(void **out, size_t alignment, size_t size)
 {
     if (fails())
         return ENOMEM;
-    const int failure = __real_posix_memalign(out, alignment, size);
-    if (failure == 0)
-        counted(*out);
-    return failure;
+#ifdef CLIPC_WRAPPED_ALLOCATOR
+    if (__real_posix_memalign(out, alignment, size) != 0)
+        return ENOMEM;
+#else
+    *out = __libc_memalign(alignment, size);
+#endif
+    return counted(*out) ? 0 : ENOMEM;
 }
 
-void __wrap_free(void *block)
+void NAME(free)(void *block)
 {
     if (block)
         atomic_fetch_sub(&blocks, 1);
-    __real_free(block);
+    REAL(free)(block);
 }
 
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*start)(void *), void *argument)
