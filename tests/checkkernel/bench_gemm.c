@@ -10,8 +10,9 @@
 /* The most a thread reaches: tiles small enough for the first-level cache, over and over. */
 struct peak {
     const clipc_kernels *kernels;
-    const float *a;
-    const float *b;
+    clipc_dtype dtype;
+    const void *a;
+    const void *b;
     size_t repeats;
 };
 
@@ -22,8 +23,14 @@ static void run_peak(void *context, size_t begin, size_t end, size_t thread)
     (void)thread;
     const struct peak *peak = context;
     _Alignas(64) float out[CLIPC_TILE_ROWS_MAX * CLIPC_TILE_COLUMNS_MAX];
-    for (size_t i = 0; i < peak->repeats; i++)
-        peak->kernels->gemm_tile(peak->kernels->tile_rows, 6, peak->a, peak->b, out, peak->kernels->tile_columns);
+    const size_t rows = clipc_kernels_tile_rows(peak->kernels, peak->dtype);
+    const size_t columns = clipc_kernels_tile_columns(peak->kernels, peak->dtype);
+    for (size_t i = 0; i < peak->repeats; i++) {
+        if (peak->dtype == CLIPC_DTYPE_BF16)
+            peak->kernels->bf16.gemm_tile(rows, 6, peak->a, peak->b, out, columns);
+        else
+            peak->kernels->gemm_tile(rows, 6, peak->a, peak->b, out, columns);
+    }
 }
 
 /* Seconds of the fastest of several runs. */
@@ -72,51 +79,54 @@ static float *random_array(check *c, size_t count)
     return values;
 }
 
-static double measure_peak(const clipc_kernels *kernels, clipc_thread_pool *pool)
+static double measure_peak(const clipc_kernels *kernels, clipc_dtype dtype, clipc_thread_pool *pool)
 {
     check c = {.kernels = kernels, .random = 1};
-    float *a = random_array(&c, 6 * CLIPC_BLOCK * kernels->tile_rows);
-    float *b = random_array(&c, 6 * CLIPC_BLOCK * kernels->tile_columns);
-    struct pool_and_peak both = {pool, {kernels, a, b, 1000}};
-    const double operations = 2.0 * 6 * CLIPC_BLOCK * (double)(kernels->tile_rows * kernels->tile_columns) * 1000 *
-                              (double)clipc_thread_pool_threads(pool);
+    const size_t rows = clipc_kernels_tile_rows(kernels, dtype);
+    const size_t columns = clipc_kernels_tile_columns(kernels, dtype);
+    float *a = random_array(&c, 6 * CLIPC_BLOCK * rows);
+    float *b = random_array(&c, 6 * CLIPC_BLOCK * columns);
+    struct pool_and_peak both = {pool, {kernels, dtype, a, b, 1000}};
+    const double depth = (double)(sizeof(float) / clipc_dtype_size(dtype));
+    const double operations =
+        2.0 * 6 * CLIPC_BLOCK * depth * (double)(rows * columns) * 1000 * (double)clipc_thread_pool_threads(pool);
     const double rate = operations / fastest(run_peak_on_all, &both) * 1e-9;
     clipc_free_aligned(a);
     clipc_free_aligned(b);
     return rate;
 }
 
-static double measure_shape(const clipc_kernels *kernels, clipc_thread_pool *pool, size_t rows, size_t inner,
-                            size_t outputs)
+static double measure_shape(const clipc_kernels *kernels, clipc_dtype dtype, clipc_thread_pool *pool, size_t rows,
+                            size_t inner, size_t outputs)
 {
     check c = {.kernels = kernels, .random = 1};
-    const size_t columns = clipc_padded_columns(outputs);
-    float *a = random_array(&c, rows * clipc_padded_columns(inner));
-    float *b = random_array(&c, columns * clipc_padded_columns(inner));
-    float *bias = random_array(&c, columns);
+    const clipc_packed_layout layout =
+        clipc_packed_layout_make(dtype, clipc_kernels_tile_columns(kernels, dtype), 1, outputs, inner);
+    const size_t columns = layout.panel_count * layout.panel_columns;
+    size_t bytes = 0;
+    if (!clipc_packed_bytes(&layout, &bytes))
+        exit(2);
+    float *a = random_array(&c, rows * layout.blocks * CLIPC_BLOCK);
+    float *block = random_array(&c, bytes / sizeof(float));
     float *out = random_array(&c, rows * columns);
-    const clipc_packed_weights weights = {
-        .layout = clipc_packed_layout_make(CLIPC_DTYPE_F32, kernels->tile_columns, 1, outputs, inner),
-        .panels = b,
-        .bias = bias};
+    const clipc_packed_weights weights = clipc_packed_weights_at(&layout, block);
     struct product product = {pool,
                               {.kernels = kernels,
                                .weights = &weights,
-                               .panel_count = weights.layout.panel_count,
+                               .panel_count = layout.panel_count,
                                .rows = a,
-                               .row_blocks = clipc_padded_columns(inner) / CLIPC_BLOCK,
-                               .tiles = clipc_row_tiles_make(rows, kernels->tile_rows),
+                               .row_blocks = layout.blocks,
+                               .tiles = clipc_row_tiles_make(rows, clipc_kernels_tile_rows(kernels, dtype)),
                                .epilogue = CLIPC_EPILOGUE_BIAS,
                                .output = {.values = out, .row_length = columns}}};
     const double rate = 2e-9 * (double)rows * (double)inner * (double)outputs / fastest(run_product, &product);
     clipc_free_aligned(a);
-    clipc_free_aligned(b);
-    clipc_free_aligned(bias);
+    clipc_free_aligned(block);
     clipc_free_aligned(out);
     return rate;
 }
 
-void bench_gemm(const clipc_kernels *kernels, const char *shapes, size_t threads)
+void bench_gemm(const clipc_kernels *kernels, clipc_dtype dtype, const char *shapes, size_t threads)
 {
     clipc_thread_pool *pool = NULL;
     FILE *stream = fopen(shapes, "r");
@@ -124,9 +134,10 @@ void bench_gemm(const clipc_kernels *kernels, const char *shapes, size_t threads
         fprintf(stderr, "checkkernel: cannot open %s or start %zu threads\n", shapes, threads);
         exit(2);
     }
-    const double peak = measure_peak(kernels, pool);
-    printf("GEMM fp32, %s, %zu threads; peak, from the first-level cache: %.1f GFLOP/s\n",
-           clipc_cpu_level_name(kernels->level), clipc_thread_pool_threads(pool), peak);
+    const double peak = measure_peak(kernels, dtype, pool);
+    printf("GEMM %s, %s, %zu threads; peak, from the first-level cache: %.1f GFLOP/s\n", clipc_dtype_name(dtype),
+           clipc_cpu_level_name(dtype == CLIPC_DTYPE_BF16 ? kernels->bf16.level : kernels->level),
+           clipc_thread_pool_threads(pool), peak);
     printf("%6s %6s %8s %10s %6s\n", "rows", "inner", "outputs", "GFLOP/s", "peak");
     char line[256];
     while (fgets(line, sizeof line, stream)) {
@@ -135,7 +146,7 @@ void bench_gemm(const clipc_kernels *kernels, const char *shapes, size_t threads
         size_t outputs = 0;
         if (sscanf(line, "%zu %zu %zu", &rows, &inner, &outputs) != 3)
             continue;
-        const double rate = measure_shape(kernels, pool, rows, inner, outputs);
+        const double rate = measure_shape(kernels, dtype, pool, rows, inner, outputs);
         printf("%6zu %6zu %8zu %10.1f %5.1f%%\n", rows, inner, outputs, rate, 100.0 * rate / peak);
     }
     fclose(stream);

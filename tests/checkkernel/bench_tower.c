@@ -84,7 +84,7 @@ static double operations(const clipc_tower_config *tower, size_t tokens, size_t 
                 2 * width * mlp + 2 * rows * width + rows * (double)patch_inner * width + width * (double)dimension);
 }
 
-void bench_towers(const char *architecture, clipc_cpu_level level, size_t threads)
+void bench_towers(const char *architecture, clipc_precision precision, clipc_cpu_level level, size_t threads)
 {
     static const struct {
         bool text;
@@ -94,7 +94,7 @@ void bench_towers(const char *architecture, clipc_cpu_level level, size_t thread
     clipc_error error = {0};
     clipc_model *model = NULL;
     void *compiled = NULL;
-    const clipc_compile_options options = {.precision = CLIPC_PRECISION_FP32,
+    const clipc_compile_options options = {.precision = precision,
                                            .threads = threads,
                                            .max_batch = 32,
                                            .cpu_level = clipc_cpu_level_name(level),
@@ -108,9 +108,9 @@ void bench_towers(const char *architecture, clipc_cpu_level level, size_t thread
     }
     clipc_compiled_info info;
     clipc_backend_cpu.info(compiled, &info);
-    printf("%s, %s, %zu threads: packed in %.0f ms, weights %.1f MiB, workspace %.1f MiB\n", architecture, info.isa,
-           threads, 1e3 * (seconds_now() - begin), (double)info.packed_bytes / 1048576.0,
-           (double)info.workspace_bytes / 1048576.0);
+    printf("%s, %s, %s, %zu threads: packed in %.0f ms, weights %.1f MiB, workspace %.1f MiB\n", architecture,
+           clipc_precision_name(info.precision), info.isa, threads, 1e3 * (seconds_now() - begin),
+           (double)info.packed_bytes / 1048576.0, (double)info.workspace_bytes / 1048576.0);
     const clipc_config *config = &model->config;
     for (size_t i = 0; i < sizeof works / sizeof works[0]; i++) {
         struct inputs inputs = make_inputs(config, works[i].batch, works[i].tokens);

@@ -64,8 +64,8 @@ static void compare(check *c, const struct problem *problem, const clipc_attenti
                 for (size_t j = 0; j < problem->head_width; j++) {
                     const size_t column = first + j;
                     expect(c, TOLERANCE_F32_ATTENTION,
-                           (double)attention
-                               ->out[at.offset + column / CLIPC_BLOCK * at.block_stride + column % CLIPC_BLOCK],
+                           (double)((const float *)attention->out)[at.offset + column / CLIPC_BLOCK * at.block_stride +
+                                                                   column % CLIPC_BLOCK],
                            row[j], row[problem->head_width + j] * sqrt((double)(tokens + problem->head_width)),
                            "attention");
                 }
@@ -104,6 +104,7 @@ static void check_problem(check *c, clipc_thread_pool *pool, clipc_thread_pool *
                                  .values = in.values + 2 * padded,
                                  .key_stride = 3 * padded,
                                  .out = out.values,
+                                 .out_dtype = CLIPC_DTYPE_F32,
                                  .out_blocks = padded / CLIPC_BLOCK,
                                  .out_tiles = clipc_row_tiles_make(queries, c->kernels->tile_rows)};
     if (!clipc_attention_scratch(c->kernels, longest, problem->head_width, &attention.scratch_stride))

@@ -1,5 +1,5 @@
 /* checkkernel [--seed N] [--level L]
- * checkkernel --bench [--level L] [--threads N] [--shapes FILE] [--architecture NAME]
+ * checkkernel --bench [--level L] [--threads N] [--shapes FILE] [--architecture NAME] [--precision P]
  *
  * Compares every kernel variant that this processor can run with a reference in double precision; exit status 1 when
  * one differs. With --bench, times the best kernels: on the shapes of a file, and as whole towers with random weights.
@@ -25,6 +25,8 @@ static const struct {
     [TOLERANCE_F32_LAYER_NORM] = {"fp32 layer norm", 8.0},
     [TOLERANCE_F32_SOFTMAX] = {"fp32 softmax", 6.0},
     [TOLERANCE_F32_ATTENTION] = {"fp32 attention", 4.0},
+    [TOLERANCE_BF16_GEMM] = {"bf16 gemm", 1.0},
+    [TOLERANCE_BF16_RESULT] = {"bf16 result", 65536.0 * 1.5}, /* 2^-8, of which rounding takes two thirds at most */
 };
 
 #define GUARD_BYTES   256
@@ -121,20 +123,29 @@ static size_t check_level(clipc_cpu_level level, uint64_t seed)
 {
     clipc_kernels kernels;
     clipc_kernels_fill(&kernels, level);
-    if (kernels.level != level)
+    const bool fp32 = kernels.level == level;
+    const bool bf16 = kernels.bf16.level == level;
+    if (!fp32 && !bf16)
         return 0; /* nothing new at this level */
     check c = {.kernels = &kernels, .random = seed * 2 + 1};
-    check_gemm_tile(&c);
-    check_epilogues(&c);
-    check_layer_norm(&c);
-    check_softmax(&c);
     clipc_thread_pool *pool = NULL;
     if (clipc_thread_pool_create(3, &pool, NULL) != CLIPC_OK)
         exit(2);
-    check_product(&c, pool);
-    check_attention(&c, pool);
+    if (fp32) {
+        check_gemm_tile(&c, CLIPC_DTYPE_F32);
+        check_epilogues(&c);
+        check_layer_norm(&c);
+        check_softmax(&c);
+        check_product(&c, pool, CLIPC_DTYPE_F32);
+        check_attention(&c, pool);
+    }
+    if (bf16) {
+        check_gemm_tile(&c, CLIPC_DTYPE_BF16);
+        check_lines_bf16(&c);
+        check_product(&c, pool, CLIPC_DTYPE_BF16);
+    }
     clipc_thread_pool_destroy(&pool);
-    printf("%-8s %8zu comparisons, %zu failures; worst share of the tolerance:", clipc_cpu_level_name(level),
+    printf("%-12s %8zu comparisons, %zu failures; worst share of the tolerance:", clipc_cpu_level_name(level),
            c.comparisons, c.failures);
     for (int kind = 0; kind < TOLERANCE_COUNT; kind++)
         printf(" %s %.2f%s", tolerances[kind].name, c.worst[kind], kind + 1 < TOLERANCE_COUNT ? "," : "\n");
@@ -148,6 +159,7 @@ struct arguments {
     size_t threads;
     const char *shapes;
     const char *architecture;
+    const char *precision;
 };
 
 static bool parse(int count, char **values, struct arguments *arguments)
@@ -170,6 +182,8 @@ static bool parse(int count, char **values, struct arguments *arguments)
             arguments->shapes = value;
         else if (strcmp(values[i], "--architecture") == 0)
             arguments->architecture = value;
+        else if (strcmp(values[i], "--precision") == 0)
+            arguments->precision = value;
         else
             return false;
         i++;
@@ -179,14 +193,17 @@ static bool parse(int count, char **values, struct arguments *arguments)
 
 int main(int count, char **values)
 {
-    struct arguments arguments = {
-        .seed = (uint64_t)time(NULL), .threads = 1, .shapes = CLIPC_SHAPES, .architecture = "ViT-B-32"};
+    struct arguments arguments = {.seed = (uint64_t)time(NULL),
+                                  .threads = 1,
+                                  .shapes = CLIPC_SHAPES,
+                                  .architecture = "ViT-B-32",
+                                  .precision = "fp32"};
     clipc_cpu_level best = CLIPC_CPU_C;
     clipc_cpu_level level = CLIPC_CPU_C;
     clipc_error error = {0};
     if (!parse(count, values, &arguments)) {
         fprintf(stderr, "usage: checkkernel [--bench] [--seed N] [--level L] [--threads N] [--shapes FILE] "
-                        "[--architecture NAME]\n");
+                        "[--architecture NAME] [--precision P]\n");
         return 2;
     }
     if (clipc_cpu_level_detect(&best, &error) != CLIPC_OK ||
@@ -197,11 +214,15 @@ int main(int count, char **values)
     if (arguments.level && level < best)
         best = level;
     if (arguments.bench) {
+        clipc_precision precision = CLIPC_PRECISION_FP32;
+        while (strcmp(clipc_precision_name(precision), arguments.precision) != 0 && precision < CLIPC_PRECISION_FP8)
+            precision++;
         clipc_kernels kernels;
         clipc_kernels_fill(&kernels, best);
         bench_lines(&kernels);
-        bench_gemm(&kernels, arguments.shapes, arguments.threads);
-        bench_towers(arguments.architecture, best, arguments.threads);
+        bench_gemm(&kernels, precision == CLIPC_PRECISION_BF16 ? CLIPC_DTYPE_BF16 : CLIPC_DTYPE_F32, arguments.shapes,
+                   arguments.threads);
+        bench_towers(arguments.architecture, precision, best, arguments.threads);
         return 0;
     }
     printf("seed %llu\n", (unsigned long long)arguments.seed);

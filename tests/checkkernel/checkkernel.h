@@ -17,6 +17,8 @@ typedef enum tolerance {
     TOLERANCE_F32_LAYER_NORM, /* scale: (|normal| + |mean| / deviation) × |weight| + |bias| */
     TOLERANCE_F32_SOFTMAX,    /* scale: (1 + |exponent|) × |result| */
     TOLERANCE_F32_ATTENTION,  /* scale: Σ weight |value| × sqrt(tokens + head width) */
+    TOLERANCE_BF16_GEMM,      /* like fp32's, on inputs that are bf16 */
+    TOLERANCE_BF16_RESULT,    /* of operations that end in bf16, scale: what the same operation states for fp32 */
     TOLERANCE_COUNT
 } tolerance;
 
@@ -50,15 +52,16 @@ void expect_true(check *c, bool condition, const char *what);
 /* Monotonic. */
 double seconds_now(void);
 
-void check_gemm_tile(check *c);
+void check_gemm_tile(check *c, clipc_dtype dtype);
 void check_epilogues(check *c);
 void check_layer_norm(check *c);
+void check_lines_bf16(check *c);
 void check_softmax(check *c);
-void check_product(check *c, clipc_thread_pool *pool);
+void check_product(check *c, clipc_thread_pool *pool, clipc_dtype dtype);
 void check_attention(check *c, clipc_thread_pool *pool);
 
-void bench_gemm(const clipc_kernels *kernels, const char *shapes, size_t threads);
-void bench_towers(const char *architecture, clipc_cpu_level level, size_t threads);
+void bench_gemm(const clipc_kernels *kernels, clipc_dtype dtype, const char *shapes, size_t threads);
+void bench_towers(const char *architecture, clipc_precision precision, clipc_cpu_level level, size_t threads);
 void bench_lines(const clipc_kernels *kernels);
 
 #endif

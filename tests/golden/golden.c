@@ -3,7 +3,8 @@
  *     golden DIRECTORY...     directories that hold a model and its expected.safetensors
  *     golden --demo           the embedded demo model
  *
- * Prints the largest difference of a component of the unit embeddings as a table, and fails when one is too large.
+ * Prints the largest difference of a component of the unit embeddings and the smallest cosine as a table, and fails
+ * when one is beyond the limit of its precision.
  */
 #include "backend/backend.h"
 #include "base/cpu_features.h"
@@ -15,6 +16,34 @@
 #include <string.h>
 
 #define TOLERANCE 1e-5
+
+/* The reduced precisions, held to a cosine of each embedding with transformers' fp32. */
+static const struct {
+    clipc_precision precision;
+    double cosine;
+} limits[] = {{CLIPC_PRECISION_FP32, 0.999999}, {CLIPC_PRECISION_BF16, 0.9995}};
+
+static double cosine_limit(clipc_precision precision)
+{
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
+        if (limits[i].precision == precision)
+            return limits[i].cosine;
+    return 1.0;
+}
+
+/* Smallest cosine of unit rows; -1 when a number is not finite. */
+static double smallest_cosine(const float *a, const float *b, size_t rows, size_t dimension)
+{
+    double smallest = 1.0;
+    for (size_t row = 0; row < rows; row++) {
+        double product = 0.0;
+        for (size_t i = 0; i < dimension; i++)
+            product += (double)a[row * dimension + i] * (double)b[row * dimension + i];
+        if (!(product >= smallest))
+            smallest = isnan(product) ? -1.0 : product;
+    }
+    return smallest;
+}
 
 /* Largest |a − b|; infinite when a number is not finite. */
 static double largest_difference(const float *a, const float *b, size_t count)
@@ -71,10 +100,19 @@ static clipc_status compare_engine(const clipc_model *model, const clipc_engine_
 
     const double image_difference = largest_difference(image, want->image_embeds, want->images * want->dimension);
     const double text_difference = largest_difference(text, want->text_embeds, want->texts * want->dimension);
-    printf("| %-14s | %-7s | %-11s | %.1e | %.1e |\n", name, info.backend, info.isa, image_difference,
-           text_difference);
-    *good = *good && image_difference <= TOLERANCE && text_difference <= TOLERANCE &&
-            check_logits(want, image, text, model_info.logit_scale);
+    const double image_cosine = smallest_cosine(image, want->image_embeds, want->images, want->dimension);
+    const double text_cosine = smallest_cosine(text, want->text_embeds, want->texts, want->dimension);
+    printf("| %-14s | %-7s | %-11s | %-9s | %.1e | %.1e | %.6f | %.6f |\n", name, info.backend, info.isa,
+           clipc_precision_name(info.precision), image_difference, text_difference, image_cosine, text_cosine);
+    if (info.precision == CLIPC_PRECISION_FP32)
+        *good = *good && image_difference <= TOLERANCE && text_difference <= TOLERANCE &&
+                check_logits(want, image, text, model_info.logit_scale);
+    const double limit = cosine_limit(info.precision);
+    if (image_cosine < limit || text_cosine < limit) {
+        fprintf(stderr, "%s at %s on %s: a cosine is below %.6f\n", name, clipc_precision_name(info.precision),
+                info.isa, limit);
+        *good = false;
+    }
 fail:
     clipc_engine_destroy(&engine);
     free(image);
@@ -96,13 +134,17 @@ static clipc_status compare_model(const char *path, const char *expected_path, c
     CLIPC_CHECK(expected_open(expected_path, &want, error));
     CLIPC_CHECK(clipc_model_open(path, NULL, &model, error));
     config.backend = "ref";
+    config.precision = CLIPC_PRECISION_FP32;
     CLIPC_CHECK(compare_engine(model, &config, name, &want, good, error));
     if (clipc_backend_find("cpu")) {
         config.backend = "cpu";
         CLIPC_CHECK(clipc_cpu_level_detect(&best, error));
-        for (clipc_cpu_level level = CLIPC_CPU_C; level <= best; level++) {
-            config.cpu_level = clipc_cpu_level_name(level);
-            CLIPC_CHECK(compare_engine(model, &config, name, &want, good, error));
+        for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+            config.precision = limits[i].precision;
+            for (clipc_cpu_level level = CLIPC_CPU_C; level <= best; level++) {
+                config.cpu_level = clipc_cpu_level_name(level);
+                CLIPC_CHECK(compare_engine(model, &config, name, &want, good, error));
+            }
         }
     }
 fail:
@@ -114,8 +156,8 @@ fail:
 int main(int argc, char **argv)
 {
     bool good = true;
-    printf("| model          | backend | level       | images  | texts   |\n");
-    printf("| -------------- | ------- | ----------- | ------- | ------- |\n");
+    printf("| model          | backend | level       | precision | images  | texts   | cosine   | cosine   |\n");
+    printf("| -------------- | ------- | ----------- | --------- | ------- | ------- | -------- | -------- |\n");
     for (int i = 1; i < argc; i++) {
         clipc_error error = {0};
         clipc_status status;
@@ -133,6 +175,6 @@ int main(int argc, char **argv)
         }
     }
     if (!good)
-        fprintf(stderr, "a difference is over %.0e\n", TOLERANCE);
+        fprintf(stderr, "a difference is over %.0e, or a cosine below its limit\n", TOLERANCE);
     return argc < 2 || !good;
 }

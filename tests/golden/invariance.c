@@ -1,5 +1,6 @@
 /* A row's bits depend on its own input alone: not on the other rows, on how many there are, on how the call is cut
- * into batches, on the number of threads, or on what else runs on the engine. On every backend and instruction set. */
+ * into batches, on the number of threads, or on what else runs on the engine. On every backend, precision and
+ * instruction set. */
 #include "backend/backend.h"
 #include "base/cpu_features.h"
 #include "golden/expected.h"
@@ -19,6 +20,7 @@
 
 typedef struct subject {
     clipc_model *model;
+    clipc_precision precision;
     expected inputs;
     size_t image;  /* floats of one image */
     float *images; /* rows made one by one on one thread: what all others must equal */
@@ -45,6 +47,7 @@ static clipc_engine *make_engine(const subject *with, const char *backend, const
     clipc_engine_config_init(&config);
     config.backend = backend;
     config.cpu_level = level;
+    config.precision = with->precision;
     config.threads = threads;
     config.max_batch = max_batch;
     clipc_engine *engine = NULL;
@@ -161,7 +164,7 @@ static void check_level(subject *with, const char *backend, const char *level)
 static void check_model(const char *path, const char *expected_path, bool with_ref)
 {
     clipc_error error = {0};
-    subject with = {0};
+    subject with = {.precision = CLIPC_PRECISION_FP32};
     must(clipc_model_open(path, NULL, &with.model, &error), &error);
     must(expected_open(expected_path, &with.inputs, &error), &error);
     clipc_model_info info = {.size = sizeof info};
@@ -175,8 +178,9 @@ static void check_model(const char *path, const char *expected_path, bool with_r
     clipc_cpu_level best = CLIPC_CPU_C;
     must(clipc_cpu_level_detect(&best, &error), &error);
     if (clipc_backend_find("cpu"))
-        for (clipc_cpu_level level = CLIPC_CPU_C; level <= best; level++)
-            check_level(&with, "cpu", clipc_cpu_level_name(level));
+        for (; with.precision <= CLIPC_PRECISION_BF16; with.precision++)
+            for (clipc_cpu_level level = CLIPC_CPU_C; level <= best; level++)
+                check_level(&with, "cpu", clipc_cpu_level_name(level));
 
     free(with.images);
     free(with.texts);

@@ -19,6 +19,7 @@
 struct setting {
     clipc_model *model;
     clipc_kernels kernels;
+    clipc_precision precision;
     float *pixels;
     int32_t *ids;
     size_t offsets[ITEMS + 1];
@@ -66,9 +67,10 @@ static void encode(const struct setting *with, bool text, size_t threads, size_t
     clipc_thread_pool *pool = NULL;
     clipc_cpu_tower tower = {0};
     assert_int_equal(clipc_thread_pool_create(threads, &pool, NULL), CLIPC_OK);
-    assert_int_equal(text ? clipc_cpu_text_tower_create(with->model, &with->kernels, pool, &tower, NULL)
-                          : clipc_cpu_image_tower_create(with->model, &with->kernels, pool, &tower, NULL),
-                     CLIPC_OK);
+    assert_int_equal(
+        text ? clipc_cpu_text_tower_create(with->model, &with->kernels, with->precision, pool, &tower, NULL)
+             : clipc_cpu_image_tower_create(with->model, &with->kernels, with->precision, pool, &tower, NULL),
+        CLIPC_OK);
     clipc_arena arena = {0};
     clipc_cpu_workspace workspace;
     clipc_cpu_workspace_plan(&tower, most, threads, budget, &arena, &workspace);
@@ -86,14 +88,14 @@ static void encode(const struct setting *with, bool text, size_t threads, size_t
     clipc_thread_pool_destroy(&pool);
 }
 
-static void check_level(clipc_cpu_level level)
+static void check_level(clipc_cpu_level level, clipc_precision precision)
 {
     static const struct {
         size_t threads;
         size_t most;
         size_t budget;
     } ways[] = {{1, ITEMS, 0}, {3, ITEMS, 20000}, {2, 5, 50000}, {4, 1, 1 << 20}, {3, 1000, 1 << 20}};
-    struct setting with = {0};
+    struct setting with = {.precision = precision};
     set_up(&with, level);
     const size_t count = ITEMS * with.model->config.embedding_dimension;
     float *expected = take(count, sizeof *expected);
@@ -119,7 +121,8 @@ static void cuts_do_not_show(void **state)
     clipc_cpu_level best = CLIPC_CPU_C;
     assert_int_equal(clipc_cpu_level_detect(&best, NULL), CLIPC_OK);
     for (int level = CLIPC_CPU_C; level <= (int)best; level++)
-        check_level((clipc_cpu_level)level);
+        for (int precision = CLIPC_PRECISION_FP32; precision <= CLIPC_PRECISION_BF16; precision++)
+            check_level((clipc_cpu_level)level, (clipc_precision)precision);
 }
 
 static void impossible_sizes_are_noticed(void **state)

@@ -84,20 +84,13 @@ static void pack_queries(const clipc_attention *attention, const float *queries,
 }
 
 /* Writes a head's columns of one output row, scaled. */
-static void write_row(const clipc_attention *attention, size_t row, size_t head, const float *sums, float scale)
+static void write_row(const clipc_attention *attention, size_t row, size_t head, float *sums, float scale)
 {
     const clipc_packed_row place = clipc_packed_row_at(attention->out_tiles, attention->out_blocks, row);
-    float *out = attention->out + place.offset;
-    const size_t first = head * attention->head_width;
-    for (size_t done = 0; done < attention->head_width;) {
-        const size_t column = first + done;
-        const size_t lane = column % CLIPC_BLOCK;
-        const size_t count = clipc_min(CLIPC_BLOCK - lane, attention->head_width - done);
-        float *at = out + column / CLIPC_BLOCK * place.block_stride + lane;
-        for (size_t i = 0; i < count; i++)
-            at[i] = sums[done + i] * scale;
-        done += count;
-    }
+    for (size_t i = 0; i < attention->head_width; i++)
+        sums[i] *= scale;
+    clipc_write_columns((uint32_t *)attention->out + place.offset, place.block_stride, attention->out_dtype,
+                        head * attention->head_width, sums, attention->head_width);
 }
 
 /* One tile of queries against the first `keys` keys. `first_row` is the first query's row in `out`, and its place

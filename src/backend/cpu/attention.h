@@ -18,7 +18,8 @@ typedef struct clipc_attention {
     const float *keys;
     const float *values;
     size_t key_stride;
-    float *out; /* packed rows, one a query, head after head; columns from heads × head_width on are left alone */
+    void *out; /* packed rows, one a query, head after head; columns from heads × head_width on are left alone */
+    clipc_dtype out_dtype; /* F32 or BF16 */
     size_t out_blocks;
     clipc_row_tiles out_tiles;
     float *scratch; /* [threads][scratch_stride] */

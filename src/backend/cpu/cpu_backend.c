@@ -6,6 +6,7 @@
 /* A model compiled for the processor it runs on. */
 struct compiled {
     clipc_kernels kernels;
+    clipc_precision precision;
     clipc_thread_pool *pool;
     clipc_cpu_tower image; /* zeroed when left out */
     clipc_cpu_tower text;
@@ -23,7 +24,15 @@ static clipc_status probe(clipc_error *error)
 
 static bool supports_precision(clipc_precision precision)
 {
-    return precision == CLIPC_PRECISION_AUTO || precision == CLIPC_PRECISION_FP32;
+    return precision == CLIPC_PRECISION_AUTO || precision == CLIPC_PRECISION_FP32 || precision == CLIPC_PRECISION_BF16;
+}
+
+/* AUTO is bf16 where the processor multiplies bf16, else fp32. */
+static clipc_precision choose_precision(clipc_precision wanted, const clipc_kernels *kernels)
+{
+    if (wanted != CLIPC_PRECISION_AUTO)
+        return wanted;
+    return clipc_kernels_have_bf16(kernels) ? CLIPC_PRECISION_BF16 : CLIPC_PRECISION_FP32;
 }
 
 static void destroy(void **compiled)
@@ -85,11 +94,14 @@ static clipc_status compile(const clipc_model *model, const clipc_compile_option
     if (!compiled)
         return clipc_fail_memory(error, sizeof *compiled, "a compiled model");
     CLIPC_CHECK(choose_kernels(options->cpu_level, &compiled->kernels, error));
+    compiled->precision = choose_precision(options->precision, &compiled->kernels);
     CLIPC_CHECK(clipc_thread_pool_create(options->threads, &compiled->pool, error));
     if (options->image_tower)
-        CLIPC_CHECK(clipc_cpu_image_tower_create(model, &compiled->kernels, compiled->pool, &compiled->image, error));
+        CLIPC_CHECK(clipc_cpu_image_tower_create(model, &compiled->kernels, compiled->precision, compiled->pool,
+                                                 &compiled->image, error));
     if (options->text_tower)
-        CLIPC_CHECK(clipc_cpu_text_tower_create(model, &compiled->kernels, compiled->pool, &compiled->text, error));
+        CLIPC_CHECK(clipc_cpu_text_tower_create(model, &compiled->kernels, compiled->precision, compiled->pool,
+                                                &compiled->text, error));
     CLIPC_CHECK(plan_workspace(compiled, options, error));
     *out = compiled;
     return CLIPC_OK;
@@ -102,8 +114,8 @@ fail:;
 static void info(const void *compiled, clipc_compiled_info *info)
 {
     const struct compiled *self = compiled;
-    *info = (clipc_compiled_info){.precision = CLIPC_PRECISION_FP32,
-                                  .isa = clipc_cpu_level_name(self->kernels.level),
+    *info = (clipc_compiled_info){.precision = self->precision,
+                                  .isa = clipc_cpu_level_name(clipc_kernels_level(&self->kernels, self->precision)),
                                   .threads = clipc_thread_pool_threads(self->pool),
                                   .packed_bytes = self->image.weight_bytes + self->text.weight_bytes,
                                   .workspace_bytes = self->workspace_bytes};

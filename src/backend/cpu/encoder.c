@@ -9,9 +9,8 @@ void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, si
                               clipc_arena *arena, clipc_cpu_workspace *workspace)
 {
     const size_t width = tower->padded_width;
-    const size_t wide =
-        clipc_max(clipc_max(3 * width, clipc_padded_columns(tower->config.mlp_width)),
-                  clipc_round_up(tower->patch_embedding.layout.blocks * CLIPC_BLOCK, CLIPC_ROW_PADDING));
+    const size_t wide = clipc_max(clipc_max(3 * width, clipc_padded_columns(tower->config.mlp_width)),
+                                  tower->patch_embedding.layout.blocks * CLIPC_BLOCK);
     const size_t row_bytes = (2 * width + wide) * sizeof(float);
     size_t most_rows = 0;
     if (!clipc_multiply(max_batch, tower->most_tokens, &most_rows))
@@ -49,9 +48,16 @@ struct run {
 /* The tiles of a stream of rows, for the narrowest of the products it goes through. */
 static clipc_row_tiles deal_rows(const struct run *run, size_t rows)
 {
-    const clipc_kernels *kernels = run->tower->kernels;
-    return clipc_row_tiles_for_threads(rows, kernels->tile_rows, run->tower->padded_width / kernels->tile_columns,
+    const clipc_cpu_tower *tower = run->tower;
+    return clipc_row_tiles_for_threads(rows, tower->tile_rows,
+                                       tower->padded_width / clipc_kernels_tile_columns(tower->kernels, tower->dtype),
                                        clipc_thread_pool_threads(run->pool));
+}
+
+/* Blocks of a GEMM's input rows of `columns` columns. */
+static size_t packed_blocks(const clipc_cpu_tower *tower, size_t columns)
+{
+    return clipc_deep_blocks(clipc_padded_columns(columns), sizeof(float) / clipc_dtype_size(tower->dtype));
 }
 
 /* ---- steps that go row by row ---- */
@@ -66,7 +72,7 @@ struct norm_job {
     const clipc_cpu_tower *tower;
     const clipc_cpu_norm *norm;
     const float *rows;
-    float *out; /* packed in tiles, or the rows themselves */
+    void *out; /* packed in tiles in the tower's dtype, or the rows themselves */
     clipc_row_tiles tiles;
 };
 
@@ -75,11 +81,18 @@ static void normalize_packed(void *context, size_t begin, size_t end, size_t thr
     (void)thread;
     const struct norm_job *job = context;
     const clipc_cpu_tower *tower = job->tower;
+    const size_t width = tower->config.width;
+    const float epsilon = tower->config.layer_norm_epsilon;
     for (size_t row = begin; row < end; row++) {
-        const clipc_packed_row place = clipc_packed_row_at(job->tiles, tower->padded_width / CLIPC_BLOCK, row);
-        tower->kernels->layer_norm(job->rows + row * tower->padded_width, tower->config.width, job->norm->weight,
-                                   job->norm->bias, tower->config.layer_norm_epsilon, job->out + place.offset,
-                                   place.block_stride);
+        const float *from = job->rows + row * tower->padded_width;
+        const clipc_packed_row place = clipc_packed_row_at(job->tiles, packed_blocks(tower, width), row);
+        uint32_t *out = (uint32_t *)job->out + place.offset;
+        if (tower->dtype == CLIPC_DTYPE_BF16)
+            tower->kernels->bf16.layer_norm(from, width, job->norm->weight, job->norm->bias, epsilon, out,
+                                            place.block_stride);
+        else
+            tower->kernels->layer_norm(from, width, job->norm->weight, job->norm->bias, epsilon, (float *)(void *)out,
+                                       place.block_stride);
     }
 }
 
@@ -89,7 +102,7 @@ static void normalize_in_place(void *context, size_t begin, size_t end, size_t t
     const struct norm_job *job = context;
     const clipc_cpu_tower *tower = job->tower;
     for (size_t row = begin; row < end; row++) {
-        float *values = job->out + row * tower->padded_width;
+        float *values = (float *)job->out + row * tower->padded_width;
         tower->kernels->layer_norm(values, tower->config.width, job->norm->weight, job->norm->bias,
                                    tower->config.layer_norm_epsilon, values, CLIPC_BLOCK);
     }
@@ -110,7 +123,7 @@ static void copy_pooled_rows(const struct run *run)
 /* The rows a layer works on: all of them, or in the last layer the pooled ones alone. */
 struct stream {
     float *rows;
-    float *packed;
+    void *packed;
     clipc_row_tiles tiles;
 };
 
@@ -139,7 +152,7 @@ static void multiply(const struct run *run, const struct stream *stream, const c
                              .first_panel = first,
                              .panel_count = count,
                              .rows = stream->packed,
-                             .row_blocks = run->tower->padded_width / CLIPC_BLOCK,
+                             .row_blocks = packed_blocks(run->tower, run->tower->config.width),
                              .tiles = stream->tiles,
                              .epilogue = epilogue,
                              .output = output};
@@ -163,7 +176,8 @@ static void attend(const struct run *run, const struct stream *stream, const flo
                                        .values = values,
                                        .key_stride = key_stride,
                                        .out = stream->packed,
-                                       .out_blocks = tower->padded_width / CLIPC_BLOCK,
+                                       .out_dtype = tower->dtype,
+                                       .out_blocks = packed_blocks(tower, tower->config.width),
                                        .out_tiles = stream->tiles,
                                        .scratch = run->workspace->scratch,
                                        .scratch_stride = run->workspace->scratch_stride};
@@ -174,18 +188,18 @@ static void attend(const struct run *run, const struct stream *stream, const flo
 static void finish_layer(const struct run *run, const struct stream *stream, const clipc_cpu_layer *layer)
 {
     const clipc_cpu_tower *tower = run->tower;
-    const clipc_gemm_output residual = {stream->rows, tower->padded_width, false};
-    const size_t mlp_length = clipc_padded_columns(tower->config.mlp_width);
+    const clipc_gemm_output residual = {stream->rows, tower->padded_width, false, CLIPC_DTYPE_F32};
+    const size_t mlp_blocks = packed_blocks(tower, tower->config.mlp_width);
     multiply(run, stream, &layer->attention_out, 0, layer->attention_out.layout.panel_count, CLIPC_EPILOGUE_RESIDUAL,
              residual);
     normalize(run, stream, &layer->norm2);
     multiply(run, stream, &layer->fc1, 0, layer->fc1.layout.panel_count, clipc_epilogue_of(tower->config.activation),
-             (clipc_gemm_output){run->workspace->wide, mlp_length, true});
+             (clipc_gemm_output){run->workspace->wide, mlp_blocks * CLIPC_BLOCK, true, tower->dtype});
     const clipc_gemm gemm = {.kernels = tower->kernels,
                              .weights = &layer->fc2,
                              .panel_count = layer->fc2.layout.panel_count,
                              .rows = run->workspace->wide,
-                             .row_blocks = mlp_length / CLIPC_BLOCK,
+                             .row_blocks = mlp_blocks,
                              .tiles = stream->tiles,
                              .epilogue = CLIPC_EPILOGUE_RESIDUAL,
                              .output = residual};
@@ -199,7 +213,7 @@ static void run_layer(const struct run *run, const clipc_cpu_layer *layer)
     float *wide = run->workspace->wide;
     normalize(run, &stream, &layer->norm1);
     multiply(run, &stream, &layer->query_key_value, 0, layer->query_key_value.layout.panel_count, CLIPC_EPILOGUE_BIAS,
-             (clipc_gemm_output){wide, 3 * width, false});
+             (clipc_gemm_output){wide, 3 * width, false, CLIPC_DTYPE_F32});
     attend(run, &stream, wide, 3 * width, wide + width, wide + 2 * width, 3 * width, false);
     finish_layer(run, &stream, layer);
 }
@@ -215,10 +229,10 @@ static void run_last_layer(const struct run *run, const clipc_cpu_layer *layer)
     float *wide = run->workspace->wide;
     normalize(run, &all, &layer->norm1);
     multiply(run, &all, &layer->query_key_value, part, 2 * part, CLIPC_EPILOGUE_BIAS,
-             (clipc_gemm_output){wide, 2 * width, false});
+             (clipc_gemm_output){wide, 2 * width, false, CLIPC_DTYPE_F32});
     normalize(run, &pooled, &layer->norm1);
     multiply(run, &pooled, &layer->query_key_value, 0, part, CLIPC_EPILOGUE_BIAS,
-             (clipc_gemm_output){run->workspace->pooled_query, width, false});
+             (clipc_gemm_output){run->workspace->pooled_query, width, false, CLIPC_DTYPE_F32});
     attend(run, &pooled, run->workspace->pooled_query, width, wide, wide + width, 2 * width, true);
     finish_layer(run, &pooled, layer);
 }
@@ -236,24 +250,13 @@ static void run_encoder(const struct run *run, float *embeddings)
     const size_t length = clipc_padded_columns(tower->embedding_dimension);
     normalize(run, &pooled, &tower->norm_final);
     multiply(run, &pooled, &tower->projection, 0, tower->projection.layout.panel_count, CLIPC_EPILOGUE_BIAS,
-             (clipc_gemm_output){run->workspace->embeddings, length, false});
+             (clipc_gemm_output){run->workspace->embeddings, length, false, CLIPC_DTYPE_F32});
     for (size_t item = 0; item < run->items; item++)
         memcpy(embeddings + item * tower->embedding_dimension, run->workspace->embeddings + item * length,
                tower->embedding_dimension * sizeof *embeddings);
 }
 
 /* ---- images ---- */
-
-/* Copies `count` values to columns from `column` on of a packed row. */
-static void write_columns(float *row, size_t block_stride, size_t column, const float *values, size_t count)
-{
-    for (size_t done = 0; done < count;) {
-        const size_t lane = (column + done) % CLIPC_BLOCK;
-        const size_t length = clipc_min(CLIPC_BLOCK - lane, count - done);
-        memcpy(row + (column + done) / CLIPC_BLOCK * block_stride + lane, values + done, length * sizeof *values);
-        done += length;
-    }
-}
 
 /* One row of patches [channel, y, x]; zeros for the class token, whose X is the position row alone. */
 static void pack_patch(const struct run *run, const clipc_row_tiles *tiles, size_t row)
@@ -264,7 +267,7 @@ static void pack_patch(const struct run *run, const clipc_row_tiles *tiles, size
     const size_t blocks = tower->patch_embedding.layout.blocks;
     const size_t token = row % tower->most_tokens;
     const clipc_packed_row place = clipc_packed_row_at(*tiles, blocks, row);
-    float *out = run->workspace->wide + place.offset;
+    uint32_t *out = (uint32_t *)(void *)run->workspace->wide + place.offset;
     if (token == 0) {
         for (size_t block = 0; block < blocks; block++)
             memset(out + block * place.block_stride, 0, CLIPC_BLOCK * sizeof *out);
@@ -276,8 +279,8 @@ static void pack_patch(const struct run *run, const clipc_row_tiles *tiles, size
     const float *image = run->pixels + row / tower->most_tokens * 3 * size * size;
     for (size_t channel = 0; channel < 3; channel++)
         for (size_t y = 0; y < patch; y++)
-            write_columns(out, place.block_stride, (channel * patch + y) * patch,
-                          image + (channel * size + top + y) * size + left, patch);
+            clipc_write_columns(out, place.block_stride, tower->dtype, (channel * patch + y) * patch,
+                                image + (channel * size + top + y) * size + left, patch);
 }
 
 static void prepare_patches(void *context, size_t begin, size_t end, size_t thread)
@@ -308,7 +311,7 @@ static void encode_some_images(struct run *run, float *embeddings)
                              .row_blocks = tower->patch_embedding.layout.blocks,
                              .tiles = stream.tiles,
                              .epilogue = CLIPC_EPILOGUE_RESIDUAL,
-                             .output = {stream.rows, tower->padded_width, false}};
+                             .output = {stream.rows, tower->padded_width, false, CLIPC_DTYPE_F32}};
     clipc_gemm_run(run->pool, &gemm);
     struct norm_job job = {.tower = tower, .norm = &tower->norm_pre, .out = stream.rows};
     run_rows(run, normalize_in_place, &job, run->rows);

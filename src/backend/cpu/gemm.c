@@ -1,30 +1,51 @@
 #include "backend/cpu/gemm.h"
 
+#include "backend/cpu/bf16.h"
 #include "backend/cpu/work_split.h"
+
+#include <string.h>
 
 struct job {
     const clipc_gemm *gemm;
     clipc_gemm_split split;
 };
 
+/* The sums of one tile, [height][columns of a panel]. */
+static void sum_tile(const clipc_gemm *gemm, size_t begin, size_t height, size_t panel, float *sums)
+{
+    const clipc_kernels *kernels = gemm->kernels;
+    const clipc_packed_layout *layout = &gemm->weights->layout;
+    const uint32_t *rows = (const uint32_t *)gemm->rows + begin * gemm->row_blocks * CLIPC_BLOCK;
+    const void *weights = clipc_packed_panel(gemm->weights, panel);
+    if (layout->dtype == CLIPC_DTYPE_BF16)
+        kernels->bf16.gemm_tile(height, layout->blocks, rows, weights, sums, layout->panel_columns);
+    else
+        kernels->gemm_tile(height, layout->blocks, (const float *)(const void *)rows, weights, sums,
+                           layout->panel_columns);
+}
+
 static void multiply_tile(const clipc_gemm *gemm, size_t tile, size_t panel)
 {
     _Alignas(64) float sums[CLIPC_TILE_ROWS_MAX * CLIPC_TILE_COLUMNS_MAX];
-    const clipc_kernels *kernels = gemm->kernels;
-    const size_t columns = kernels->tile_columns;
+    const size_t columns = gemm->weights->layout.panel_columns;
     const size_t begin = clipc_row_tiles_begin(gemm->tiles, tile);
     const size_t height = clipc_row_tiles_begin(gemm->tiles, tile + 1) - begin;
-    const clipc_packed_weights *weights = gemm->weights;
     const size_t weight_panel = gemm->first_panel + panel;
-    kernels->gemm_tile(height, weights->layout.blocks, gemm->rows + begin * gemm->row_blocks * CLIPC_BLOCK,
-                       clipc_packed_panel(weights, weight_panel), sums, columns);
+    const float *bias = gemm->weights->bias + weight_panel * columns;
+    sum_tile(gemm, begin, height, weight_panel, sums);
     const clipc_gemm_output *output = &gemm->output;
     const size_t row_stride = output->packed ? CLIPC_BLOCK : output->row_length;
     const size_t block_stride = output->packed ? CLIPC_BLOCK * height : CLIPC_BLOCK;
-    kernels->epilogue[gemm->epilogue](height, columns, sums, weights->bias + weight_panel * columns,
-                                      output->values + begin * output->row_length +
-                                          panel * columns / CLIPC_BLOCK * block_stride,
-                                      row_stride, block_stride);
+    uint32_t *values = (uint32_t *)output->values + begin * output->row_length;
+    if (output->dtype == CLIPC_DTYPE_BF16) {
+        const size_t unit = panel * columns / 2;
+        values += unit / CLIPC_BLOCK * block_stride + unit % CLIPC_BLOCK;
+        gemm->kernels->bf16.epilogue[gemm->epilogue](height, columns, sums, bias, values, row_stride, block_stride);
+    } else {
+        values += panel * columns / CLIPC_BLOCK * block_stride;
+        gemm->kernels->epilogue[gemm->epilogue](height, columns, sums, bias, (float *)(void *)values, row_stride,
+                                                block_stride);
+    }
 }
 
 static void run_pieces(void *context, size_t begin, size_t end, size_t thread)
@@ -40,9 +61,29 @@ static void run_pieces(void *context, size_t begin, size_t end, size_t thread)
 
 void clipc_gemm_run(clipc_thread_pool *pool, const clipc_gemm *gemm)
 {
-    const size_t tile_bytes = gemm->kernels->tile_rows * gemm->weights->layout.blocks * CLIPC_BLOCK * sizeof(float);
+    const size_t tile_bytes = clipc_kernels_tile_rows(gemm->kernels, gemm->weights->layout.dtype) *
+                              gemm->weights->layout.blocks * CLIPC_BLOCK * sizeof(float);
     struct job job = {
         .gemm = gemm,
         .split = clipc_gemm_split_make(gemm->tiles, gemm->panel_count, tile_bytes, clipc_thread_pool_threads(pool))};
     clipc_thread_pool_run(pool, run_pieces, &job, clipc_gemm_pieces(&job.split), 1);
+}
+
+void clipc_write_columns(uint32_t *row, size_t block_stride, clipc_dtype dtype, size_t column, const float *values,
+                         size_t count)
+{
+    const size_t in_block = dtype == CLIPC_DTYPE_BF16 ? 2 * CLIPC_BLOCK : CLIPC_BLOCK;
+    for (size_t done = 0; done < count;) {
+        const size_t lane = (column + done) % in_block;
+        const size_t length = clipc_min(in_block - lane, count - done);
+        uint32_t *line = row + (column + done) / in_block * block_stride;
+        if (dtype == CLIPC_DTYPE_BF16) {
+            uint16_t *halves = (uint16_t *)(void *)line + lane;
+            for (size_t i = 0; i < length; i++)
+                halves[i] = clipc_bf16_of_float(values[done + i]);
+        } else {
+            memcpy(line + lane, values + done, length * sizeof *values);
+        }
+        done += length;
+    }
 }

@@ -8,27 +8,33 @@
 
 #include <stdbool.h>
 
-/* Where results go: row-major rows of `row_length` units, or packed rows of row_length / 16 blocks (the same tiles as
- * the input's). */
+/* Where results go, as fp32 or bf16: row-major rows of `row_length` units of 32 bits, or packed rows of
+ * row_length / 16 blocks (the same tiles as the input's). */
 typedef struct clipc_gemm_output {
-    float *values;
+    void *values;
     size_t row_length;
     bool packed;
+    clipc_dtype dtype;
 } clipc_gemm_output;
 
 /* One product: panels first_panel … first_panel + panel_count - 1 of the weights. Column 0 of the output is the first
- * of those. `rows` is packed in tiles of kernels->tile_rows with rows of `row_blocks` blocks. */
+ * of those. `rows` is packed, in the weights' dtype, in tiles of clipc_kernels_tile_rows with rows of `row_blocks`
+ * blocks. */
 typedef struct clipc_gemm {
     const clipc_kernels *kernels;
     const clipc_packed_weights *weights;
     size_t first_panel;
     size_t panel_count;
-    const float *rows;
+    const void *rows;
     size_t row_blocks;
     clipc_row_tiles tiles;
     clipc_epilogue epilogue;
     clipc_gemm_output output;
 } clipc_gemm;
+
+/* Writes `count` values to the columns from `column` on of a row that is packed in `dtype`, F32 or BF16. */
+void clipc_write_columns(uint32_t *row, size_t block_stride, clipc_dtype dtype, size_t column, const float *values,
+                         size_t count);
 
 void clipc_gemm_run(clipc_thread_pool *pool, const clipc_gemm *gemm);
 

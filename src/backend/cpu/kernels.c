@@ -1,28 +1,47 @@
 #include "backend/cpu/kernels.h"
 
 #define FILL(isa, isa_level)                                                                                          \
-    *kernels = (clipc_kernels)                                                                                        \
+    kernels->level = (isa_level);                                                                                     \
+    kernels->tile_rows = CLIPC_GEMM_ROWS__##isa;                                                                      \
+    kernels->tile_columns = CLIPC_GEMM_COLUMNS__##isa;                                                                \
+    kernels->gemm_tile = clipc_gemm_tile_f32__##isa;                                                                  \
+    kernels->epilogue[CLIPC_EPILOGUE_BIAS] = clipc_bias_f32__##isa;                                                   \
+    kernels->epilogue[CLIPC_EPILOGUE_RESIDUAL] = clipc_residual_f32__##isa;                                           \
+    kernels->epilogue[CLIPC_EPILOGUE_QUICK_GELU] = clipc_quick_gelu_f32__##isa;                                       \
+    kernels->epilogue[CLIPC_EPILOGUE_GELU] = clipc_gelu_f32__##isa;                                                   \
+    kernels->epilogue[CLIPC_EPILOGUE_GELU_TANH] = clipc_gelu_tanh_f32__##isa;                                         \
+    kernels->layer_norm = clipc_layer_norm_f32__##isa;                                                                \
+    kernels->softmax = clipc_softmax_f32__##isa
+
+#define FILL_BF16(isa, isa_level)                                                                                     \
+    kernels->bf16 = (clipc_bf16_kernels)                                                                              \
     {                                                                                                                 \
-        .level = (isa_level), .tile_rows = CLIPC_GEMM_ROWS__##isa, .tile_columns = CLIPC_GEMM_COLUMNS__##isa,         \
-        .gemm_tile = clipc_gemm_tile_f32__##isa,                                                                      \
-        .epilogue = {[CLIPC_EPILOGUE_BIAS] = clipc_bias_f32__##isa,                                                   \
-                     [CLIPC_EPILOGUE_RESIDUAL] = clipc_residual_f32__##isa,                                           \
-                     [CLIPC_EPILOGUE_QUICK_GELU] = clipc_quick_gelu_f32__##isa,                                       \
-                     [CLIPC_EPILOGUE_GELU] = clipc_gelu_f32__##isa,                                                   \
-                     [CLIPC_EPILOGUE_GELU_TANH] = clipc_gelu_tanh_f32__##isa},                                        \
-        .layer_norm = clipc_layer_norm_f32__##isa, .softmax = clipc_softmax_f32__##isa                                \
+        .level = (isa_level), .tile_rows = CLIPC_GEMM_BF16_ROWS__##isa,                                               \
+        .tile_columns = CLIPC_GEMM_BF16_COLUMNS__##isa, .gemm_tile = clipc_gemm_tile_bf16__##isa,                     \
+        .epilogue = {[CLIPC_EPILOGUE_BIAS] = clipc_bias_bf16__##isa,                                                  \
+                     [CLIPC_EPILOGUE_QUICK_GELU] = clipc_quick_gelu_bf16__##isa,                                      \
+                     [CLIPC_EPILOGUE_GELU] = clipc_gelu_bf16__##isa,                                                  \
+                     [CLIPC_EPILOGUE_GELU_TANH] = clipc_gelu_tanh_bf16__##isa},                                       \
+        .layer_norm = clipc_layer_norm_bf16__##isa                                                                    \
     }
 
 void clipc_kernels_fill(clipc_kernels *kernels, clipc_cpu_level level)
 {
+    *kernels = (clipc_kernels){0};
     FILL(c, CLIPC_CPU_C);
+    FILL_BF16(c, CLIPC_CPU_C);
 #if defined(__x86_64__)
     if (level < CLIPC_CPU_AVX2)
         return;
     FILL(avx2, CLIPC_CPU_AVX2);
+    FILL_BF16(avx2, CLIPC_CPU_AVX2);
     if (level < CLIPC_CPU_AVX512)
         return;
     FILL(avx512, CLIPC_CPU_AVX512);
+    FILL_BF16(avx512, CLIPC_CPU_AVX512);
+    if (level < CLIPC_CPU_AVX512_BF16)
+        return;
+    FILL_BF16(avx512_bf16, CLIPC_CPU_AVX512_BF16);
 #elif defined(__aarch64__)
     if (level < CLIPC_CPU_NEON)
         return;
@@ -30,6 +49,31 @@ void clipc_kernels_fill(clipc_kernels *kernels, clipc_cpu_level level)
 #else
     (void)level;
 #endif
+}
+
+clipc_cpu_level clipc_kernels_level(const clipc_kernels *kernels, clipc_precision precision)
+{
+    return precision == CLIPC_PRECISION_BF16 ? kernels->bf16.level : kernels->level;
+}
+
+bool clipc_kernels_have_bf16(const clipc_kernels *kernels)
+{
+#if defined(__x86_64__)
+    return kernels->bf16.level == CLIPC_CPU_AVX512_BF16;
+#else
+    (void)kernels;
+    return false;
+#endif
+}
+
+size_t clipc_kernels_tile_rows(const clipc_kernels *kernels, clipc_dtype dtype)
+{
+    return dtype == CLIPC_DTYPE_BF16 ? kernels->bf16.tile_rows : kernels->tile_rows;
+}
+
+size_t clipc_kernels_tile_columns(const clipc_kernels *kernels, clipc_dtype dtype)
+{
+    return dtype == CLIPC_DTYPE_BF16 ? kernels->bf16.tile_columns : kernels->tile_columns;
 }
 
 clipc_epilogue clipc_epilogue_of(clipc_activation activation)

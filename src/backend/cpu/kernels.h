@@ -10,7 +10,10 @@
 
 #include "backend/cpu/packed_rows.h"
 #include "base/cpu_features.h"
+#include "io/tensor.h"
 #include "model/config.h"
+
+#include <stdint.h>
 
 /* The tallest tile and the widest panel of any level, for scratch on the stack. */
 #define CLIPC_TILE_ROWS_MAX    14
@@ -46,18 +49,50 @@ typedef void (*clipc_layer_norm_f32)(const float *row, size_t width, const float
  * may be changed. */
 typedef float (*clipc_softmax_f32)(float *scores, size_t count, size_t blocks, float *out, size_t block_stride);
 
+/* The same on pairs of bf16: unit k holds the values of k 2k (lower half) and 2k + 1. Products are exact, sums are
+ * fp32 in the order of k; processors with bf16 arithmetic take numbers below 2^-126 for 0. */
+typedef void (*clipc_gemm_tile_bf16)(size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b, float *out,
+                                     size_t out_stride);
+
+/* Results rounded to bf16, 32 to a line; no residual. With 16 columns, `out` may point to the second half of a line.
+ */
+typedef void (*clipc_epilogue_bf16)(size_t rows, size_t columns, const float *sums, const float *bias, uint32_t *out,
+                                    size_t row_stride, size_t block_stride);
+typedef void (*clipc_layer_norm_bf16)(const float *row, size_t width, const float *weight, const float *bias,
+                                      float epsilon, uint32_t *out, size_t block_stride);
+
+typedef struct clipc_bf16_kernels {
+    clipc_cpu_level level;
+    size_t tile_rows;
+    size_t tile_columns;
+    clipc_gemm_tile_bf16 gemm_tile;
+    clipc_epilogue_bf16 epilogue[CLIPC_EPILOGUE_COUNT]; /* NULL for the residual */
+    clipc_layer_norm_bf16 layer_norm;
+} clipc_bf16_kernels;
+
 typedef struct clipc_kernels {
-    clipc_cpu_level level; /* the highest that contributed */
+    clipc_cpu_level level; /* the highest that contributed to the fp32 operations */
     size_t tile_rows;      /* height of the GEMM's register tile */
     size_t tile_columns;   /* width of a panel of packed weights; a multiple of 16 that divides 32 */
     clipc_gemm_tile_f32 gemm_tile;
     clipc_epilogue_f32 epilogue[CLIPC_EPILOGUE_COUNT];
     clipc_layer_norm_f32 layer_norm;
     clipc_softmax_f32 softmax;
+    clipc_bf16_kernels bf16;
 } clipc_kernels;
 
 /* The best of every operation for processors of `level`. */
 void clipc_kernels_fill(clipc_kernels *kernels, clipc_cpu_level level);
+
+/* The highest level that contributed to what `precision` uses. */
+clipc_cpu_level clipc_kernels_level(const clipc_kernels *kernels, clipc_precision precision);
+
+/* Whether the processor multiplies bf16 itself, so that bf16 is the faster choice. */
+bool clipc_kernels_have_bf16(const clipc_kernels *kernels);
+
+/* Height of the register tile, and width of a panel, of the kernel that multiplies weights of `dtype`. */
+size_t clipc_kernels_tile_rows(const clipc_kernels *kernels, clipc_dtype dtype);
+size_t clipc_kernels_tile_columns(const clipc_kernels *kernels, clipc_dtype dtype);
 
 clipc_epilogue clipc_epilogue_of(clipc_activation activation);
 
@@ -84,6 +119,25 @@ CLIPC_DECLARE_KERNELS(avx2);
 CLIPC_DECLARE_KERNELS(avx512);
 CLIPC_DECLARE_KERNELS(neon);
 
+#define CLIPC_DECLARE_KERNELS_BF16(isa)                                                                               \
+    void clipc_gemm_tile_bf16__##isa(size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b, float *out,    \
+                                     size_t out_stride);                                                              \
+    void clipc_bias_bf16__##isa(size_t rows, size_t columns, const float *sums, const float *bias, uint32_t *out,     \
+                                size_t row_stride, size_t block_stride);                                              \
+    void clipc_quick_gelu_bf16__##isa(size_t rows, size_t columns, const float *sums, const float *bias,              \
+                                      uint32_t *out, size_t row_stride, size_t block_stride);                         \
+    void clipc_gelu_bf16__##isa(size_t rows, size_t columns, const float *sums, const float *bias, uint32_t *out,     \
+                                size_t row_stride, size_t block_stride);                                              \
+    void clipc_gelu_tanh_bf16__##isa(size_t rows, size_t columns, const float *sums, const float *bias,               \
+                                     uint32_t *out, size_t row_stride, size_t block_stride);                          \
+    void clipc_layer_norm_bf16__##isa(const float *row, size_t width, const float *weight, const float *bias,         \
+                                      float epsilon, uint32_t *out, size_t block_stride)
+
+CLIPC_DECLARE_KERNELS_BF16(c);
+CLIPC_DECLARE_KERNELS_BF16(avx2);
+CLIPC_DECLARE_KERNELS_BF16(avx512);
+CLIPC_DECLARE_KERNELS_BF16(avx512_bf16);
+
 #define CLIPC_GEMM_ROWS__c         2
 #define CLIPC_GEMM_COLUMNS__c      16
 #define CLIPC_GEMM_ROWS__avx2      6
@@ -92,5 +146,14 @@ CLIPC_DECLARE_KERNELS(neon);
 #define CLIPC_GEMM_COLUMNS__avx512 32
 #define CLIPC_GEMM_ROWS__neon      6
 #define CLIPC_GEMM_COLUMNS__neon   16
+
+#define CLIPC_GEMM_BF16_ROWS__c              2
+#define CLIPC_GEMM_BF16_COLUMNS__c           16
+#define CLIPC_GEMM_BF16_ROWS__avx2           6
+#define CLIPC_GEMM_BF16_COLUMNS__avx2        16
+#define CLIPC_GEMM_BF16_ROWS__avx512         14
+#define CLIPC_GEMM_BF16_COLUMNS__avx512      32
+#define CLIPC_GEMM_BF16_ROWS__avx512_bf16    14
+#define CLIPC_GEMM_BF16_COLUMNS__avx512_bf16 32
 
 #endif

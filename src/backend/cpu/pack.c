@@ -1,5 +1,6 @@
 #include "backend/cpu/pack.h"
 
+#include "backend/cpu/bf16.h"
 #include "base/checked.h"
 #include "base/memory.h"
 
@@ -19,7 +20,7 @@ clipc_packed_layout clipc_packed_layout_make(clipc_dtype dtype, size_t panel_col
                                  .panel_columns = panel_columns,
                                  .panel_count = parts * (clipc_padded_columns(outputs) / panel_columns),
                                  .depth = depth,
-                                 .blocks = clipc_blocks((inner + depth - 1) / depth)};
+                                 .blocks = clipc_deep_blocks(inner, depth)};
 }
 
 /* Bytes of the panels, and of one array of a value for each column. */
@@ -127,12 +128,33 @@ static void pack_f32(const struct source *source, size_t columns, float *panel)
     }
 }
 
+static void pack_bf16(const struct source *source, size_t columns, float *panel)
+{
+    float rows[PANEL_COLUMNS_MAX * PACK_DEPTH];
+    _Alignas(float) uint16_t halves[PANEL_COLUMNS_MAX * PACK_DEPTH];
+    for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
+        const size_t depth = clipc_min(PACK_DEPTH, source->inner - k);
+        read_rows(source, k, depth, rows);
+        for (size_t j = 0; j < source->count; j++) {
+            for (size_t i = 0; i < depth; i++)
+                halves[j * PACK_DEPTH + i] = clipc_bf16_of_float(rows[j * PACK_DEPTH + i]);
+            if (depth % 2) /* the missing half of the last pair */
+                halves[j * PACK_DEPTH + depth] = 0;
+        }
+        clipc_pack_units((const float *)(const void *)halves, PACK_DEPTH / 2, source->count, (depth + 1) / 2, columns,
+                         panel + k / 2 * columns);
+    }
+}
+
 void clipc_pack_panel(const clipc_packed_weights *weights, size_t panel, const clipc_tensor *weight,
                       const clipc_tensor *bias, size_t first, size_t count, size_t inner)
 {
     const size_t columns = weights->layout.panel_columns;
     const struct source source = {weight, first, count, inner};
-    pack_f32(&source, columns, clipc_packed_panel(weights, panel));
+    if (weights->layout.dtype == CLIPC_DTYPE_BF16)
+        pack_bf16(&source, columns, clipc_packed_panel(weights, panel));
+    else
+        pack_f32(&source, columns, clipc_packed_panel(weights, panel));
     memset(weights->bias + panel * columns, 0, columns * sizeof(float));
     if (bias && count)
         clipc_tensor_read(bias, first, count, weights->bias + panel * columns);

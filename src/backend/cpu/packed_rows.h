@@ -70,4 +70,10 @@ static inline size_t clipc_blocks(size_t count)
     return (count + CLIPC_BLOCK - 1) / CLIPC_BLOCK;
 }
 
+/* Blocks of `count` columns when a unit holds `depth` of them. */
+static inline size_t clipc_deep_blocks(size_t count, size_t depth)
+{
+    return clipc_blocks((count + depth - 1) / depth);
+}
+
 #endif

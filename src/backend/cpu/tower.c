@@ -43,8 +43,9 @@ struct builder {
 
 static void build_weights(struct builder *builder, const struct stack *stack, clipc_packed_weights *packed)
 {
-    const clipc_packed_layout layout = clipc_packed_layout_make(CLIPC_DTYPE_F32, builder->tower->kernels->tile_columns,
-                                                                stack->parts, stack->outputs, stack->inner);
+    const clipc_dtype dtype = builder->tower->dtype;
+    const clipc_packed_layout layout = clipc_packed_layout_make(
+        dtype, clipc_kernels_tile_columns(builder->tower->kernels, dtype), stack->parts, stack->outputs, stack->inner);
     size_t bytes = 0;
     if (!clipc_packed_bytes(&layout, &bytes))
         builder->arena.overflow = true;
@@ -142,6 +143,15 @@ static void build_text_tower(struct builder *builder, const clipc_model *model)
                  &tower->projection);
 }
 
+/* What follows from the kernels and the precision. */
+static void choose_precision(clipc_cpu_tower *tower, const clipc_kernels *kernels, clipc_precision precision)
+{
+    tower->kernels = kernels;
+    tower->precision = precision;
+    tower->dtype = precision == CLIPC_PRECISION_BF16 ? CLIPC_DTYPE_BF16 : CLIPC_DTYPE_F32;
+    tower->tile_rows = clipc_kernels_tile_rows(kernels, tower->dtype);
+}
+
 static clipc_status build(clipc_cpu_tower *tower, const clipc_model *model, clipc_thread_pool *pool,
                           void (*build_tower)(struct builder *, const clipc_model *), const char *what,
                           clipc_error *error)
@@ -159,28 +169,30 @@ static clipc_status build(clipc_cpu_tower *tower, const clipc_model *model, clip
 }
 
 clipc_status clipc_cpu_image_tower_create(const clipc_model *model, const clipc_kernels *kernels,
-                                          clipc_thread_pool *pool, clipc_cpu_tower *tower, clipc_error *error)
+                                          clipc_precision precision, clipc_thread_pool *pool, clipc_cpu_tower *tower,
+                                          clipc_error *error)
 {
     *tower = (clipc_cpu_tower){.config = model->config.image,
-                               .kernels = kernels,
                                .padded_width = clipc_padded_columns(model->config.image.width),
                                .most_tokens = model->config.image_tokens,
                                .embedding_dimension = model->config.embedding_dimension,
                                .image_size = model->config.image_size,
                                .patch_size = model->config.patch_size};
+    choose_precision(tower, kernels, precision);
     return build(tower, model, pool, build_image_tower, "the packed weights of the image tower", error);
 }
 
 clipc_status clipc_cpu_text_tower_create(const clipc_model *model, const clipc_kernels *kernels,
-                                         clipc_thread_pool *pool, clipc_cpu_tower *tower, clipc_error *error)
+                                         clipc_precision precision, clipc_thread_pool *pool, clipc_cpu_tower *tower,
+                                         clipc_error *error)
 {
     *tower = (clipc_cpu_tower){.config = model->config.text,
-                               .kernels = kernels,
                                .padded_width = clipc_padded_columns(model->config.text.width),
                                .most_tokens = model->config.max_positions,
                                .causal = true,
                                .embedding_dimension = model->config.embedding_dimension,
                                .token_embedding = &model->weights.text.token_embedding};
+    choose_precision(tower, kernels, precision);
     return build(tower, model, pool, build_text_tower, "the packed weights of the text tower", error);
 }
 

@@ -25,6 +25,9 @@ typedef struct clipc_cpu_layer {
 typedef struct clipc_cpu_tower {
     clipc_tower_config config;
     const clipc_kernels *kernels;
+    clipc_precision precision; /* FP32 or BF16 */
+    clipc_dtype dtype;         /* of the GEMMs' inputs and weights */
+    size_t tile_rows;          /* of their kernel */
     size_t padded_width;
     size_t most_tokens; /* of one item */
     bool causal;        /* and pooled at an item's last row; else at its first */
@@ -49,9 +52,11 @@ typedef struct clipc_cpu_tower {
 
 /* Packs one tower of the model; `kernels` and the model must outlive it. */
 clipc_status clipc_cpu_image_tower_create(const clipc_model *model, const clipc_kernels *kernels,
-                                          clipc_thread_pool *pool, clipc_cpu_tower *tower, clipc_error *error);
+                                          clipc_precision precision, clipc_thread_pool *pool, clipc_cpu_tower *tower,
+                                          clipc_error *error);
 clipc_status clipc_cpu_text_tower_create(const clipc_model *model, const clipc_kernels *kernels,
-                                         clipc_thread_pool *pool, clipc_cpu_tower *tower, clipc_error *error);
+                                         clipc_precision precision, clipc_thread_pool *pool, clipc_cpu_tower *tower,
+                                         clipc_error *error);
 /* Frees and zeroes; a zeroed tower is allowed. */
 void clipc_cpu_tower_destroy(clipc_cpu_tower *tower);
 

@@ -1,0 +1,50 @@
+/* What a line of line_avx2.h needs for results narrower than fp32; see lines_bf16.h. */
+#ifndef CLIPC_BACKEND_CPU_LINE_NARROW_AVX2_H
+#define CLIPC_BACKEND_CPU_LINE_NARROW_AVX2_H
+
+#include "backend/cpu/line_avx2.h"
+
+#include <stdint.h>
+
+static inline __m256 narrow_load_eight(const uint16_t *from)
+{
+    const __m128i halves = _mm_loadu_si128((const __m128i *)(const void *)from);
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16));
+}
+
+static inline line line_load_bf16(const uint16_t *from)
+{
+    return (line){narrow_load_eight(from), narrow_load_eight(from + 8)};
+}
+
+/* The rounded bf16 of each lane in its lower half. */
+static inline __m256i narrow_eight(__m256 a)
+{
+    const __m256i bits = _mm256_castps_si256(a);
+    const __m256i even = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(even, _mm256_set1_epi32(0x7FFF)));
+    const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x00400000));
+    const __m256i is_number = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_ORD_Q));
+    return _mm256_srli_epi32(_mm256_blendv_epi8(quiet, rounded, is_number), 16);
+}
+
+static inline void line_store_bf16(uint16_t *to, line a)
+{
+    const __m256i packed = _mm256_packus_epi32(narrow_eight(a.low), narrow_eight(a.high));
+    _mm256_storeu_si256((__m256i *)(void *)to, _mm256_permute4x64_epi64(packed, 0xD8));
+}
+
+/* 1 / a to 11 bits or more. */
+static inline line line_reciprocal(line a)
+{
+    return (line){_mm256_rcp_ps(a.low), _mm256_rcp_ps(a.high)};
+}
+
+/* To the nearest whole number, ties to even. */
+static inline line line_round(line a)
+{
+    return (line){_mm256_round_ps(a.low, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
+                  _mm256_round_ps(a.high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+
+#endif

@@ -1,0 +1,35 @@
+/* What a line of line_c.h needs for results narrower than fp32; see lines_bf16.h. */
+#ifndef CLIPC_BACKEND_CPU_LINE_NARROW_C_H
+#define CLIPC_BACKEND_CPU_LINE_NARROW_C_H
+
+#include "backend/cpu/bf16.h"
+#include "backend/cpu/line_c.h"
+
+static inline line line_load_bf16(const uint16_t *from)
+{
+    line a;
+    for (int i = 0; i < 16; i++)
+        a.lane[i] = clipc_float_of_bf16(from[i]);
+    return a;
+}
+
+static inline void line_store_bf16(uint16_t *to, line a)
+{
+    for (int i = 0; i < 16; i++)
+        to[i] = clipc_bf16_of_float(a.lane[i]);
+}
+
+/* 1 / a to 11 bits or more. */
+static inline line line_reciprocal(line a)
+{
+    return line_divide(line_set(1.0f), a);
+}
+
+/* To the nearest whole number, ties to even; |a| at most 2^22. */
+static inline line line_round(line a)
+{
+    const line shift = line_set(12582912.0f);
+    return line_subtract(line_add(a, shift), shift);
+}
+
+#endif
