@@ -2,7 +2,6 @@
 
 #include "message.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,11 +111,7 @@ size_t session_batch(const tool_settings *settings)
 
 size_t session_threads(const tool_settings *settings)
 {
-    if (settings->threads)
-        return (size_t)settings->threads;
-    cpu_set_t allowed;
-    const int count = sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
-    return count > 0 ? (size_t)count : 1;
+    return settings->threads ? (size_t)settings->threads : clipc_thread_count_default();
 }
 
 clipc_image_options session_image_options(const tool_settings *settings)

@@ -241,6 +241,9 @@ typedef struct clipc_engine_config {
     void *log_user;
 } clipc_engine_config;
 
+/* How many threads 0 means: cores of the affinity mask, cut down by the cgroup's CPU quota (v1 and v2), at least 1. */
+CLIPC_API size_t clipc_thread_count_default(void);
+
 CLIPC_API void clipc_engine_config_init(clipc_engine_config *config);
 
 /* Packs the model's weights for one backend and precision and plans all workspace: encoding allocates nothing.

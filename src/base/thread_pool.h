@@ -19,7 +19,4 @@ size_t clipc_thread_pool_threads(const clipc_thread_pool *pool);
  * thread does which piece is not fixed, so results must not depend on it. */
 void clipc_thread_pool_run(clipc_thread_pool *pool, clipc_task task, void *context, size_t count, size_t grain);
 
-/* Cores the process may use: the affinity mask, cut down by the cgroup's CPU quota (v1 and v2), at least 1. */
-size_t clipc_thread_count_default(void);
-
 #endif
