@@ -42,7 +42,7 @@ void clipc_read_f16__c(const uint8_t *bytes, size_t count, float *restrict out)
  * name in CLIPC_CPU is for the engine to report. */
 static clipc_read_f16_function best_version(void)
 {
-    static _Atomic(clipc_read_f16_function) known = NULL;
+    static _Atomic(clipc_read_f16_function) known;
     clipc_read_f16_function version = atomic_load_explicit(&known, memory_order_relaxed);
     if (!version) {
         clipc_cpu_level level = CLIPC_CPU_C;
