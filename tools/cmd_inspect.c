@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 static const char *const synopsis[] = {
-    "inspect [--model DIR] [--json]",
+    "inspect [--model DIR] [--json] [--verify]",
     NULL,
 };
 
@@ -19,11 +19,15 @@ static const char *const examples[] = {
     "clipc inspect",
     "A model's directory, for scripts",
     "clipc inspect --model clip-vit-base-patch32 --json",
+    "Check every weight of an engine file",
+    "clipc inspect --model b32.clipc --verify",
     NULL,
 };
 
 static const tool_option options[] = {
     {"json", 'j', OPTION_FLAG, NULL, "print one JSON object", offsetof(tool_settings, json), 0, 0, NULL},
+    {"verify", 0, OPTION_FLAG, NULL, "compare an engine file's weights with their checksums",
+     offsetof(tool_settings, verify), 0, 0, NULL},
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
 
@@ -47,6 +51,11 @@ static void print_model(const clipc_model *model, const clipc_model_info *info)
 {
     print_name("model", session_model_label(info));
     print_name("family", info->family);
+    if (info->format_version)
+        print_format("%-16s%s, version %u, %s for %s\n", "format", info->format, info->format_version,
+                     clipc_precision_name(info->precision), info->layout);
+    else
+        print_name("format", info->format);
     print_tower("image tower", &info->image);
     print_format("%-16s%zu × %zu pixels, patches of %zu, %zu tokens\n", "  input", info->image_width,
                  info->image_height, info->patch_size, info->image_tokens);
@@ -123,6 +132,11 @@ static void print_json(const clipc_model *model, const clipc_model_info *info)
     json_t *object = json_object();
     json_put(object, "model", json_name(session_model_label(info)));
     json_put(object, "family", json_string(info->family));
+    json_put(object, "format", json_string(info->format));
+    if (info->format_version) {
+        json_put(object, "format_version", json_integer(info->format_version));
+        json_put(object, "layout", json_name(info->layout));
+    }
     json_put(object, "embedding_dimension", size_to_json(info->embedding_dimension));
     json_put(object, "parameters", size_to_json(info->image.parameters + info->text.parameters));
     json_put(object, "precision", json_string(info->weights_dtype));
@@ -145,6 +159,9 @@ static int run(const tool_settings *settings)
         quit(STATUS_USAGE, "inspect: '%s' is not expected here (--model DIR?)", settings->operands.items[0]);
     clipc_model_info info;
     clipc_model *model = session_open_model(settings, &info);
+    clipc_error error = {0};
+    if (settings->verify && clipc_model_verify(model, &error) != CLIPC_OK)
+        quit_failed(&error);
     if (settings->json)
         print_json(model, &info);
     else
@@ -159,7 +176,8 @@ const tool_command command_inspect = {
     .synopsis = synopsis,
     .description =
         "Shows the family, both towers, dimensions, parameters, the precision the weights are stored in, the "
-        "preprocessing rule and the files. The whole model is checked as every command checks it.",
+        "preprocessing rule and the files. The whole model is checked as every command checks it; with --verify every "
+        "checksum of an engine file is compared, too.",
     .examples = examples,
     .options = options,
     .run = run,

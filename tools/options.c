@@ -12,7 +12,8 @@
 #define DEFAULT_ITERATIONS 20
 
 const tool_option common_options[] = {
-    {"model", 'm', OPTION_TEXT, "DIR", "the model's directory (default: $CLIPC_MODEL, then the embedded demo model)",
+    {"model", 'm', OPTION_TEXT, "DIR",
+     "the model's directory, or an engine file (default: $CLIPC_MODEL, then the embedded demo model)",
      offsetof(tool_settings, model), 0, 0, NULL},
     {"backend", 0, OPTION_CHOICE, "NAME", "what computes: auto, cpu, or ref (plain C, slow)",
      offsetof(tool_settings, backend), 0, 0, "auto|cpu|ref"},

@@ -47,6 +47,8 @@ typedef struct tool_settings {
     const char *tokens; /* one length or several, separated by commas */
     uint64_t warmup;
     uint64_t iterations;
+    /* inspect */
+    bool verify;
     /* help */
     const char *manual;
     const char *completion;

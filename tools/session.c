@@ -64,10 +64,10 @@ clipc_model *session_open_model(const tool_settings *settings, clipc_model_info 
     return model;
 }
 
-static clipc_precision parse_precision(const char *name)
+clipc_precision session_wanted_precision(const tool_settings *settings)
 {
     for (clipc_precision precision = CLIPC_PRECISION_AUTO; precision <= CLIPC_PRECISION_FP8; precision++)
-        if (strcmp(clipc_precision_name(precision), name) == 0)
+        if (strcmp(clipc_precision_name(precision), settings->precision) == 0)
             return precision;
     return CLIPC_PRECISION_AUTO;
 }
@@ -78,7 +78,7 @@ clipc_engine *session_create_engine(const tool_settings *settings, const clipc_m
     clipc_engine_config config;
     clipc_engine_config_init(&config);
     config.backend = settings->backend;
-    config.precision = parse_precision(settings->precision);
+    config.precision = session_wanted_precision(settings);
     config.threads = (size_t)settings->threads;
     config.max_batch = batch;
     config.image_tower = image_tower;

@@ -14,6 +14,8 @@ clipc_engine *session_create_engine(const tool_settings *settings, const clipc_m
                                     bool text_tower, size_t batch);
 /* The name of the precision the engine computes in. */
 const char *session_precision(const clipc_engine *engine);
+/* What --precision asks for. */
+clipc_precision session_wanted_precision(const tool_settings *settings);
 /* --batch, or the default of commands that embed. */
 size_t session_batch(const tool_settings *settings);
 /* --threads, or as many as the process may use. */

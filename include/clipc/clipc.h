@@ -93,11 +93,12 @@ CLIPC_API void clipc_model_config_init(clipc_model_config *config);
 
 /* Opens a model: `path` is a directory as transformers lays it out (config.json, model.safetensors or its sharded
  * index, preprocessor_config.json or processor_config.json, and vocab.json + merges.txt or tokenizer.json), or a
- * .safetensors file in such a directory, which then takes the place of its weights; another file is
- * CLIPC_ERROR_UNSUPPORTED. NULL opens the demo model that is part of the library. Weights are mapped, not copied. The
- * whole config and the tensor table of both towers are checked here; NaN and infinity among the weights are found by
- * clipc_engine_create. A file clipc.json in the directory may name another default template: {"template": "a sketch of
- * a {}"}. `config` may be NULL. The handle owns everything it points to. */
+ * .safetensors file in such a directory, which then takes the place of its weights, or an engine file
+ * (clipc_model_convert); another file is CLIPC_ERROR_UNSUPPORTED. NULL opens the demo model that is part of the
+ * library. Weights are mapped, not copied. The whole config and the tensor table of both towers are checked here; NaN
+ * and infinity among the weights are found by clipc_engine_create. A file clipc.json in the directory may name another
+ * default template: {"template": "a sketch of a {}"}. `config` may be NULL. The handle owns everything it points to.
+ */
 CLIPC_API clipc_status clipc_model_open(const char *path, const clipc_model_config *config, clipc_model **out,
                                         clipc_error *error);
 
@@ -113,6 +114,20 @@ CLIPC_API const char *clipc_architecture_name(size_t index);
 
 /* Engines made from the model keep what they need: a model may be destroyed before its engines. */
 CLIPC_API void clipc_model_destroy(clipc_model **model);
+
+/* What the network computes in. AUTO is the backend's own choice, which clipc_engine_get_info tells. A precision that
+ * the backend lacks is CLIPC_ERROR_UNSUPPORTED; with backend "auto" the next backend is tried first. */
+typedef enum clipc_precision {
+    CLIPC_PRECISION_AUTO = 0,
+    CLIPC_PRECISION_FP32 = 1,
+    CLIPC_PRECISION_BF16 = 2,
+    CLIPC_PRECISION_INT8 = 3,
+    CLIPC_PRECISION_FP16 = 4,
+    CLIPC_PRECISION_FP8 = 5
+} clipc_precision;
+
+/* "auto", "fp32", …; static storage. */
+CLIPC_API const char *clipc_precision_name(clipc_precision precision);
 
 typedef struct clipc_tower_info {
     size_t width; /* values a token row has */
@@ -141,6 +156,10 @@ typedef struct clipc_model_info {
     float logit_scale;            /* exp() of the stored parameter: softmax(logit_scale × cosine) */
     const char *default_template; /* "a photo of a {}" unless the model names another */
     size_t file_count;
+    const char *format;        /* "directory", "engine file", "embedded" or "random" */
+    unsigned format_version;   /* of an engine file, else 0 */
+    clipc_precision precision; /* the only one an engine file serves; else CLIPC_PRECISION_AUTO */
+    const char *layout;        /* what an engine file is packed for, "cpu, avx512, panels of 32 outputs"; else "" */
 } clipc_model_info;
 
 /* Fills *info; the strings live as long as the model. Fails only on a NULL argument or an unknown info->size. */
@@ -213,20 +232,6 @@ CLIPC_API clipc_status clipc_model_preprocess_file(const clipc_model *model, con
 
 typedef struct clipc_engine clipc_engine;
 
-/* What the network computes in. AUTO is the backend's own choice, which clipc_engine_get_info tells. A precision that
- * the backend lacks is CLIPC_ERROR_UNSUPPORTED; with backend "auto" the next backend is tried first. */
-typedef enum clipc_precision {
-    CLIPC_PRECISION_AUTO = 0,
-    CLIPC_PRECISION_FP32 = 1,
-    CLIPC_PRECISION_BF16 = 2,
-    CLIPC_PRECISION_INT8 = 3,
-    CLIPC_PRECISION_FP16 = 4,
-    CLIPC_PRECISION_FP8 = 5
-} clipc_precision;
-
-/* "auto", "fp32", …; static storage. */
-CLIPC_API const char *clipc_precision_name(clipc_precision precision);
-
 typedef struct clipc_engine_config {
     size_t size;         /* sizeof(clipc_engine_config), set by the init function */
     const char *backend; /* "auto", "cpu" or "ref"; NULL is "auto" */
@@ -281,6 +286,27 @@ CLIPC_API clipc_status clipc_engine_encode_images(clipc_engine *engine, const fl
  * ids below vocabulary_size, offsets[0] = 0. Writes embeddings [count, D]. */
 CLIPC_API clipc_status clipc_engine_encode_tokens(clipc_engine *engine, const int32_t *ids, const size_t *offsets,
                                                   size_t count, unsigned flags, float *embeddings, clipc_error *error);
+
+/* ---- engine files ----
+ *
+ * An engine file (.clipc) is a model with its weights packed for one precision and kind of kernel, its tokenizer and
+ * its preprocessing rule, all in the form that is used, so that opening it with clipc_model_open parses next to
+ * nothing, copies no weights, and shares them with other processes. It serves exactly the precision it was made for.
+ * Where the kernels want another layout, clipc_engine_create repacks it and says so through the log.
+ */
+
+/* Takes `size` bytes that follow those of the call before; returns 0, or anything else to stop. */
+typedef int (*clipc_write_function)(void *user, const void *bytes, size_t size);
+
+/* Writes the model as an engine file through `write`, front to back, packing one matrix at a time. Of `config` (NULL:
+ * the defaults) backend, precision, threads and cpu_level count; the file always holds both towers. Weights that are
+ * NaN or infinite fail as in clipc_engine_create. When `write` stops, the status is CLIPC_ERROR_IO. */
+CLIPC_API clipc_status clipc_model_convert(const clipc_model *model, const clipc_engine_config *config,
+                                           clipc_write_function write, void *user, clipc_error *error);
+
+/* Compares every byte of an engine file's weights with its checksum, which opening leaves out to be fast; the message
+ * names the first section that fails. Other models have no checksums: CLIPC_ERROR_UNSUPPORTED. */
+CLIPC_API clipc_status clipc_model_verify(const clipc_model *model, clipc_error *error);
 
 /* ---- embeddings ---- */
 

@@ -56,6 +56,21 @@ static clipc_status check_config(const clipc_engine_config *config, clipc_error 
     return CLIPC_OK;
 }
 
+/* An engine file has the weights of one precision and no others. */
+static clipc_status settle_precision(const clipc_model *model, clipc_precision wanted, clipc_precision *out,
+                                     clipc_error *error)
+{
+    *out = wanted;
+    if (!model->engine_file)
+        return CLIPC_OK;
+    CLIPC_FAIL_IF(
+        wanted != CLIPC_PRECISION_AUTO && wanted != model->precision, error, CLIPC_ERROR_UNSUPPORTED,
+        "%s: holds %s weights, precision %s cannot be made of them; convert the original with that precision",
+        model->path, clipc_precision_name(model->precision), clipc_precision_name(wanted));
+    *out = model->precision;
+    return CLIPC_OK;
+}
+
 /* Whether `backend` can run here at `precision`. */
 static clipc_status try_backend(const clipc_backend *backend, clipc_precision precision, clipc_error *error)
 {
@@ -95,10 +110,10 @@ static clipc_status plan_tokens(clipc_engine *engine, clipc_error *error)
     return CLIPC_OK;
 }
 
-static clipc_status compile(clipc_engine *engine, const clipc_engine_config *config, clipc_error *error)
+static clipc_compile_options compile_options(const clipc_engine_config *config, clipc_precision precision)
 {
-    const clipc_compile_options options = {
-        .precision = config->precision,
+    return (clipc_compile_options){
+        .precision = precision,
         .threads = config->threads ? config->threads : clipc_thread_count_default(),
         .max_batch = config->max_batch,
         .cpu_level = config->cpu_level,
@@ -107,6 +122,12 @@ static clipc_status compile(clipc_engine *engine, const clipc_engine_config *con
         .log = config->log,
         .log_user = config->log_user,
     };
+}
+
+static clipc_status compile(clipc_engine *engine, const clipc_engine_config *config, clipc_precision precision,
+                            clipc_error *error)
+{
+    const clipc_compile_options options = compile_options(config, precision);
     CLIPC_TRY(engine->backend->compile(engine->model, &options, &engine->compiled, error));
     engine->backend->info(engine->compiled, &engine->info);
     return CLIPC_OK;
@@ -123,6 +144,8 @@ clipc_status clipc_engine_create(const clipc_model *model, const clipc_engine_co
     if (!config)
         config = &defaults;
     CLIPC_TRY(check_config(config, error));
+    clipc_precision precision = CLIPC_PRECISION_AUTO;
+    CLIPC_TRY(settle_precision(model, config->precision, &precision, error));
 
     clipc_status status = CLIPC_OK;
     clipc_engine *engine = clipc_allocate(1, sizeof *engine);
@@ -132,7 +155,7 @@ clipc_status clipc_engine_create(const clipc_model *model, const clipc_engine_co
     engine->max_batch = config->max_batch;
     engine->image_tower = config->image_tower != 0;
     engine->text_tower = config->text_tower != 0;
-    CLIPC_CHECK(choose_backend(config->backend, config->precision, &engine->backend, error));
+    CLIPC_CHECK(choose_backend(config->backend, precision, &engine->backend, error));
     CLIPC_CHECK(clipc_model_check_finite(model, engine->image_tower, engine->text_tower, config->threads, error));
     if (pthread_mutex_init(&engine->lock, NULL) != 0) {
         status = clipc_fail(error, CLIPC_ERROR_MEMORY, "cannot make a mutex");
@@ -141,12 +164,23 @@ clipc_status clipc_engine_create(const clipc_model *model, const clipc_engine_co
     engine->lock_made = true;
     if (engine->text_tower)
         CLIPC_CHECK(plan_tokens(engine, error));
-    CLIPC_CHECK(compile(engine, config, error));
+    CLIPC_CHECK(compile(engine, config, precision, error));
     *out = engine;
     return CLIPC_OK;
 fail:
     clipc_engine_destroy(&engine);
     return status;
+}
+
+clipc_status clipc_engine_settle(const clipc_model *model, const clipc_engine_config *config,
+                                 const clipc_backend **backend, clipc_compile_options *options, clipc_error *error)
+{
+    clipc_precision precision = CLIPC_PRECISION_AUTO;
+    CLIPC_TRY(check_config(config, error));
+    CLIPC_TRY(settle_precision(model, config->precision, &precision, error));
+    CLIPC_TRY(choose_backend(config->backend, precision, backend, error));
+    *options = compile_options(config, precision);
+    return CLIPC_OK;
 }
 
 void clipc_engine_destroy(clipc_engine **engine)

@@ -21,4 +21,8 @@ struct clipc_engine {
     size_t *offsets; /* [max_batch + 1] */
 };
 
+/* What a config asks for: the first steps of clipc_engine_create, for whoever packs without an engine. */
+clipc_status clipc_engine_settle(const clipc_model *model, const clipc_engine_config *config,
+                                 const clipc_backend **backend, clipc_compile_options *options, clipc_error *error);
+
 #endif

@@ -39,7 +39,12 @@ clipc_status clipc_model_open(const char *path, const clipc_model_config *config
                               clipc_error *error)
 {
     CLIPC_TRY(check_arguments("clipc_model_open", config, out, error));
-    CLIPC_TRY(path ? clipc_model_open_directory(path, out, error) : clipc_model_open_demo(out, error));
+    if (!path)
+        CLIPC_TRY(clipc_model_open_demo(out, error));
+    else if (clipc_model_is_engine_file(path))
+        CLIPC_TRY(clipc_model_open_engine_file(path, out, error));
+    else
+        CLIPC_TRY(clipc_model_open_directory(path, out, error));
     log_opened(*out, config);
     return CLIPC_OK;
 }
@@ -87,6 +92,13 @@ static clipc_tower_info describe_tower(const clipc_tower_config *tower, size_t p
                               .activation = clipc_activation_name(tower->activation)};
 }
 
+static const char *format_of(const clipc_model *model)
+{
+    if (model->engine_file)
+        return "engine file";
+    return model->random_weights ? "random" : model->path[0] ? "directory" : "embedded";
+}
+
 clipc_status clipc_model_get_info(const clipc_model *model, clipc_model_info *info, clipc_error *error)
 {
     CLIPC_FAIL_IF(!model || !info, error, CLIPC_ERROR_ARGUMENT, "clipc_model_get_info: %s is NULL",
@@ -110,7 +122,11 @@ clipc_status clipc_model_get_info(const clipc_model *model, clipc_model_info *in
                                .embedding_dimension = config->embedding_dimension,
                                .logit_scale = model->weights.logit_scale,
                                .default_template = model->default_template,
-                               .file_count = model->file_count};
+                               .file_count = model->file_count,
+                               .format = format_of(model),
+                               .format_version = model->engine_file ? CLIPC_ENGINE_FILE_VERSION : 0,
+                               .precision = model->precision,
+                               .layout = model->layout};
     return CLIPC_OK;
 }
 

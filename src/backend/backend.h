@@ -25,6 +25,10 @@ typedef struct clipc_compiled_info {
     size_t workspace_bytes;
 } clipc_compiled_info;
 
+/* Receives the linear layers of a model as an engine file holds them: `section` has all but the name. */
+typedef clipc_status (*clipc_packed_function)(void *context, bool image, size_t linear, const clipc_section *section,
+                                              clipc_error *error);
+
 typedef struct clipc_backend {
     const char *name;
     /* CLIPC_OK when this machine can run it; else the reason. */
@@ -43,6 +47,10 @@ typedef struct clipc_backend {
     clipc_status (*encode_tokens)(void *compiled, const int32_t *ids, const size_t *offsets, size_t count,
                                   float *embeddings, clipc_error *error);
     void (*destroy)(void **compiled);
+    /* Packs what compile would, one layer at a time, in the order of model/linear.h, image tower first; settles
+     * precision and isa of *info. NULL: engine files cannot be made for this backend. */
+    clipc_status (*pack)(const clipc_model *model, const clipc_compile_options *options,
+                         clipc_packed_function function, void *context, clipc_compiled_info *info, clipc_error *error);
 } clipc_backend;
 
 extern const clipc_backend clipc_backend_cpu;

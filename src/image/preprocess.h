@@ -48,6 +48,10 @@ clipc_status clipc_preprocess_rule_parse(const void *json, size_t size, const ch
 clipc_status clipc_preprocess_rule_parse_nested(const void *json, size_t size, const char *name, bool *found,
                                                 clipc_preprocess_rule *out, clipc_error *error);
 
+/* Writes the rule as preprocessor_config.json has it, all but its order, to be freed with clipc_free. Parsing it gives
+ * the rule again, bit for bit. */
+clipc_status clipc_preprocess_rule_write(const clipc_preprocess_rule *rule, char **json, clipc_error *error);
+
 /* Checks that the rule always yields image_height × image_width. */
 clipc_status clipc_preprocess_rule_check(const clipc_preprocess_rule *rule, size_t image_height, size_t image_width,
                                          const char *name, clipc_error *error);

@@ -53,6 +53,9 @@ typedef struct clipc_config {
 clipc_status clipc_config_parse(const void *json, size_t size, const char *name, clipc_config *out,
                                 clipc_error *error);
 
+/* Writes the same as config.json has it, to be freed with clipc_free. Parsing it gives `config` again, bit for bit. */
+clipc_status clipc_config_write(const clipc_config *config, char **json, clipc_error *error);
+
 /* Checks image_size and patch_size against each other and sets image_tokens. */
 clipc_status clipc_config_set_image(clipc_config *config, const char *name, clipc_error *error);
 

@@ -41,6 +41,9 @@ void clipc_model_release(clipc_model **out)
     clipc_weights_free(&model->weights);
     clipc_tokenizer_destroy(&model->tokenizer);
     clipc_random_weights_destroy(&model->random_weights);
+    clipc_free(model->linears[0]);
+    clipc_free(model->linears[1]);
+    clipc_engine_file_close(&model->engine_file);
     for (size_t i = 0; i < model->file_count; i++) {
         clipc_safetensors_close(&model->files[i].tensors);
         clipc_mapped_file_close(&model->files[i].file);

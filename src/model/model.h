@@ -4,6 +4,7 @@
 
 #include "base/mapped_file.h"
 #include "image/preprocess.h"
+#include "io/engine_file.h"
 #include "io/safetensors.h"
 #include "model/config.h"
 #include "model/family.h"
@@ -36,7 +37,13 @@ struct clipc_model {
     const char *weights_dtype;
     size_t image_parameters;
     size_t text_parameters;
-    bool known_finite; /* weights that are clipc's own: the demo model's and random ones */
+    bool known_finite; /* weights that are clipc's own: the demo model's, random ones, an engine file's */
+    /* Of an engine file, whose linear layers are packed: their tensors in `weights` have no data. Else NULL and AUTO.
+     */
+    clipc_engine_file *engine_file;
+    clipc_precision precision;        /* the one that the file serves */
+    const clipc_section **linears[2]; /* [text, image][clipc_linear_count] */
+    char layout[96];                  /* in words; else empty */
     /* what the above points into */
     clipc_model_file_entry *files;
     size_t file_count;
@@ -76,6 +83,25 @@ clipc_status clipc_model_open_directory(const char *path, clipc_model **out, cli
 clipc_status clipc_model_open_demo(clipc_model **out, clipc_error *error);
 /* Its tokenizer, checked against `vocabulary_size`. */
 clipc_status clipc_demo_tokenizer(size_t vocabulary_size, clipc_tokenizer **out, clipc_error *error);
+
+/* Whether the path names a file that begins as an engine file does, or whose name ends as one's. */
+bool clipc_model_is_engine_file(const char *path);
+/* An engine file, mapped. */
+clipc_status clipc_model_open_engine_file(const char *path, clipc_model **out, clipc_error *error);
+/* The same of bytes that are aligned to CLIPC_ALIGNMENT; takes over *file, also when it fails. */
+clipc_status clipc_model_open_engine_bytes(const char *path, clipc_mapped_file *file, clipc_model **out,
+                                           clipc_error *error);
+
+/* How a backend packed a model for an engine file: what the file says of itself. */
+typedef struct clipc_engine_origin {
+    const char *backend;
+    const char *isa;
+    clipc_precision precision;
+} clipc_engine_origin;
+
+/* Appends all sections of an engine file but the packed layers. */
+clipc_status clipc_engine_file_write_rest(clipc_engine_writer *writer, const clipc_model *model,
+                                          const clipc_engine_origin *origin, clipc_error *error);
 
 /* Random weights for a config (random.c). */
 clipc_status clipc_random_weights_create(clipc_model *model, uint64_t seed, clipc_error *error);

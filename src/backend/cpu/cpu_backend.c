@@ -85,6 +85,22 @@ static clipc_status plan_workspace(struct compiled *compiled, const clipc_compil
     return CLIPC_OK;
 }
 
+/* Says that an engine file was made for processors with other kernels. */
+static void log_repacked(const clipc_model *model, const clipc_compile_options *options,
+                         const struct compiled *compiled)
+{
+    const size_t layers = compiled->image.repacked + compiled->text.repacked;
+    if (!layers || !options->log)
+        return;
+    clipc_error line; /* its message has room for a sentence, and is made safe to print */
+    clipc_fail(&line, CLIPC_OK,
+               "%s: packed for %s; %zu layers were repacked for %s, which takes time and memory at every start: "
+               "convert it again here",
+               model->path, model->layout, layers,
+               clipc_cpu_level_name(clipc_kernels_level(&compiled->kernels, compiled->precision)));
+    options->log(options->log_user, CLIPC_LOG_WARNING, line.message);
+}
+
 static clipc_status compile(const clipc_model *model, const clipc_compile_options *options, void **out,
                             clipc_error *error)
 {
@@ -103,6 +119,7 @@ static clipc_status compile(const clipc_model *model, const clipc_compile_option
         CLIPC_CHECK(clipc_cpu_text_tower_create(model, &compiled->kernels, compiled->precision, compiled->pool,
                                                 &compiled->text, error));
     CLIPC_CHECK(plan_workspace(compiled, options, error));
+    log_repacked(model, options, compiled);
     *out = compiled;
     return CLIPC_OK;
 fail:;
@@ -139,6 +156,26 @@ static clipc_status encode_tokens(void *compiled, const int32_t *ids, const size
     return CLIPC_OK;
 }
 
+static clipc_status pack(const clipc_model *model, const clipc_compile_options *options,
+                         clipc_packed_function function, void *context, clipc_compiled_info *packed_info,
+                         clipc_error *error)
+{
+    clipc_status status = CLIPC_OK;
+    clipc_kernels kernels;
+    clipc_thread_pool *pool = NULL;
+    CLIPC_TRY(choose_kernels(options->cpu_level, &kernels, error));
+    const clipc_precision precision = choose_precision(options->precision, &kernels);
+    CLIPC_CHECK(clipc_thread_pool_create(options->threads, &pool, error));
+    CLIPC_CHECK(clipc_cpu_tower_pack(model, true, &kernels, precision, pool, function, context, error));
+    CLIPC_CHECK(clipc_cpu_tower_pack(model, false, &kernels, precision, pool, function, context, error));
+    *packed_info = (clipc_compiled_info){.precision = precision,
+                                         .isa = clipc_cpu_level_name(clipc_kernels_level(&kernels, precision)),
+                                         .threads = options->threads};
+fail:
+    clipc_thread_pool_destroy(&pool);
+    return status;
+}
+
 const clipc_backend clipc_backend_cpu = {
     .name = "cpu",
     .probe = probe,
@@ -148,4 +185,5 @@ const clipc_backend clipc_backend_cpu = {
     .encode_images = encode_images,
     .encode_tokens = encode_tokens,
     .destroy = destroy,
+    .pack = pack,
 };

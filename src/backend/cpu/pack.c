@@ -53,6 +53,27 @@ clipc_packed_weights clipc_packed_weights_at(const clipc_packed_layout *layout, 
     return weights;
 }
 
+/* The columns of all panels keep their order, so the arrays stay as they are and the units of a column move. Widths
+ * of panels are multiples of a block: whole lines are copied. */
+void clipc_repack(const clipc_packed_weights *from, const clipc_packed_weights *to)
+{
+    const size_t columns = from->layout.panel_count * from->layout.panel_columns;
+    const size_t units = from->layout.blocks * CLIPC_BLOCK;
+    for (size_t column = 0; column < columns; column += CLIPC_BLOCK) {
+        const size_t from_width = from->layout.panel_columns;
+        const size_t to_width = to->layout.panel_columns;
+        const uint32_t *source = (const uint32_t *)clipc_packed_panel(from, column / from_width) + column % from_width;
+        uint32_t *target = (uint32_t *)clipc_packed_panel(to, column / to_width) + column % to_width;
+        for (size_t k = 0; k < units; k++)
+            memcpy(target + k * to_width, source + k * from_width, CLIPC_BLOCK * sizeof *target);
+    }
+    memcpy(to->bias, from->bias, columns * sizeof *to->bias);
+    if (to->layout.dtype == CLIPC_DTYPE_I8) {
+        memcpy(to->scales, from->scales, columns * sizeof *to->scales);
+        memcpy(to->integers, from->integers, columns * sizeof *to->integers);
+    }
+}
+
 /* ---- transposing units ---- */
 
 typedef float four __attribute__((vector_size(16)));

@@ -45,6 +45,9 @@ static inline void *clipc_packed_panel(const clipc_packed_weights *weights, size
     return (uint32_t *)weights->panels + panel * layout->blocks * CLIPC_BLOCK * layout->panel_columns;
 }
 
+/* Copies weights to a layout that differs from theirs in the width of panels alone: the same numbers. */
+void clipc_repack(const clipc_packed_weights *from, const clipc_packed_weights *to);
+
 /* Fills one panel and its bias from rows first … first + count - 1 of `weight` [·, inner] and of `bias` (NULL: zeros).
  * count ≤ panel_columns; columns beyond it become 0. */
 void clipc_pack_panel(const clipc_packed_weights *weights, size_t panel, const clipc_tensor *weight,

@@ -34,28 +34,115 @@ static void pack_panels(void *context, size_t begin, size_t end, size_t thread)
         pack_panel(context, panel);
 }
 
-/* What the two passes of building a tower share. */
+/* What the two passes of building a tower share. Packing for an engine file is a third kind of pass, with no memory
+ * but for one matrix at a time, which goes to `function`. */
 struct builder {
     clipc_arena arena;
     clipc_thread_pool *pool;
     clipc_cpu_tower *tower;
+    const clipc_model *model;
+    bool image;
+    size_t linear; /* how many matrices were taken: their number in model/linear.h */
+    size_t repacked;
+    clipc_packed_function function;
+    void *context;
+    clipc_status status; /* of the first failure */
+    clipc_error *error;
 };
+
+/* The weights of a section of an engine file, where they lie. Never written to. */
+static clipc_status find_ready(const clipc_model *model, const clipc_section *section, const struct stack *stack,
+                               clipc_dtype dtype, clipc_packed_weights *out, clipc_error *error)
+{
+    const size_t columns = section->panel_columns;
+    const bool known_width = columns && columns % CLIPC_BLOCK == 0 && CLIPC_ROW_PADDING % columns == 0;
+    CLIPC_FAIL_IF(section->dtype != dtype, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: '%s' is packed as %s, this backend reads %s there; convert the original again", model->path,
+                  section->name, clipc_dtype_name(section->dtype), clipc_dtype_name(dtype));
+    const clipc_packed_layout layout = clipc_packed_layout_make(dtype, known_width ? columns : CLIPC_BLOCK,
+                                                                stack->parts, stack->outputs, stack->inner);
+    size_t bytes = 0;
+    CLIPC_FAIL_IF(
+        !known_width || section->panel_count != layout.panel_count || section->depth != layout.depth ||
+            section->blocks != layout.blocks || !clipc_packed_bytes(&layout, &bytes) || section->size != bytes,
+        error, CLIPC_ERROR_UNSUPPORTED,
+        "%s: '%s' has a layout that this clipc does not know; convert the original again", model->path, section->name);
+    *out = clipc_packed_weights_at(&layout, (void *)section->bytes);
+    return CLIPC_OK;
+}
+
+/* Fills `packed` from `ready` when that has panels, else from the model's tensors. */
+static void fill(const struct builder *builder, const struct stack *stack, const clipc_packed_weights *ready,
+                 const clipc_packed_weights *packed)
+{
+    struct pack_job job = {stack, packed};
+    if (ready->panels)
+        clipc_repack(ready, packed);
+    else
+        clipc_thread_pool_run(builder->pool, pack_panels, &job, packed->layout.panel_count, 1);
+}
+
+/* Packs one matrix for an engine file and hands it on. */
+static clipc_status hand_on(const struct builder *builder, const struct stack *stack,
+                            const clipc_packed_weights *ready, const clipc_packed_layout *layout, size_t bytes)
+{
+    void *block = builder->arena.overflow ? NULL : clipc_allocate_aligned(1, bytes);
+    if (!block)
+        return clipc_fail_memory(builder->error, bytes, "a packed matrix");
+    const clipc_packed_weights packed = clipc_packed_weights_at(layout, block);
+    fill(builder, stack, ready, &packed);
+    const clipc_section section = {.kind = CLIPC_SECTION_PACKED,
+                                   .dtype = layout->dtype,
+                                   .rank = 3,
+                                   .shape = {stack->parts, stack->outputs, stack->inner},
+                                   .panel_columns = layout->panel_columns,
+                                   .panel_count = layout->panel_count,
+                                   .depth = layout->depth,
+                                   .blocks = layout->blocks,
+                                   .bytes = block,
+                                   .size = bytes};
+    const clipc_status status =
+        builder->function(builder->context, builder->image, builder->linear, &section, builder->error);
+    clipc_free_aligned(block);
+    return status;
+}
+
+static void build_layout(struct builder *builder, const struct stack *stack, const clipc_packed_weights *ready,
+                         const clipc_packed_layout *layout, clipc_packed_weights *packed)
+{
+    size_t bytes = 0;
+    if (!clipc_packed_bytes(layout, &bytes))
+        builder->arena.overflow = true;
+    *packed = (clipc_packed_weights){.layout = *layout};
+    if (builder->function) {
+        builder->status = hand_on(builder, stack, ready, layout, bytes);
+        return;
+    }
+    if (ready->panels && ready->layout.panel_columns == layout->panel_columns) {
+        *packed = *ready;
+        return;
+    }
+    builder->repacked += ready->panels != NULL;
+    void *block = clipc_arena_take(&builder->arena, 1, bytes, 1);
+    if (!block)
+        return;
+    *packed = clipc_packed_weights_at(layout, block);
+    fill(builder, stack, ready, packed);
+}
 
 static void build_weights(struct builder *builder, const struct stack *stack, clipc_packed_weights *packed)
 {
     const clipc_dtype dtype = builder->tower->dtype;
     const clipc_packed_layout layout = clipc_packed_layout_make(
         dtype, clipc_kernels_tile_columns(builder->tower->kernels, dtype), stack->parts, stack->outputs, stack->inner);
-    size_t bytes = 0;
-    if (!clipc_packed_bytes(&layout, &bytes))
-        builder->arena.overflow = true;
-    void *block = clipc_arena_take(&builder->arena, 1, bytes, 1);
-    *packed = (clipc_packed_weights){.layout = layout};
-    if (!block)
-        return;
-    *packed = clipc_packed_weights_at(&layout, block);
-    struct pack_job job = {stack, packed};
-    clipc_thread_pool_run(builder->pool, pack_panels, &job, layout.panel_count, 1);
+    const clipc_section **sections = builder->model->linears[builder->image];
+    clipc_packed_weights ready = {0};
+    if (builder->status == CLIPC_OK && sections)
+        builder->status =
+            find_ready(builder->model, sections[builder->linear], stack, layout.dtype, &ready, builder->error);
+    if (builder->status == CLIPC_OK)
+        build_layout(builder, stack, &ready, &layout, packed);
+    builder->linear++;
 }
 
 static void build_linear(struct builder *builder, const clipc_tensor *weight, const clipc_tensor *bias, size_t outputs,
@@ -156,29 +243,51 @@ static clipc_status build(clipc_cpu_tower *tower, const clipc_model *model, clip
                           void (*build_tower)(struct builder *, const clipc_model *), const char *what,
                           clipc_error *error)
 {
-    struct builder builder = {.pool = pool, .tower = tower};
+    struct builder builder = {.pool = pool, .tower = tower, .model = model, .image = !tower->causal, .error = error};
     build_tower(&builder, model);
+    if (builder.status != CLIPC_OK)
+        return builder.status;
+    tower->repacked = builder.repacked;
     tower->weight_bytes = builder.arena.used;
     if (!builder.arena.overflow)
         tower->weights = clipc_allocate_aligned(1, tower->weight_bytes);
     if (!tower->weights)
         return clipc_fail_memory(error, tower->weight_bytes, what);
     builder.arena = (clipc_arena){.base = tower->weights};
+    builder.linear = 0;
     build_tower(&builder, model);
     return CLIPC_OK;
+}
+
+static clipc_cpu_tower image_tower(const clipc_model *model, const clipc_kernels *kernels, clipc_precision precision)
+{
+    clipc_cpu_tower tower = {.config = model->config.image,
+                             .padded_width = clipc_padded_columns(model->config.image.width),
+                             .most_tokens = model->config.image_tokens,
+                             .embedding_dimension = model->config.embedding_dimension,
+                             .image_size = model->config.image_size,
+                             .patch_size = model->config.patch_size};
+    choose_precision(&tower, kernels, precision);
+    return tower;
+}
+
+static clipc_cpu_tower text_tower(const clipc_model *model, const clipc_kernels *kernels, clipc_precision precision)
+{
+    clipc_cpu_tower tower = {.config = model->config.text,
+                             .padded_width = clipc_padded_columns(model->config.text.width),
+                             .most_tokens = model->config.max_positions,
+                             .causal = true,
+                             .embedding_dimension = model->config.embedding_dimension,
+                             .token_embedding = &model->weights.text.token_embedding};
+    choose_precision(&tower, kernels, precision);
+    return tower;
 }
 
 clipc_status clipc_cpu_image_tower_create(const clipc_model *model, const clipc_kernels *kernels,
                                           clipc_precision precision, clipc_thread_pool *pool, clipc_cpu_tower *tower,
                                           clipc_error *error)
 {
-    *tower = (clipc_cpu_tower){.config = model->config.image,
-                               .padded_width = clipc_padded_columns(model->config.image.width),
-                               .most_tokens = model->config.image_tokens,
-                               .embedding_dimension = model->config.embedding_dimension,
-                               .image_size = model->config.image_size,
-                               .patch_size = model->config.patch_size};
-    choose_precision(tower, kernels, precision);
+    *tower = image_tower(model, kernels, precision);
     return build(tower, model, pool, build_image_tower, "the packed weights of the image tower", error);
 }
 
@@ -186,14 +295,26 @@ clipc_status clipc_cpu_text_tower_create(const clipc_model *model, const clipc_k
                                          clipc_precision precision, clipc_thread_pool *pool, clipc_cpu_tower *tower,
                                          clipc_error *error)
 {
-    *tower = (clipc_cpu_tower){.config = model->config.text,
-                               .padded_width = clipc_padded_columns(model->config.text.width),
-                               .most_tokens = model->config.max_positions,
-                               .causal = true,
-                               .embedding_dimension = model->config.embedding_dimension,
-                               .token_embedding = &model->weights.text.token_embedding};
-    choose_precision(tower, kernels, precision);
+    *tower = text_tower(model, kernels, precision);
     return build(tower, model, pool, build_text_tower, "the packed weights of the text tower", error);
+}
+
+clipc_status clipc_cpu_tower_pack(const clipc_model *model, bool image, const clipc_kernels *kernels,
+                                  clipc_precision precision, clipc_thread_pool *pool, clipc_packed_function function,
+                                  void *context, clipc_error *error)
+{
+    clipc_cpu_tower tower = image ? image_tower(model, kernels, precision) : text_tower(model, kernels, precision);
+    struct builder builder = {.pool = pool,
+                              .tower = &tower,
+                              .model = model,
+                              .image = image,
+                              .function = function,
+                              .context = context,
+                              .error = error};
+    (image ? build_image_tower : build_text_tower)(&builder, model);
+    if (builder.status == CLIPC_OK && builder.arena.overflow)
+        return clipc_fail_memory(error, SIZE_MAX, "a packed matrix");
+    return builder.status;
 }
 
 void clipc_cpu_tower_destroy(clipc_cpu_tower *tower)

@@ -3,9 +3,9 @@
 #ifndef CLIPC_BACKEND_CPU_TOWER_H
 #define CLIPC_BACKEND_CPU_TOWER_H
 
+#include "backend/backend.h"
 #include "backend/cpu/arena.h"
 #include "backend/cpu/gemm.h"
-#include "model/model.h"
 
 /* [padded width] */
 typedef struct clipc_cpu_norm {
@@ -46,8 +46,9 @@ typedef struct clipc_cpu_tower {
     /* text tower: rows are read in place, in the file's own type */
     const clipc_tensor *token_embedding;
 
-    void *weights; /* what all of the above points into */
+    void *weights; /* what all of the above points into, but for packed weights of an engine file */
     size_t weight_bytes;
+    size_t repacked; /* layers that an engine file has in another layout */
 } clipc_cpu_tower;
 
 /* Packs one tower of the model; `kernels` and the model must outlive it. */
@@ -57,6 +58,10 @@ clipc_status clipc_cpu_image_tower_create(const clipc_model *model, const clipc_
 clipc_status clipc_cpu_text_tower_create(const clipc_model *model, const clipc_kernels *kernels,
                                          clipc_precision precision, clipc_thread_pool *pool, clipc_cpu_tower *tower,
                                          clipc_error *error);
+/* Packs the linear layers of one tower, one at a time, and hands each on. */
+clipc_status clipc_cpu_tower_pack(const clipc_model *model, bool image, const clipc_kernels *kernels,
+                                  clipc_precision precision, clipc_thread_pool *pool, clipc_packed_function function,
+                                  void *context, clipc_error *error);
 /* Frees and zeroes; a zeroed tower is allowed. */
 void clipc_cpu_tower_destroy(clipc_cpu_tower *tower);
 

@@ -32,6 +32,8 @@ static void destroy(void **compiled)
 static clipc_status compile(const clipc_model *model, const clipc_compile_options *options, void **compiled,
                             clipc_error *error)
 {
+    CLIPC_FAIL_IF(model->engine_file, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: backend ref reads the original weights, an engine file holds packed ones", model->path);
     clipc_ref_compiled *ref = clipc_allocate(1, sizeof *ref);
     if (!ref)
         return clipc_fail_memory(error, sizeof *ref, "the reference backend");

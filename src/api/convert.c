@@ -1,0 +1,59 @@
+/* Making and checking engine files. */
+#include "api/engine.h"
+#include "model/linear.h"
+
+#include <string.h>
+
+struct conversion {
+    clipc_engine_writer *writer;
+    const clipc_model *model;
+};
+
+static clipc_status add_packed(void *context, bool image, size_t linear, const clipc_section *section,
+                               clipc_error *error)
+{
+    const struct conversion *job = context;
+    const clipc_model *model = job->model;
+    const clipc_linear role = clipc_linear_at(&model->config, &model->weights, image, linear);
+    clipc_section named = *section;
+    memcpy(named.name, role.name, sizeof named.name);
+    return clipc_engine_writer_add(job->writer, &named, error);
+}
+
+static clipc_status convert(struct conversion *job, const clipc_backend *backend, const clipc_compile_options *options,
+                            clipc_error *error)
+{
+    clipc_compiled_info info = {0};
+    CLIPC_FAIL_IF(!backend->pack, error, CLIPC_ERROR_UNSUPPORTED, "backend %s: there are no engine files for it",
+                  backend->name);
+    CLIPC_TRY(clipc_model_check_finite(job->model, true, true, options->threads, error));
+    CLIPC_TRY(backend->pack(job->model, options, add_packed, job, &info, error));
+    const clipc_engine_origin origin = {.backend = backend->name, .isa = info.isa, .precision = info.precision};
+    CLIPC_TRY(clipc_engine_file_write_rest(job->writer, job->model, &origin, error));
+    return clipc_engine_writer_finish(job->writer, error);
+}
+
+clipc_status clipc_model_convert(const clipc_model *model, const clipc_engine_config *config,
+                                 clipc_write_function write, void *user, clipc_error *error)
+{
+    clipc_engine_config defaults;
+    const clipc_backend *backend = NULL;
+    clipc_compile_options options;
+    CLIPC_FAIL_IF(!model || !write, error, CLIPC_ERROR_ARGUMENT,
+                  "clipc_model_convert needs a model and a function that writes");
+    clipc_engine_config_init(&defaults);
+    CLIPC_TRY(clipc_engine_settle(model, config ? config : &defaults, &backend, &options, error));
+    struct conversion job = {.model = model};
+    CLIPC_TRY(clipc_engine_writer_create(write, user, &job.writer, error));
+    const clipc_status status = convert(&job, backend, &options, error);
+    clipc_engine_writer_destroy(&job.writer);
+    return status;
+}
+
+clipc_status clipc_model_verify(const clipc_model *model, clipc_error *error)
+{
+    CLIPC_FAIL_IF(!model, error, CLIPC_ERROR_ARGUMENT, "clipc_model_verify needs a model");
+    CLIPC_FAIL_IF(!model->engine_file, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: only engine files have checksums to verify", model->path[0] ? model->path : model->name);
+    return clipc_engine_file_verify(model->engine_file, error);
+}

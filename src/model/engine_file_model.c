@@ -1,0 +1,230 @@
+/* An engine file as a model. Its weights stay where they are: the small ones as tensors, the linear layers packed. */
+#include "base/json.h"
+#include "base/memory.h"
+#include "model/linear.h"
+#include "model/model.h"
+
+#include <fcntl.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* A place in the table near which the next section is looked for: they are read in the order of writing. */
+struct reader {
+    clipc_model *model;
+    const clipc_engine_file *file;
+    size_t hint;
+};
+
+static clipc_status find(struct reader *reader, const char *name, clipc_section_kind kind, const clipc_section **out,
+                         clipc_error *error)
+{
+    *out = clipc_engine_file_find(reader->file, name, reader->hint);
+    CLIPC_FAIL_IF(!*out, error, CLIPC_ERROR_FORMAT, "%s: section '%s' is missing", reader->model->path, name);
+    CLIPC_FAIL_IF((*out)->kind != kind, error, CLIPC_ERROR_FORMAT, "%s: section '%s' is of the wrong kind",
+                  reader->model->path, name);
+    reader->hint = (size_t)(*out - clipc_engine_file_at(reader->file, 0)) + 1;
+    return CLIPC_OK;
+}
+
+static clipc_status check_shape(const struct reader *reader, const clipc_section *section, const size_t *shape,
+                                size_t rank, clipc_error *error)
+{
+    char found[CLIPC_SHAPE_TEXT];
+    char expected[CLIPC_SHAPE_TEXT];
+    CLIPC_FAIL_IF(section->rank != rank || memcmp(section->shape, shape, rank * sizeof *shape) != 0, error,
+                  CLIPC_ERROR_FORMAT, "%s: section '%s' has shape %s, config says %s", reader->model->path,
+                  section->name, clipc_shape_text(section->shape, section->rank, found),
+                  clipc_shape_text(shape, rank, expected));
+    return CLIPC_OK;
+}
+
+/* ---- weights ---- */
+
+/* The tensors of linear layers get their shape and no data. */
+static clipc_status read_slot(void *context, const clipc_slot *slot, clipc_error *error)
+{
+    struct reader *reader = context;
+    const clipc_model *model = reader->model;
+    *slot->tensor = (clipc_tensor){.rank = slot->rank, .count = slot->count};
+    memcpy(slot->tensor->shape, slot->shape, slot->rank * sizeof slot->shape[0]);
+    if (clipc_slot_is_linear(&model->config, &model->weights, slot))
+        return CLIPC_OK;
+    const clipc_section *section = NULL;
+    CLIPC_TRY(find(reader, slot->name, CLIPC_SECTION_TENSOR, &section, error));
+    CLIPC_TRY(check_shape(reader, section, slot->shape, slot->rank, error));
+    CLIPC_FAIL_IF(section->dtype != CLIPC_DTYPE_F32 && section->dtype != CLIPC_DTYPE_F16 &&
+                      section->dtype != CLIPC_DTYPE_BF16,
+                  error, CLIPC_ERROR_FORMAT, "%s: section '%s' has dtype %s, not fp32, fp16 or bf16", model->path,
+                  section->name, clipc_dtype_name(section->dtype));
+    slot->tensor->name = section->name;
+    slot->tensor->data = section->bytes;
+    slot->tensor->dtype = section->dtype;
+    return CLIPC_OK;
+}
+
+static clipc_status read_linears(struct reader *reader, bool image, clipc_error *error)
+{
+    clipc_model *model = reader->model;
+    const size_t count = clipc_linear_count(&model->config, image);
+    model->linears[image] = clipc_allocate(count, sizeof *model->linears[image]);
+    if (!model->linears[image])
+        return clipc_fail_memory(error, count * sizeof *model->linears[image], "the table of packed layers");
+    for (size_t i = 0; i < count; i++) {
+        const clipc_linear linear = clipc_linear_at(&model->config, &model->weights, image, i);
+        const size_t shape[] = {linear.parts, linear.outputs, linear.inner};
+        const clipc_section *section = NULL;
+        CLIPC_TRY(find(reader, linear.name, CLIPC_SECTION_PACKED, &section, error));
+        CLIPC_TRY(check_shape(reader, section, shape, 3, error));
+        model->linears[image][i] = section;
+    }
+    return CLIPC_OK;
+}
+
+static clipc_status read_weights(struct reader *reader, clipc_error *error)
+{
+    clipc_model *model = reader->model;
+    CLIPC_TRY(clipc_weights_allocate(&model->config, &model->weights, error));
+    CLIPC_TRY(read_linears(reader, true, error));
+    CLIPC_TRY(read_linears(reader, false, error));
+    model->known_finite = true; /* they were looked at before they were packed */
+    return clipc_family_each(model->family, &model->config, &model->weights, true, true, read_slot, reader, error);
+}
+
+/* ---- clipc.json ---- */
+
+struct origin {
+    const char *template_text;
+    const char *precision;
+    const char *order;
+    const char *backend;
+    const char *isa;
+};
+
+static clipc_status read_text(const json_t *root, const char *key, const char *name, const char **out,
+                              clipc_error *error)
+{
+    *out = json_string_value(json_object_get(root, key));
+    CLIPC_FAIL_IF(!*out, error, CLIPC_ERROR_FORMAT, "%s: clipc.json: %s is missing or no string", name, key);
+    return CLIPC_OK;
+}
+
+static clipc_status read_precision(clipc_model *model, const char *text, clipc_error *error)
+{
+    for (clipc_precision p = CLIPC_PRECISION_FP32; p <= CLIPC_PRECISION_FP8; p++)
+        if (strcmp(clipc_precision_name(p), text) == 0)
+            model->precision = p;
+    CLIPC_FAIL_IF(model->precision == CLIPC_PRECISION_AUTO, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: clipc.json: unknown precision '%s'", model->path, text);
+    model->weights_dtype = clipc_precision_name(model->precision);
+    return CLIPC_OK;
+}
+
+static clipc_status read_order(clipc_model *model, const char *text, clipc_error *error)
+{
+    const bool torchvision = strcmp(text, "torchvision") == 0;
+    CLIPC_FAIL_IF(!torchvision && strcmp(text, "transformers") != 0, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: clipc.json: unknown preprocessing_order '%s'", model->path, text);
+    model->preprocess.order = torchvision ? CLIPC_ORDER_TORCHVISION : CLIPC_ORDER_TRANSFORMERS;
+    return CLIPC_OK;
+}
+
+static clipc_status read_origin(clipc_model *model, const json_t *root, clipc_error *error)
+{
+    struct origin origin;
+    const char *family = NULL;
+    CLIPC_TRY(read_text(root, "family", model->path, &family, error));
+    CLIPC_FAIL_IF(strcmp(family, model->family->name) != 0, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: clipc.json: family is '%s', this clipc reads '%s'", model->path, family, model->family->name);
+    CLIPC_TRY(read_text(root, "template", model->path, &origin.template_text, error));
+    CLIPC_TRY(read_text(root, "precision", model->path, &origin.precision, error));
+    CLIPC_TRY(read_text(root, "preprocessing_order", model->path, &origin.order, error));
+    CLIPC_TRY(read_text(root, "backend", model->path, &origin.backend, error));
+    CLIPC_TRY(read_text(root, "isa", model->path, &origin.isa, error));
+    CLIPC_TRY(read_precision(model, origin.precision, error));
+    CLIPC_TRY(read_order(model, origin.order, error));
+    model->weights.logit_scale = (float)json_number_value(json_object_get(root, "logit_scale"));
+    CLIPC_FAIL_IF(!isfinite(model->weights.logit_scale) || model->weights.logit_scale <= 0, error, CLIPC_ERROR_FORMAT,
+                  "%s: clipc.json: logit_scale is missing or unusable", model->path);
+    snprintf(model->layout, sizeof model->layout, "%.16s, %.16s, panels of %zu outputs", origin.backend, origin.isa,
+             model->linears[true][0]->panel_columns);
+    return clipc_model_finish(model, model->path, origin.template_text, model->path, error);
+}
+
+/* ---- opening ---- */
+
+static clipc_status read_small_files(struct reader *reader, clipc_error *error)
+{
+    clipc_model *model = reader->model;
+    const clipc_section *section = NULL;
+    CLIPC_TRY(find(reader, "tokenizer", CLIPC_SECTION_BYTES, &section, error));
+    CLIPC_TRY(clipc_tokenizer_open_packed(section->bytes, section->size, model->path, model->config.vocabulary_size,
+                                          &model->tokenizer, error));
+    CLIPC_TRY(find(reader, "preprocessor_config.json", CLIPC_SECTION_BYTES, &section, error));
+    CLIPC_TRY(clipc_preprocess_rule_parse(section->bytes, section->size, model->path, &model->preprocess, error));
+    CLIPC_TRY(find(reader, "clipc.json", CLIPC_SECTION_BYTES, &section, error));
+    json_t *root = NULL;
+    CLIPC_TRY(clipc_json_parse(section->bytes, section->size, model->path, 0, &root, error));
+    const clipc_status status = read_origin(model, root, error);
+    json_decref(root);
+    return status;
+}
+
+/* In the order of writing, but for the config, by which everything else is checked. */
+static clipc_status read_all(clipc_model *model, clipc_error *error)
+{
+    const clipc_model_file_entry *entry = &model->files[0];
+    CLIPC_TRY(clipc_engine_file_open(entry->file.bytes, entry->file.size, entry->path, &model->engine_file, error));
+    struct reader reader = {.model = model, .file = model->engine_file};
+    const clipc_section *section = NULL;
+    CLIPC_TRY(find(&reader, "config.json", CLIPC_SECTION_BYTES, &section, error));
+    CLIPC_TRY(clipc_config_parse(section->bytes, section->size, model->path, &model->config, error));
+    reader.hint = 0;
+    CLIPC_TRY(read_weights(&reader, error));
+    return read_small_files(&reader, error);
+}
+
+bool clipc_model_is_engine_file(const char *path)
+{
+    static const char ending[] = ".clipc";
+    uint8_t begin[8];
+    struct stat info;
+    if (stat(path, &info) != 0 || S_ISDIR(info.st_mode))
+        return false;
+    const size_t length = strlen(path);
+    if (length >= sizeof ending && strcmp(path + length - (sizeof ending - 1), ending) == 0)
+        return true;
+    const int descriptor = S_ISREG(info.st_mode) ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    const ssize_t count = descriptor < 0 ? 0 : read(descriptor, begin, sizeof begin);
+    if (descriptor >= 0)
+        close(descriptor);
+    return count == sizeof begin && clipc_engine_file_matches(begin, sizeof begin);
+}
+
+clipc_status clipc_model_open_engine_bytes(const char *path, clipc_mapped_file *file, clipc_model **out,
+                                           clipc_error *error)
+{
+    clipc_status status = CLIPC_OK;
+    clipc_model_file_entry *entry = NULL;
+    const char *slash = strrchr(path, '/');
+    CLIPC_CHECK(clipc_model_allocate(slash ? slash + 1 : path, path, out, error));
+    clipc_mapped_file taken = *file;
+    *file = (clipc_mapped_file){0};
+    CLIPC_CHECK(clipc_model_add_file(*out, path, &taken, &entry, error));
+    CLIPC_CHECK(read_all(*out, error));
+    return CLIPC_OK;
+fail:
+    clipc_mapped_file_close(file);
+    clipc_model_release(out);
+    return status;
+}
+
+clipc_status clipc_model_open_engine_file(const char *path, clipc_model **out, clipc_error *error)
+{
+    *out = NULL;
+    clipc_mapped_file file;
+    CLIPC_TRY(clipc_mapped_file_open(path, 0, &file, error));
+    return clipc_model_open_engine_bytes(path, &file, out, error);
+}

@@ -1,0 +1,121 @@
+/* The sections of an engine file that are not packed layers. The small ones are the files of a model directory under
+ * their own names. */
+#include "base/memory.h"
+#include "model/linear.h"
+#include "model/model.h"
+
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_CARD ((size_t)16 << 20)
+
+typedef struct tensor_job {
+    clipc_engine_writer *writer;
+    const clipc_model *model;
+} tensor_job;
+
+static clipc_section section_of(const clipc_slot *slot)
+{
+    clipc_section section = {.kind = CLIPC_SECTION_TENSOR, .dtype = slot->tensor->dtype, .rank = slot->rank};
+    snprintf(section.name, sizeof section.name, "%.*s", CLIPC_SECTION_NAME - 1, slot->name);
+    memcpy(section.shape, slot->shape, slot->rank * sizeof slot->shape[0]);
+    return section;
+}
+
+/* Everything but the token embeddings becomes fp32: it is small, and backends take it so. */
+static clipc_status write_slot(void *context, const clipc_slot *slot, clipc_error *error)
+{
+    const tensor_job *job = context;
+    const clipc_model *model = job->model;
+    if (clipc_slot_is_linear(&model->config, &model->weights, slot))
+        return CLIPC_OK;
+    clipc_section section = section_of(slot);
+    if (slot->tensor == &model->weights.text.token_embedding) {
+        section.bytes = slot->tensor->data;
+        section.size = slot->count * clipc_dtype_size(slot->tensor->dtype);
+        return clipc_engine_writer_add(job->writer, &section, error);
+    }
+    float *values = clipc_allocate(slot->count, sizeof *values);
+    if (!values)
+        return clipc_fail_memory(error, slot->count * sizeof *values, slot->name);
+    clipc_tensor_read(slot->tensor, 0, slot->count, values);
+    section.dtype = CLIPC_DTYPE_F32;
+    section.bytes = values;
+    section.size = slot->count * sizeof *values;
+    const clipc_status status = clipc_engine_writer_add(job->writer, &section, error);
+    clipc_free(values);
+    return status;
+}
+
+/* Takes over `json`. */
+static clipc_status write_json(clipc_engine_writer *writer, const char *name, char *json, clipc_error *error)
+{
+    const clipc_status status = clipc_engine_writer_add_bytes(writer, name, json, strlen(json), error);
+    clipc_free(json);
+    return status;
+}
+
+static clipc_status write_origin(clipc_engine_writer *writer, const clipc_model *model,
+                                 const clipc_engine_origin *origin, clipc_error *error)
+{
+    const bool torchvision = model->preprocess.order == CLIPC_ORDER_TORCHVISION;
+    json_t *root =
+        json_pack("{s:s, s:s, s:f, s:s, s:s, s:s, s:s, s:s}", "family", model->family->name, "template",
+                  model->default_template, "logit_scale", (double)model->weights.logit_scale, "preprocessing_order",
+                  torchvision ? "torchvision" : "transformers", "precision", clipc_precision_name(origin->precision),
+                  "backend", origin->backend, "isa", origin->isa, "written_by", clipc_version());
+    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
+    json_decref(root);
+    if (!text)
+        return clipc_fail_memory(error, 512, "clipc.json");
+    const clipc_status status = clipc_engine_writer_add_bytes(writer, "clipc.json", text, strlen(text), error);
+    free(text);
+    return status;
+}
+
+/* The model card of the directory, if it has one. */
+static clipc_status write_card(clipc_engine_writer *writer, const clipc_model *model, clipc_error *error)
+{
+    static const char *const names[] = {"README.md", "CARD.md"};
+    if (model->engine_file) {
+        const clipc_section *card = clipc_engine_file_find(model->engine_file, names[0], 0);
+        return card ? clipc_engine_writer_add_bytes(writer, names[0], card->bytes, card->size, error) : CLIPC_OK;
+    }
+    for (size_t i = 0; i < 2 && model->path[0]; i++) {
+        char path[PATH_MAX];
+        clipc_mapped_file card;
+        const int length = snprintf(path, sizeof path, "%s/%s", model->path, names[i]);
+        if (length < 0 || length >= PATH_MAX)
+            break;
+        clipc_status status = clipc_mapped_file_open(path, MAX_CARD, &card, error);
+        if (status == CLIPC_ERROR_NOT_FOUND)
+            continue;
+        if (status == CLIPC_OK)
+            status = clipc_engine_writer_add_bytes(writer, names[0], card.bytes, card.size, error);
+        clipc_mapped_file_close(&card);
+        return status;
+    }
+    return CLIPC_OK;
+}
+
+clipc_status clipc_engine_file_write_rest(clipc_engine_writer *writer, const clipc_model *model,
+                                          const clipc_engine_origin *origin, clipc_error *error)
+{
+    tensor_job job = {writer, model};
+    char *json = NULL;
+    const void *tokenizer = NULL;
+    size_t tokenizer_size = 0;
+    CLIPC_TRY(clipc_family_each(&clipc_family_transformers, &model->config, &model->weights, true, true, write_slot,
+                                &job, error));
+    clipc_tokenizer_packed(model->tokenizer, &tokenizer, &tokenizer_size);
+    CLIPC_TRY(clipc_engine_writer_add_bytes(writer, "tokenizer", tokenizer, tokenizer_size, error));
+    CLIPC_TRY(clipc_config_write(&model->config, &json, error));
+    CLIPC_TRY(write_json(writer, "config.json", json, error));
+    CLIPC_TRY(clipc_preprocess_rule_write(&model->preprocess, &json, error));
+    CLIPC_TRY(write_json(writer, "preprocessor_config.json", json, error));
+    CLIPC_TRY(write_origin(writer, model, origin, error));
+    return write_card(writer, model, error);
+}

@@ -1,0 +1,26 @@
+/* The linear layers of a model in the order in which backends take them and engine files hold them: of the image tower
+ * the patch embedding, of both towers four for each layer (query_key_value, attention_out, fc1, fc2), then the
+ * projection. */
+#ifndef CLIPC_MODEL_LINEAR_H
+#define CLIPC_MODEL_LINEAR_H
+
+#include "model/family.h"
+
+#define CLIPC_LINEAR_NAME 64
+
+/* Up to three layers that are computed as one. */
+typedef struct clipc_linear {
+    char name[CLIPC_LINEAR_NAME];   /* "image.layers.3.fc1", of an engine file's section */
+    const clipc_tensor *weights[3]; /* each [outputs, inner] */
+    const clipc_tensor *biases[3];  /* each [outputs]; NULL: none */
+    size_t parts;
+    size_t outputs; /* of each part */
+    size_t inner;
+} clipc_linear;
+
+size_t clipc_linear_count(const clipc_config *config, bool image);
+clipc_linear clipc_linear_at(const clipc_config *config, const clipc_weights *weights, bool image, size_t index);
+/* Whether the slot's tensor is the weight or bias of a linear layer. */
+bool clipc_slot_is_linear(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot);
+
+#endif
