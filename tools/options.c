@@ -18,8 +18,8 @@ const tool_option common_options[] = {
     {"backend", 0, OPTION_CHOICE, "NAME", "what computes: auto, cpu, or ref (plain C, slow)",
      offsetof(tool_settings, backend), 0, 0, "auto|cpu|ref"},
     {"precision", 0, OPTION_CHOICE, "NAME",
-     "arithmetic of the network: auto (bf16 where the CPU has it), fp32 or bf16", offsetof(tool_settings, precision),
-     0, 0, "auto|fp32|bf16"},
+     "arithmetic of the network: auto (bf16 where the CPU has it), fp32, bf16 or int8",
+     offsetof(tool_settings, precision), 0, 0, "auto|fp32|bf16|int8"},
     {"threads", 0, OPTION_NUMBER, "N", "threads (default: as many as the process may use)",
      offsetof(tool_settings, threads), 1, 1024, NULL},
     {"batch", 0, OPTION_NUMBER, "N", "items encoded at once (default: 32; bench: 1)", offsetof(tool_settings, batch),
@@ -164,8 +164,8 @@ static void check_choice(const tool_option *option, const char *value)
 {
     if (is_choice(option->choices, value))
         return;
-    if (strcmp(option->name, "precision") == 0 && is_choice("int8|fp16|fp8", value))
-        quit(STATUS_USAGE, "--precision: %s is not available in this version (auto, fp32, bf16)", value);
+    if (strcmp(option->name, "precision") == 0 && is_choice("fp16|fp8", value))
+        quit(STATUS_USAGE, "--precision: %s is not available in this version (auto, fp32, bf16, int8)", value);
     quit(STATUS_USAGE, "--%s: unknown value '%s' (one of %s)", option->name, value, option->choices);
 }
 

@@ -26,7 +26,9 @@ static void run_peak(void *context, size_t begin, size_t end, size_t thread)
     const size_t rows = clipc_kernels_tile_rows(peak->kernels, peak->dtype);
     const size_t columns = clipc_kernels_tile_columns(peak->kernels, peak->dtype);
     for (size_t i = 0; i < peak->repeats; i++) {
-        if (peak->dtype == CLIPC_DTYPE_BF16)
+        if (peak->dtype == CLIPC_DTYPE_I8)
+            peak->kernels->i8.gemm_tile(rows, 6, peak->a, peak->b, (int32_t *)(void *)out, columns);
+        else if (peak->dtype == CLIPC_DTYPE_BF16)
             peak->kernels->bf16.gemm_tile(rows, 6, peak->a, peak->b, out, columns);
         else
             peak->kernels->gemm_tile(rows, 6, peak->a, peak->b, out, columns);
@@ -109,6 +111,9 @@ static double measure_shape(const clipc_kernels *kernels, clipc_dtype dtype, cli
     float *a = random_array(&c, rows * layout.blocks * CLIPC_BLOCK);
     float *block = random_array(&c, bytes / sizeof(float));
     float *out = random_array(&c, rows * columns);
+    clipc_row_scale *row_scales = calloc(rows, sizeof *row_scales);
+    if (!row_scales)
+        exit(2);
     const clipc_packed_weights weights = clipc_packed_weights_at(&layout, block);
     struct product product = {pool,
                               {.kernels = kernels,
@@ -116,6 +121,7 @@ static double measure_shape(const clipc_kernels *kernels, clipc_dtype dtype, cli
                                .panel_count = layout.panel_count,
                                .rows = a,
                                .row_blocks = layout.blocks,
+                               .row_scales = row_scales,
                                .tiles = clipc_row_tiles_make(rows, clipc_kernels_tile_rows(kernels, dtype)),
                                .epilogue = CLIPC_EPILOGUE_BIAS,
                                .output = {.values = out, .row_length = columns}}};
@@ -123,6 +129,7 @@ static double measure_shape(const clipc_kernels *kernels, clipc_dtype dtype, cli
     clipc_free_aligned(a);
     clipc_free_aligned(block);
     clipc_free_aligned(out);
+    free(row_scales);
     return rate;
 }
 

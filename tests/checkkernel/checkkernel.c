@@ -125,7 +125,8 @@ static size_t check_level(clipc_cpu_level level, uint64_t seed)
     clipc_kernels_fill(&kernels, level);
     const bool fp32 = kernels.level == level;
     const bool bf16 = kernels.bf16.level == level;
-    if (!fp32 && !bf16)
+    const bool int8 = kernels.i8.level == level;
+    if (!fp32 && !bf16 && !int8)
         return 0; /* nothing new at this level */
     check c = {.kernels = &kernels, .random = seed * 2 + 1};
     clipc_thread_pool *pool = NULL;
@@ -144,6 +145,8 @@ static size_t check_level(clipc_cpu_level level, uint64_t seed)
         check_lines_bf16(&c);
         check_product(&c, pool, CLIPC_DTYPE_BF16);
     }
+    if (int8)
+        check_i8(&c);
     clipc_thread_pool_destroy(&pool);
     printf("%-12s %8zu comparisons, %zu failures; worst share of the tolerance:", clipc_cpu_level_name(level),
            c.comparisons, c.failures);
@@ -220,8 +223,10 @@ int main(int count, char **values)
         clipc_kernels kernels;
         clipc_kernels_fill(&kernels, best);
         bench_lines(&kernels);
-        bench_gemm(&kernels, precision == CLIPC_PRECISION_BF16 ? CLIPC_DTYPE_BF16 : CLIPC_DTYPE_F32, arguments.shapes,
-                   arguments.threads);
+        const clipc_dtype dtype = precision == CLIPC_PRECISION_BF16   ? CLIPC_DTYPE_BF16
+                                  : precision == CLIPC_PRECISION_INT8 ? CLIPC_DTYPE_I8
+                                                                      : CLIPC_DTYPE_F32;
+        bench_gemm(&kernels, dtype, arguments.shapes, arguments.threads);
         bench_towers(arguments.architecture, precision, best, arguments.threads);
         return 0;
     }

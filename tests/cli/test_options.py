@@ -58,7 +58,7 @@ class Options(Case):
             (["classify", image, "--labels", "cat", "--max-pixels", "0"], "out of range"),
             (["classify", image, "--labels", "cat", "--backend", "gpu"], "auto|cpu|ref"),
             (["classify", image, "--labels", "cat", "--precision", "fp8"], "not available"),
-            (["classify", image, "--labels", "cat", "--precision", "fp64"], "auto|fp32|bf16"),
+            (["classify", image, "--labels", "cat", "--precision", "fp64"], "auto|fp32|bf16|int8"),
             (["classify", image, "--labels", "cat", "--alpha", "black"], "white|drop"),
             (["classify", image, "--labels", b"\xff"], "UTF-8"),
             (["classify", "-", "--labels-file", "-"], "standard input"),

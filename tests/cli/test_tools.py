@@ -95,7 +95,7 @@ class Bench(Case):
         result = self.bench("--tower", "text", "--tokens", "9")
         self.assertEqual((result["tower"], result["batch"], result["tokens"]), ("text", 1, 9))
         self.assertGreaterEqual(result["threads"], 1)
-        for precision in ["fp32", "bf16"]:
+        for precision in ["fp32", "bf16", "int8"]:
             self.assertEqual(self.bench("--tower", "text", "--precision", precision)["precision"], precision)
 
     def test_texts_of_several_lengths(self):

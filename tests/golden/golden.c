@@ -21,7 +21,7 @@
 static const struct {
     clipc_precision precision;
     double cosine;
-} limits[] = {{CLIPC_PRECISION_FP32, 0.999999}, {CLIPC_PRECISION_BF16, 0.9995}};
+} limits[] = {{CLIPC_PRECISION_FP32, 0.999999}, {CLIPC_PRECISION_BF16, 0.9995}, {CLIPC_PRECISION_INT8, 0.995}};
 
 static double cosine_limit(clipc_precision precision)
 {

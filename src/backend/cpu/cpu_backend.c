@@ -24,7 +24,8 @@ static clipc_status probe(clipc_error *error)
 
 static bool supports_precision(clipc_precision precision)
 {
-    return precision == CLIPC_PRECISION_AUTO || precision == CLIPC_PRECISION_FP32 || precision == CLIPC_PRECISION_BF16;
+    return precision == CLIPC_PRECISION_AUTO || precision == CLIPC_PRECISION_FP32 ||
+           precision == CLIPC_PRECISION_BF16 || precision == CLIPC_PRECISION_INT8;
 }
 
 /* AUTO is bf16 where the processor multiplies bf16, else fp32. */

@@ -11,7 +11,9 @@ void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, si
     const size_t width = tower->padded_width;
     const size_t wide = clipc_max(clipc_max(3 * width, clipc_padded_columns(tower->config.mlp_width)),
                                   tower->patch_embedding.layout.blocks * CLIPC_BLOCK);
-    const size_t row_bytes = (2 * width + wide) * sizeof(float);
+    const bool bytes = tower->layer_dtype == CLIPC_DTYPE_I8;
+    const size_t halves = bytes ? clipc_max(width, clipc_padded_columns(tower->config.mlp_width)) / 2 : 0;
+    const size_t row_bytes = (2 * width + wide + halves) * sizeof(float);
     size_t most_rows = 0;
     if (!clipc_multiply(max_batch, tower->most_tokens, &most_rows))
         most_rows = SIZE_MAX;
@@ -27,6 +29,8 @@ void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, si
     workspace->rows = clipc_arena_floats(arena, rows, width);
     workspace->packed = clipc_arena_floats(arena, rows, width);
     workspace->wide = clipc_arena_floats(arena, rows, wide);
+    workspace->halves = clipc_arena_take(arena, rows, halves, sizeof *workspace->halves);
+    workspace->row_scales = clipc_arena_take(arena, bytes ? rows : 0, 1, sizeof *workspace->row_scales);
     workspace->pooled = clipc_arena_floats(arena, items, width);
     workspace->pooled_packed = clipc_arena_floats(arena, items, width);
     workspace->pooled_query = clipc_arena_floats(arena, items, width);
@@ -45,19 +49,19 @@ struct run {
     const int32_t *ids;  /* of the first row */
 };
 
-/* The tiles of a stream of rows, for the narrowest of the products it goes through. */
-static clipc_row_tiles deal_rows(const struct run *run, size_t rows)
+/* The tiles of a stream of rows for products in `dtype`, made for the narrowest it goes through. */
+static clipc_row_tiles deal_rows(const struct run *run, size_t rows, clipc_dtype dtype)
 {
     const clipc_cpu_tower *tower = run->tower;
-    return clipc_row_tiles_for_threads(rows, tower->tile_rows,
-                                       tower->padded_width / clipc_kernels_tile_columns(tower->kernels, tower->dtype),
+    return clipc_row_tiles_for_threads(rows, clipc_kernels_tile_rows(tower->kernels, dtype),
+                                       tower->padded_width / clipc_kernels_tile_columns(tower->kernels, dtype),
                                        clipc_thread_pool_threads(run->pool));
 }
 
-/* Blocks of a GEMM's input rows of `columns` columns. */
-static size_t packed_blocks(const clipc_cpu_tower *tower, size_t columns)
+/* Blocks of rows of `columns` columns in `dtype`. */
+static size_t packed_blocks(size_t columns, clipc_dtype dtype)
 {
-    return clipc_deep_blocks(clipc_padded_columns(columns), sizeof(float) / clipc_dtype_size(tower->dtype));
+    return clipc_deep_blocks(clipc_padded_columns(columns), sizeof(float) / clipc_dtype_size(dtype));
 }
 
 /* ---- steps that go row by row ---- */
@@ -72,8 +76,10 @@ struct norm_job {
     const clipc_cpu_tower *tower;
     const clipc_cpu_norm *norm;
     const float *rows;
-    void *out; /* packed in tiles in the tower's dtype, or the rows themselves */
+    void *out; /* packed in tiles, or the rows themselves */
+    clipc_dtype dtype;
     clipc_row_tiles tiles;
+    clipc_row_scale *row_scales;
 };
 
 static void normalize_packed(void *context, size_t begin, size_t end, size_t thread)
@@ -85,14 +91,39 @@ static void normalize_packed(void *context, size_t begin, size_t end, size_t thr
     const float epsilon = tower->config.layer_norm_epsilon;
     for (size_t row = begin; row < end; row++) {
         const float *from = job->rows + row * tower->padded_width;
-        const clipc_packed_row place = clipc_packed_row_at(job->tiles, packed_blocks(tower, width), row);
+        const clipc_packed_row place = clipc_packed_row_at(job->tiles, packed_blocks(width, job->dtype), row);
         uint32_t *out = (uint32_t *)job->out + place.offset;
-        if (tower->dtype == CLIPC_DTYPE_BF16)
-            tower->kernels->bf16.layer_norm(from, width, job->norm->weight, job->norm->bias, epsilon, out,
-                                            place.block_stride);
+        const float *weight = job->norm->weight;
+        const float *bias = job->norm->bias;
+        if (job->dtype == CLIPC_DTYPE_I8)
+            job->row_scales[row] =
+                tower->kernels->i8.layer_norm(from, width, weight, bias, epsilon, out, place.block_stride);
+        else if (job->dtype == CLIPC_DTYPE_BF16)
+            tower->kernels->bf16.layer_norm(from, width, weight, bias, epsilon, out, place.block_stride);
         else
-            tower->kernels->layer_norm(from, width, job->norm->weight, job->norm->bias, epsilon, (float *)(void *)out,
-                                       place.block_stride);
+            tower->kernels->layer_norm(from, width, weight, bias, epsilon, (float *)(void *)out, place.block_stride);
+    }
+}
+
+struct quantize_job {
+    const clipc_cpu_tower *tower;
+    const uint32_t *halves;
+    size_t columns;
+    uint32_t *out;
+    clipc_row_tiles tiles;
+    clipc_row_scale *row_scales;
+};
+
+static void quantize_packed(void *context, size_t begin, size_t end, size_t thread)
+{
+    (void)thread;
+    const struct quantize_job *job = context;
+    const size_t length = packed_blocks(job->columns, CLIPC_DTYPE_BF16) * CLIPC_BLOCK;
+    const size_t blocks = packed_blocks(job->columns, CLIPC_DTYPE_I8);
+    for (size_t row = begin; row < end; row++) {
+        const clipc_packed_row place = clipc_packed_row_at(job->tiles, blocks, row);
+        job->row_scales[row] = job->tower->kernels->i8.quantize(job->halves + row * length, job->columns,
+                                                                job->out + place.offset, place.block_stride);
     }
 }
 
@@ -124,22 +155,33 @@ static void copy_pooled_rows(const struct run *run)
 struct stream {
     float *rows;
     void *packed;
+    clipc_dtype dtype; /* of `packed` */
     clipc_row_tiles tiles;
 };
 
-static struct stream all_rows(const struct run *run)
+static struct stream all_rows(const struct run *run, clipc_dtype dtype)
 {
-    return (struct stream){run->workspace->rows, run->workspace->packed, deal_rows(run, run->rows)};
+    return (struct stream){run->workspace->rows, run->workspace->packed, dtype, deal_rows(run, run->rows, dtype)};
 }
 
-static struct stream pooled_rows(const struct run *run)
+static struct stream pooled_rows(const struct run *run, clipc_dtype dtype)
 {
-    return (struct stream){run->workspace->pooled, run->workspace->pooled_packed, deal_rows(run, run->items)};
+    return (struct stream){run->workspace->pooled, run->workspace->pooled_packed, dtype,
+                           deal_rows(run, run->items, dtype)};
+}
+
+/* Rows of bf16 in workspace->halves to packed bytes. */
+static void quantize(const struct run *run, const struct stream *stream, size_t columns, void *packed)
+{
+    struct quantize_job job = {run->tower, run->workspace->halves, columns,
+                               packed,     stream->tiles,          run->workspace->row_scales};
+    run_rows(run, quantize_packed, &job, stream->tiles.rows);
 }
 
 static void normalize(const struct run *run, const struct stream *stream, const clipc_cpu_norm *norm)
 {
-    struct norm_job job = {run->tower, norm, stream->rows, stream->packed, stream->tiles};
+    struct norm_job job = {
+        run->tower, norm, stream->rows, stream->packed, stream->dtype, stream->tiles, run->workspace->row_scales};
     run_rows(run, normalize_packed, &job, stream->tiles.rows);
 }
 
@@ -152,7 +194,8 @@ static void multiply(const struct run *run, const struct stream *stream, const c
                              .first_panel = first,
                              .panel_count = count,
                              .rows = stream->packed,
-                             .row_blocks = packed_blocks(run->tower, run->tower->config.width),
+                             .row_blocks = packed_blocks(run->tower->config.width, stream->dtype),
+                             .row_scales = run->workspace->row_scales,
                              .tiles = stream->tiles,
                              .epilogue = epilogue,
                              .output = output};
@@ -163,6 +206,7 @@ static void attend(const struct run *run, const struct stream *stream, const flo
                    const float *keys, const float *values, size_t key_stride, bool pooled)
 {
     const clipc_cpu_tower *tower = run->tower;
+    const bool bytes = stream->dtype == CLIPC_DTYPE_I8;
     const clipc_attention attention = {.kernels = tower->kernels,
                                        .items = run->items,
                                        .offsets = run->workspace->offsets,
@@ -175,40 +219,54 @@ static void attend(const struct run *run, const struct stream *stream, const flo
                                        .keys = keys,
                                        .values = values,
                                        .key_stride = key_stride,
-                                       .out = stream->packed,
+                                       .out = bytes ? (void *)run->workspace->halves : stream->packed,
                                        .out_dtype = tower->dtype,
-                                       .out_blocks = packed_blocks(tower, tower->config.width),
-                                       .out_tiles = stream->tiles,
+                                       .out_blocks = packed_blocks(tower->config.width, tower->dtype),
+                                       .out_tiles = bytes ? clipc_row_tiles_make(stream->tiles.rows, 1)
+                                                          : stream->tiles, /* row by row */
                                        .scratch = run->workspace->scratch,
                                        .scratch_stride = run->workspace->scratch_stride};
     clipc_attention_run(run->pool, &attention);
+    if (bytes)
+        quantize(run, stream, tower->config.width, stream->packed);
+}
+
+/* fc1, the activation and fc2. */
+static void run_mlp(const struct run *run, const struct stream *stream, const clipc_cpu_layer *layer)
+{
+    const clipc_cpu_tower *tower = run->tower;
+    const size_t mlp_width = tower->config.mlp_width;
+    const bool bytes = stream->dtype == CLIPC_DTYPE_I8;
+    const size_t inner_length = packed_blocks(mlp_width, tower->dtype) * CLIPC_BLOCK;
+    multiply(run, stream, &layer->fc1, 0, layer->fc1.layout.panel_count, clipc_epilogue_of(tower->config.activation),
+             bytes ? (clipc_gemm_output){run->workspace->halves, inner_length, false, CLIPC_DTYPE_BF16}
+                   : (clipc_gemm_output){run->workspace->wide, inner_length, true, stream->dtype});
+    if (bytes)
+        quantize(run, stream, mlp_width, run->workspace->wide);
+    const clipc_gemm gemm = {.kernels = tower->kernels,
+                             .weights = &layer->fc2,
+                             .panel_count = layer->fc2.layout.panel_count,
+                             .rows = run->workspace->wide,
+                             .row_blocks = packed_blocks(mlp_width, stream->dtype),
+                             .row_scales = run->workspace->row_scales,
+                             .tiles = stream->tiles,
+                             .epilogue = CLIPC_EPILOGUE_RESIDUAL,
+                             .output = {stream->rows, tower->padded_width, false, CLIPC_DTYPE_F32}};
+    clipc_gemm_run(run->pool, &gemm);
 }
 
 /* From attention's packed result to the end of the layer. */
 static void finish_layer(const struct run *run, const struct stream *stream, const clipc_cpu_layer *layer)
 {
-    const clipc_cpu_tower *tower = run->tower;
-    const clipc_gemm_output residual = {stream->rows, tower->padded_width, false, CLIPC_DTYPE_F32};
-    const size_t mlp_blocks = packed_blocks(tower, tower->config.mlp_width);
     multiply(run, stream, &layer->attention_out, 0, layer->attention_out.layout.panel_count, CLIPC_EPILOGUE_RESIDUAL,
-             residual);
+             (clipc_gemm_output){stream->rows, run->tower->padded_width, false, CLIPC_DTYPE_F32});
     normalize(run, stream, &layer->norm2);
-    multiply(run, stream, &layer->fc1, 0, layer->fc1.layout.panel_count, clipc_epilogue_of(tower->config.activation),
-             (clipc_gemm_output){run->workspace->wide, mlp_blocks * CLIPC_BLOCK, true, tower->dtype});
-    const clipc_gemm gemm = {.kernels = tower->kernels,
-                             .weights = &layer->fc2,
-                             .panel_count = layer->fc2.layout.panel_count,
-                             .rows = run->workspace->wide,
-                             .row_blocks = mlp_blocks,
-                             .tiles = stream->tiles,
-                             .epilogue = CLIPC_EPILOGUE_RESIDUAL,
-                             .output = residual};
-    clipc_gemm_run(run->pool, &gemm);
+    run_mlp(run, stream, layer);
 }
 
 static void run_layer(const struct run *run, const clipc_cpu_layer *layer)
 {
-    const struct stream stream = all_rows(run);
+    const struct stream stream = all_rows(run, run->tower->layer_dtype);
     const size_t width = run->tower->padded_width;
     float *wide = run->workspace->wide;
     normalize(run, &stream, &layer->norm1);
@@ -222,8 +280,8 @@ static void run_layer(const struct run *run, const clipc_cpu_layer *layer)
  * MLP there; the sums are the same ones. Keys and values are still those of all rows. */
 static void run_last_layer(const struct run *run, const clipc_cpu_layer *layer)
 {
-    const struct stream all = all_rows(run);
-    const struct stream pooled = pooled_rows(run);
+    const struct stream all = all_rows(run, run->tower->layer_dtype);
+    const struct stream pooled = pooled_rows(run, run->tower->layer_dtype);
     const size_t width = run->tower->padded_width;
     const size_t part = layer->query_key_value.layout.panel_count / 3;
     float *wide = run->workspace->wide;
@@ -246,7 +304,7 @@ static void run_encoder(const struct run *run, float *embeddings)
     copy_pooled_rows(run);
     if (tower->config.layers > 0)
         run_last_layer(run, &tower->layers[tower->config.layers - 1]);
-    const struct stream pooled = pooled_rows(run);
+    const struct stream pooled = pooled_rows(run, tower->dtype);
     const size_t length = clipc_padded_columns(tower->embedding_dimension);
     normalize(run, &pooled, &tower->norm_final);
     multiply(run, &pooled, &tower->projection, 0, tower->projection.layout.panel_count, CLIPC_EPILOGUE_BIAS,
@@ -288,7 +346,7 @@ static void prepare_patches(void *context, size_t begin, size_t end, size_t thre
     (void)thread;
     const struct run *run = context;
     const clipc_cpu_tower *tower = run->tower;
-    const clipc_row_tiles tiles = deal_rows(run, run->rows);
+    const clipc_row_tiles tiles = deal_rows(run, run->rows, tower->dtype);
     for (size_t row = begin; row < end; row++) {
         pack_patch(run, &tiles, row);
         memcpy(run->workspace->rows + row * tower->padded_width,
@@ -303,7 +361,7 @@ static void encode_some_images(struct run *run, float *embeddings)
     for (size_t item = 0; item <= run->items; item++)
         run->workspace->offsets[item] = item * tower->most_tokens;
     run_rows(run, prepare_patches, run, run->rows);
-    const struct stream stream = all_rows(run);
+    const struct stream stream = all_rows(run, tower->dtype);
     const clipc_gemm gemm = {.kernels = tower->kernels,
                              .weights = &tower->patch_embedding,
                              .panel_count = tower->patch_embedding.layout.panel_count,

@@ -8,16 +8,18 @@
 typedef struct clipc_cpu_workspace {
     size_t row_capacity; /* at least one longest item */
     size_t item_capacity;
-    size_t *offsets;      /* [item_capacity + 1] */
-    float *rows;          /* X [row_capacity, padded width]: the residual stream */
-    float *packed;        /* packed, the same size: a GEMM's input of that width */
-    float *wide;          /* query, key and value; or packed: the MLP's inner activations, or the patches */
-    size_t wide_length;   /* units of one row of it */
-    float *pooled;        /* [item_capacity, padded width]: X of the pooled rows, in the last layer and after */
-    float *pooled_packed; /* packed, the same size */
-    float *pooled_query;  /* the same size */
-    float *embeddings;    /* [item_capacity, padded embedding dimension] */
-    float *scratch;       /* [threads][scratch_stride], of attention */
+    size_t *offsets;    /* [item_capacity + 1] */
+    float *rows;        /* X [row_capacity, padded width]: the residual stream */
+    float *packed;      /* packed, the same size: a GEMM's input of that width */
+    float *wide;        /* query, key and value; or packed: the MLP's inner activations, or the patches */
+    size_t wide_length; /* units of one row of it */
+    uint32_t *halves;   /* int8: rows of bf16 on their way to bytes, attention's results and the MLP's inner ones */
+    clipc_row_scale *row_scales; /* int8: [row_capacity], of the packed rows that the next product reads */
+    float *pooled;               /* [item_capacity, padded width]: X of the pooled rows, in the last layer and after */
+    float *pooled_packed;        /* packed, the same size */
+    float *pooled_query;         /* the same size */
+    float *embeddings;           /* [item_capacity, padded embedding dimension] */
+    float *scratch;              /* [threads][scratch_stride], of attention */
     size_t scratch_stride;
 } clipc_cpu_workspace;
 

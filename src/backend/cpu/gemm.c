@@ -17,7 +17,14 @@ static void sum_tile(const clipc_gemm *gemm, size_t begin, size_t height, size_t
     const clipc_packed_layout *layout = &gemm->weights->layout;
     const uint32_t *rows = (const uint32_t *)gemm->rows + begin * gemm->row_blocks * CLIPC_BLOCK;
     const void *weights = clipc_packed_panel(gemm->weights, panel);
-    if (layout->dtype == CLIPC_DTYPE_BF16)
+    if (layout->dtype == CLIPC_DTYPE_I8) {
+        _Alignas(64) int32_t whole[CLIPC_TILE_ROWS_MAX * CLIPC_TILE_COLUMNS_MAX];
+        const size_t columns = layout->panel_columns;
+        kernels->i8.gemm_tile(height, layout->blocks, rows, weights, whole, columns);
+        kernels->i8.dequantize(height, columns, whole, gemm->row_scales + begin,
+                               gemm->weights->scales + panel * columns, gemm->weights->integers + panel * columns,
+                               sums);
+    } else if (layout->dtype == CLIPC_DTYPE_BF16)
         kernels->bf16.gemm_tile(height, layout->blocks, rows, weights, sums, layout->panel_columns);
     else
         kernels->gemm_tile(height, layout->blocks, (const float *)(const void *)rows, weights, sums,

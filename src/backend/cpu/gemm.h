@@ -27,6 +27,7 @@ typedef struct clipc_gemm {
     size_t panel_count;
     const void *rows;
     size_t row_blocks;
+    const clipc_row_scale *row_scales; /* of each row, for I8 */
     clipc_row_tiles tiles;
     clipc_epilogue epilogue;
     clipc_gemm_output output;

@@ -25,20 +25,36 @@
         .layer_norm = clipc_layer_norm_bf16__##isa                                                                    \
     }
 
+/* Tiles and lines have levels of their own. */
+#define FILL_I8(tile_isa, lines_isa, isa_level)                                                                       \
+    kernels->i8 = (clipc_i8_kernels)                                                                                  \
+    {                                                                                                                 \
+        .level = (isa_level), .tile_rows = CLIPC_GEMM_I8_ROWS__##tile_isa,                                            \
+        .tile_columns = CLIPC_GEMM_I8_COLUMNS__##tile_isa, .gemm_tile = clipc_gemm_tile_i8__##tile_isa,               \
+        .layer_norm = clipc_layer_norm_i8__##lines_isa, .quantize = clipc_quantize_i8__##lines_isa,                   \
+        .dequantize = clipc_dequantize_i8__##lines_isa                                                                \
+    }
+
 void clipc_kernels_fill(clipc_kernels *kernels, clipc_cpu_level level)
 {
     *kernels = (clipc_kernels){0};
     FILL(c, CLIPC_CPU_C);
     FILL_BF16(c, CLIPC_CPU_C);
+    FILL_I8(c, c, CLIPC_CPU_C);
 #if defined(__x86_64__)
     if (level < CLIPC_CPU_AVX2)
         return;
     FILL(avx2, CLIPC_CPU_AVX2);
     FILL_BF16(avx2, CLIPC_CPU_AVX2);
+    FILL_I8(avx2, avx2, CLIPC_CPU_AVX2);
     if (level < CLIPC_CPU_AVX512)
         return;
     FILL(avx512, CLIPC_CPU_AVX512);
     FILL_BF16(avx512, CLIPC_CPU_AVX512);
+    FILL_I8(avx2, avx512, CLIPC_CPU_AVX512);
+    if (level < CLIPC_CPU_AVX512_VNNI)
+        return;
+    FILL_I8(avx512_vnni, avx512, CLIPC_CPU_AVX512_VNNI);
     if (level < CLIPC_CPU_AVX512_BF16)
         return;
     FILL_BF16(avx512_bf16, CLIPC_CPU_AVX512_BF16);
@@ -53,7 +69,12 @@ void clipc_kernels_fill(clipc_kernels *kernels, clipc_cpu_level level)
 
 clipc_cpu_level clipc_kernels_level(const clipc_kernels *kernels, clipc_precision precision)
 {
-    return precision == CLIPC_PRECISION_BF16 ? kernels->bf16.level : kernels->level;
+    switch (precision) {
+    case CLIPC_PRECISION_BF16: return kernels->bf16.level;
+    case CLIPC_PRECISION_INT8:
+        return kernels->i8.level > kernels->bf16.level ? kernels->i8.level : kernels->bf16.level;
+    default: return kernels->level;
+    }
 }
 
 bool clipc_kernels_have_bf16(const clipc_kernels *kernels)
@@ -68,12 +89,20 @@ bool clipc_kernels_have_bf16(const clipc_kernels *kernels)
 
 size_t clipc_kernels_tile_rows(const clipc_kernels *kernels, clipc_dtype dtype)
 {
-    return dtype == CLIPC_DTYPE_BF16 ? kernels->bf16.tile_rows : kernels->tile_rows;
+    switch (dtype) {
+    case CLIPC_DTYPE_BF16: return kernels->bf16.tile_rows;
+    case CLIPC_DTYPE_I8: return kernels->i8.tile_rows;
+    default: return kernels->tile_rows;
+    }
 }
 
 size_t clipc_kernels_tile_columns(const clipc_kernels *kernels, clipc_dtype dtype)
 {
-    return dtype == CLIPC_DTYPE_BF16 ? kernels->bf16.tile_columns : kernels->tile_columns;
+    switch (dtype) {
+    case CLIPC_DTYPE_BF16: return kernels->bf16.tile_columns;
+    case CLIPC_DTYPE_I8: return kernels->i8.tile_columns;
+    default: return kernels->tile_columns;
+    }
 }
 
 clipc_epilogue clipc_epilogue_of(clipc_activation activation)

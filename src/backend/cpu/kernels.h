@@ -70,6 +70,38 @@ typedef struct clipc_bf16_kernels {
     clipc_layer_norm_bf16 layer_norm;
 } clipc_bf16_kernels;
 
+/* The same on bytes: unit k holds the values of k 4k … 4k + 3, unsigned in a and signed in b. Sums are exact, but for
+ * wrapping. */
+typedef void (*clipc_gemm_tile_i8)(size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b, int32_t *out,
+                                   size_t out_stride);
+
+/* What a row's bytes q mean: scale × (q - zero). A row with a value that is not finite has the scale NaN. */
+typedef struct clipc_row_scale {
+    float scale;
+    int32_t zero;
+} clipc_row_scale;
+
+/* LayerNorm to bytes, 64 to a line; and a row of bf16 to bytes. What the last line has beyond width is not 0 in the
+ * row's terms, but meets weights of 0. */
+typedef clipc_row_scale (*clipc_layer_norm_i8)(const float *row, size_t width, const float *weight, const float *bias,
+                                               float epsilon, uint32_t *out, size_t block_stride);
+typedef clipc_row_scale (*clipc_quantize_i8)(const uint32_t *row, size_t width, uint32_t *out, size_t block_stride);
+
+/* Integer sums [rows][columns] to out [rows][columns] = (sum - zero × integers[column]) × scale × scales[column]. */
+typedef void (*clipc_dequantize_i8)(size_t rows, size_t columns, const int32_t *sums,
+                                    const clipc_row_scale *row_scales, const float *scales, const int32_t *integers,
+                                    float *out);
+
+typedef struct clipc_i8_kernels {
+    clipc_cpu_level level;
+    size_t tile_rows;
+    size_t tile_columns;
+    clipc_gemm_tile_i8 gemm_tile;
+    clipc_layer_norm_i8 layer_norm;
+    clipc_quantize_i8 quantize;
+    clipc_dequantize_i8 dequantize;
+} clipc_i8_kernels;
+
 typedef struct clipc_kernels {
     clipc_cpu_level level; /* the highest that contributed to the fp32 operations */
     size_t tile_rows;      /* height of the GEMM's register tile */
@@ -79,6 +111,7 @@ typedef struct clipc_kernels {
     clipc_layer_norm_f32 layer_norm;
     clipc_softmax_f32 softmax;
     clipc_bf16_kernels bf16;
+    clipc_i8_kernels i8;
 } clipc_kernels;
 
 /* The best of every operation for processors of `level`. */
@@ -133,6 +166,25 @@ CLIPC_DECLARE_KERNELS(neon);
     void clipc_layer_norm_bf16__##isa(const float *row, size_t width, const float *weight, const float *bias,         \
                                       float epsilon, uint32_t *out, size_t block_stride)
 
+#define CLIPC_DECLARE_TILE_I8(isa)                                                                                    \
+    void clipc_gemm_tile_i8__##isa(size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b, int32_t *out,    \
+                                   size_t out_stride)
+
+#define CLIPC_DECLARE_LINES_I8(isa)                                                                                   \
+    clipc_row_scale clipc_layer_norm_i8__##isa(const float *row, size_t width, const float *weight,                   \
+                                               const float *bias, float epsilon, uint32_t *out, size_t block_stride); \
+    clipc_row_scale clipc_quantize_i8__##isa(const uint32_t *row, size_t width, uint32_t *out, size_t block_stride);  \
+    void clipc_dequantize_i8__##isa(size_t rows, size_t columns, const int32_t *sums,                                 \
+                                    const clipc_row_scale *row_scales, const float *scales, const int32_t *integers,  \
+                                    float *out)
+
+CLIPC_DECLARE_TILE_I8(c);
+CLIPC_DECLARE_TILE_I8(avx2);
+CLIPC_DECLARE_TILE_I8(avx512_vnni);
+CLIPC_DECLARE_LINES_I8(c);
+CLIPC_DECLARE_LINES_I8(avx2);
+CLIPC_DECLARE_LINES_I8(avx512);
+
 CLIPC_DECLARE_KERNELS_BF16(c);
 CLIPC_DECLARE_KERNELS_BF16(avx2);
 CLIPC_DECLARE_KERNELS_BF16(avx512);
@@ -155,5 +207,12 @@ CLIPC_DECLARE_KERNELS_BF16(avx512_bf16);
 #define CLIPC_GEMM_BF16_COLUMNS__avx512      32
 #define CLIPC_GEMM_BF16_ROWS__avx512_bf16    14
 #define CLIPC_GEMM_BF16_COLUMNS__avx512_bf16 32
+
+#define CLIPC_GEMM_I8_ROWS__c              2
+#define CLIPC_GEMM_I8_COLUMNS__c           16
+#define CLIPC_GEMM_I8_ROWS__avx2           6
+#define CLIPC_GEMM_I8_COLUMNS__avx2        16
+#define CLIPC_GEMM_I8_ROWS__avx512_vnni    14
+#define CLIPC_GEMM_I8_COLUMNS__avx512_vnni 32
 
 #endif

@@ -47,4 +47,28 @@ static inline line line_round(line a)
                   _mm256_round_ps(a.high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
 
+/* Whole numbers from 0 to 255. */
+static inline void line_store_bytes(uint8_t *to, line a)
+{
+    const __m256i words = _mm256_packus_epi32(_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high));
+    const __m256i ordered = _mm256_permute4x64_epi64(words, 0xD8);
+    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+    _mm_storeu_si128((__m128i *)(void *)to, bytes);
+}
+
+static inline __m256 narrow_corrected_eight(const int32_t *sums, const int32_t *integers, __m256i zero)
+{
+    const __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)sums);
+    const __m256i correction = _mm256_mullo_epi32(_mm256_loadu_si256((const __m256i *)(const void *)integers), zero);
+    return _mm256_cvtepi32_ps(_mm256_sub_epi32(sum, correction));
+}
+
+/* sums - zero × integers, as floats. */
+static inline line line_corrected_sum(const int32_t *sums, const int32_t *integers, int32_t zero)
+{
+    const __m256i zeros = _mm256_set1_epi32(zero);
+    return (line){narrow_corrected_eight(sums, integers, zeros),
+                  narrow_corrected_eight(sums + 8, integers + 8, zeros)};
+}
+
 #endif

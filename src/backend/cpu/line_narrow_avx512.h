@@ -39,4 +39,17 @@ static inline line line_round(line a)
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
+/* Whole numbers from 0 to 255. */
+static inline void line_store_bytes(uint8_t *to, line a)
+{
+    _mm_storeu_si128((__m128i *)(void *)to, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(a)));
+}
+
+/* sums - zero × integers, as floats. */
+static inline line line_corrected_sum(const int32_t *sums, const int32_t *integers, int32_t zero)
+{
+    const __m512i correction = _mm512_mullo_epi32(_mm512_loadu_si512(integers), _mm512_set1_epi32(zero));
+    return _mm512_cvtepi32_ps(_mm512_sub_epi32(_mm512_loadu_si512(sums), correction));
+}
+
 #endif

@@ -32,4 +32,20 @@ static inline line line_round(line a)
     return line_subtract(line_add(a, shift), shift);
 }
 
+/* Whole numbers from 0 to 255. */
+static inline void line_store_bytes(uint8_t *to, line a)
+{
+    for (int i = 0; i < 16; i++)
+        to[i] = (uint8_t)(a.lane[i] == a.lane[i] ? a.lane[i] : 0.0f);
+}
+
+/* sums - zero × integers, as floats. */
+static inline line line_corrected_sum(const int32_t *sums, const int32_t *integers, int32_t zero)
+{
+    line a;
+    for (int i = 0; i < 16; i++)
+        a.lane[i] = (float)(int32_t)((uint32_t)sums[i] - (uint32_t)zero * (uint32_t)integers[i]);
+    return a;
+}
+
 #endif

@@ -167,6 +167,50 @@ static void pack_bf16(const struct source *source, size_t columns, float *panel)
     }
 }
 
+/* The largest magnitude of each row, as the step that its integers of ±127 count. */
+static void find_scales(const struct source *source, float *scales)
+{
+    float rows[PANEL_COLUMNS_MAX * PACK_DEPTH];
+    for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
+        const size_t depth = clipc_min(PACK_DEPTH, source->inner - k);
+        read_rows(source, k, depth, rows);
+        for (size_t j = 0; j < source->count; j++) {
+            for (size_t i = 0; i < depth; i++) {
+                const float magnitude = __builtin_fabsf(rows[j * PACK_DEPTH + i]);
+                scales[j] = magnitude > scales[j] ? magnitude : scales[j];
+            }
+        }
+    }
+    for (size_t j = 0; j < source->count; j++)
+        scales[j] = scales[j] / 127.0f > 0x1p-100f ? scales[j] / 127.0f : 0.0f;
+}
+
+/* Symmetric integers, -127 … 127, of each output's own step. */
+static void pack_i8(const struct source *source, size_t columns, float *panel, float *scales, int32_t *integers)
+{
+    const float shift = 12582912.0f; /* added and taken away, it rounds to a whole number */
+    float rows[PANEL_COLUMNS_MAX * PACK_DEPTH];
+    _Alignas(float) int8_t bytes[PANEL_COLUMNS_MAX * PACK_DEPTH];
+    memset(scales, 0, columns * sizeof *scales);
+    memset(integers, 0, columns * sizeof *integers);
+    find_scales(source, scales);
+    for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
+        const size_t depth = clipc_min(PACK_DEPTH, source->inner - k);
+        memset(bytes, 0, sizeof bytes);
+        read_rows(source, k, depth, rows);
+        for (size_t j = 0; j < source->count; j++) {
+            const float inverse = scales[j] > 0.0f ? 1.0f / scales[j] : 0.0f;
+            for (size_t i = 0; i < depth; i++) {
+                const float whole = (rows[j * PACK_DEPTH + i] * inverse + shift) - shift;
+                bytes[j * PACK_DEPTH + i] = (int8_t)whole;
+                integers[j] += (int32_t)whole;
+            }
+        }
+        clipc_pack_units((const float *)(const void *)bytes, PACK_DEPTH / 4, source->count, (depth + 3) / 4, columns,
+                         panel + k / 4 * columns);
+    }
+}
+
 void clipc_pack_panel(const clipc_packed_weights *weights, size_t panel, const clipc_tensor *weight,
                       const clipc_tensor *bias, size_t first, size_t count, size_t inner)
 {
@@ -174,6 +218,9 @@ void clipc_pack_panel(const clipc_packed_weights *weights, size_t panel, const c
     const struct source source = {weight, first, count, inner};
     if (weights->layout.dtype == CLIPC_DTYPE_BF16)
         pack_bf16(&source, columns, clipc_packed_panel(weights, panel));
+    else if (weights->layout.dtype == CLIPC_DTYPE_I8)
+        pack_i8(&source, columns, clipc_packed_panel(weights, panel), weights->scales + panel * columns,
+                weights->integers + panel * columns);
     else
         pack_f32(&source, columns, clipc_packed_panel(weights, panel));
     memset(weights->bias + panel * columns, 0, columns * sizeof(float));

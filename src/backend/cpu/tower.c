@@ -130,9 +130,9 @@ static void build_layout(struct builder *builder, const struct stack *stack, con
     fill(builder, stack, ready, packed);
 }
 
-static void build_weights(struct builder *builder, const struct stack *stack, clipc_packed_weights *packed)
+static void build_weights(struct builder *builder, const struct stack *stack, clipc_dtype dtype,
+                          clipc_packed_weights *packed)
 {
-    const clipc_dtype dtype = builder->tower->dtype;
     const clipc_packed_layout layout = clipc_packed_layout_make(
         dtype, clipc_kernels_tile_columns(builder->tower->kernels, dtype), stack->parts, stack->outputs, stack->inner);
     const clipc_section **sections = builder->model->linears[builder->image];
@@ -146,10 +146,10 @@ static void build_weights(struct builder *builder, const struct stack *stack, cl
 }
 
 static void build_linear(struct builder *builder, const clipc_tensor *weight, const clipc_tensor *bias, size_t outputs,
-                         size_t inner, clipc_packed_weights *packed)
+                         size_t inner, clipc_dtype dtype, clipc_packed_weights *packed)
 {
     const struct stack stack = {.weights = {weight}, .biases = {bias}, .parts = 1, .outputs = outputs, .inner = inner};
-    build_weights(builder, &stack, packed);
+    build_weights(builder, &stack, dtype, packed);
 }
 
 /* `rows` rows of padded width. */
@@ -178,17 +178,19 @@ static void build_layer(struct builder *builder, const clipc_layer_weights *from
 {
     const size_t width = builder->tower->config.width;
     const size_t mlp_width = builder->tower->config.mlp_width;
+    const clipc_dtype dtype = builder->tower->layer_dtype;
     const struct stack attention = {.weights = {&from->query_weight, &from->key_weight, &from->value_weight},
                                     .biases = {&from->query_bias, &from->key_bias, &from->value_bias},
                                     .parts = 3,
                                     .outputs = width,
                                     .inner = width};
     to->norm1 = build_norm(builder, &from->norm1_weight, &from->norm1_bias);
-    build_weights(builder, &attention, &to->query_key_value);
-    build_linear(builder, &from->attention_out_weight, &from->attention_out_bias, width, width, &to->attention_out);
+    build_weights(builder, &attention, dtype, &to->query_key_value);
+    build_linear(builder, &from->attention_out_weight, &from->attention_out_bias, width, width, dtype,
+                 &to->attention_out);
     to->norm2 = build_norm(builder, &from->norm2_weight, &from->norm2_bias);
-    build_linear(builder, &from->fc1_weight, &from->fc1_bias, mlp_width, width, &to->fc1);
-    build_linear(builder, &from->fc2_weight, &from->fc2_bias, width, mlp_width, &to->fc2);
+    build_linear(builder, &from->fc1_weight, &from->fc1_bias, mlp_width, width, dtype, &to->fc1);
+    build_linear(builder, &from->fc2_weight, &from->fc2_bias, width, mlp_width, dtype, &to->fc2);
 }
 
 static void build_layers(struct builder *builder, const clipc_layer_weights *from)
@@ -205,7 +207,7 @@ static void build_image_tower(struct builder *builder, const clipc_model *model)
     clipc_cpu_tower *tower = builder->tower;
     const size_t width = tower->config.width;
     build_linear(builder, &model->weights.image.patch_embedding, NULL, width,
-                 3 * tower->patch_size * tower->patch_size, &tower->patch_embedding);
+                 3 * tower->patch_size * tower->patch_size, tower->dtype, &tower->patch_embedding);
     tower->positions = build_rows(builder, &model->weights.image.position_embedding, tower->most_tokens);
     float *class_embedding = build_rows(builder, &model->weights.image.class_embedding, 1);
     if (builder->arena.base)
@@ -215,7 +217,7 @@ static void build_image_tower(struct builder *builder, const clipc_model *model)
     build_layers(builder, model->weights.image.layers);
     tower->norm_final =
         build_norm(builder, &model->weights.image.norm_post_weight, &model->weights.image.norm_post_bias);
-    build_linear(builder, &model->weights.image.projection, NULL, tower->embedding_dimension, width,
+    build_linear(builder, &model->weights.image.projection, NULL, tower->embedding_dimension, width, tower->dtype,
                  &tower->projection);
 }
 
@@ -227,7 +229,7 @@ static void build_text_tower(struct builder *builder, const clipc_model *model)
     tower->norm_final =
         build_norm(builder, &model->weights.text.norm_final_weight, &model->weights.text.norm_final_bias);
     build_linear(builder, &model->weights.text.projection, NULL, tower->embedding_dimension, tower->config.width,
-                 &tower->projection);
+                 tower->dtype, &tower->projection);
 }
 
 /* What follows from the kernels and the precision. */
@@ -235,8 +237,8 @@ static void choose_precision(clipc_cpu_tower *tower, const clipc_kernels *kernel
 {
     tower->kernels = kernels;
     tower->precision = precision;
-    tower->dtype = precision == CLIPC_PRECISION_BF16 ? CLIPC_DTYPE_BF16 : CLIPC_DTYPE_F32;
-    tower->tile_rows = clipc_kernels_tile_rows(kernels, tower->dtype);
+    tower->dtype = precision == CLIPC_PRECISION_FP32 ? CLIPC_DTYPE_F32 : CLIPC_DTYPE_BF16;
+    tower->layer_dtype = precision == CLIPC_PRECISION_INT8 ? CLIPC_DTYPE_I8 : tower->dtype;
 }
 
 static clipc_status build(clipc_cpu_tower *tower, const clipc_model *model, clipc_thread_pool *pool,
