@@ -269,6 +269,11 @@ typedef struct clipc_engine_info {
 
 CLIPC_API clipc_status clipc_engine_get_info(const clipc_engine *engine, clipc_engine_info *info, clipc_error *error);
 
+/* What clipc_engine_create would settle on: backend, isa, precision and threads; the bytes are 0. Packs nothing, and
+ * fails where that would before looking at weights. `config` may be NULL. */
+CLIPC_API clipc_status clipc_engine_plan(const clipc_model *model, const clipc_engine_config *config,
+                                         clipc_engine_info *info, clipc_error *error);
+
 /* Flags of the encode calls. */
 #define CLIPC_ENCODE_UNNORMALIZED 1u /* raw projections instead of rows of unit length */
 
@@ -307,6 +312,43 @@ CLIPC_API clipc_status clipc_model_convert(const clipc_model *model, const clipc
 /* Compares every byte of an engine file's weights with its checksum, which opening leaves out to be fast; the message
  * names the first section that fails. Other models have no checksums: CLIPC_ERROR_UNSUPPORTED. */
 CLIPC_API clipc_status clipc_model_verify(const clipc_model *model, clipc_error *error);
+
+/* ---- where an engine's time goes ---- */
+
+/* One kind of step, all its runs in both towers and all layers taken together. */
+typedef struct clipc_step_info {
+    size_t size;               /* sizeof(clipc_step_info), set by the caller */
+    const char *step;          /* "attention", "fc1 + activation", … */
+    const char *kernel;        /* the variant that does most of it, e.g. "gemm_tile_f32__avx512 14 × 32" */
+    clipc_precision precision; /* of its arithmetic */
+    uint64_t calls;
+    double seconds;    /* wall time of all calls */
+    double operations; /* of its matrix products, a multiplication and an addition being two; 0 when it has none */
+    double bytes;      /* weights, input and output of its matrix products, each counted once a call; 0 likewise */
+} clipc_step_info;
+
+/* Starts (on ≠ 0, from zero) or stops recording steps. CLIPC_ERROR_UNSUPPORTED when the backend cannot. Recording
+ * costs two readings of the clock a step, and nothing while it is stopped. */
+CLIPC_API clipc_status clipc_engine_record_steps(clipc_engine *engine, int on, clipc_error *error);
+/* The kinds of steps recorded since, in the order of the towers. 0 for a NULL engine. */
+CLIPC_API size_t clipc_engine_step_count(clipc_engine *engine);
+/* Fills *info for the index-th of them; its strings are static. */
+CLIPC_API clipc_status clipc_engine_get_step(clipc_engine *engine, size_t index, clipc_step_info *info,
+                                             clipc_error *error);
+
+/* What the machine can do at most with the engine's instruction set and threads, a second. */
+typedef struct clipc_peaks {
+    size_t size;             /* sizeof(clipc_peaks), set by the caller */
+    double fp32_operations;  /* from the first-level cache; a multiplication and an addition are two */
+    double bf16_operations;  /* 0 when the instruction set has none for it */
+    double int8_operations;  /* 0 likewise */
+    double one_thread_bytes; /* read from memory by one thread */
+    double all_threads_bytes;
+} clipc_peaks;
+
+/* Measures that, the best of several rounds, in about half a second, with 256 MiB of memory of its own. Calls on the
+ * engine wait meanwhile. CLIPC_ERROR_UNSUPPORTED when the backend cannot. */
+CLIPC_API clipc_status clipc_engine_measure_peaks(clipc_engine *engine, clipc_peaks *peaks, clipc_error *error);
 
 /* ---- embeddings ---- */
 

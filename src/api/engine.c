@@ -199,20 +199,48 @@ void clipc_engine_destroy(clipc_engine **engine)
     *engine = NULL;
 }
 
+static clipc_status check_info(const clipc_engine_info *info, clipc_error *error)
+{
+    CLIPC_FAIL_IF(info->size != sizeof *info, error, CLIPC_ERROR_ARGUMENT,
+                  "clipc_engine_info.size is %zu, must be %zu", info->size, sizeof *info);
+    return CLIPC_OK;
+}
+
+static void fill_info(const clipc_backend *backend, const clipc_compiled_info *compiled, clipc_engine_info *info)
+{
+    *info = (clipc_engine_info){
+        .size = sizeof *info,
+        .backend = backend->name,
+        .isa = compiled->isa,
+        .precision = compiled->precision,
+        .threads = compiled->threads,
+        .packed_bytes = compiled->packed_bytes,
+        .workspace_bytes = compiled->workspace_bytes,
+    };
+}
+
 clipc_status clipc_engine_get_info(const clipc_engine *engine, clipc_engine_info *info, clipc_error *error)
 {
     CLIPC_FAIL_IF(!engine || !info, error, CLIPC_ERROR_ARGUMENT, "clipc_engine_get_info: %s is NULL",
                   engine ? "info" : "engine");
-    CLIPC_FAIL_IF(info->size != sizeof *info, error, CLIPC_ERROR_ARGUMENT,
-                  "clipc_engine_info.size is %zu, must be %zu", info->size, sizeof *info);
-    *info = (clipc_engine_info){
-        .size = sizeof *info,
-        .backend = engine->backend->name,
-        .isa = engine->info.isa,
-        .precision = engine->info.precision,
-        .threads = engine->info.threads,
-        .packed_bytes = engine->info.packed_bytes,
-        .workspace_bytes = engine->info.workspace_bytes,
-    };
+    CLIPC_TRY(check_info(info, error));
+    fill_info(engine->backend, &engine->info, info);
+    return CLIPC_OK;
+}
+
+clipc_status clipc_engine_plan(const clipc_model *model, const clipc_engine_config *config, clipc_engine_info *info,
+                               clipc_error *error)
+{
+    CLIPC_FAIL_IF(!model || !info, error, CLIPC_ERROR_ARGUMENT, "clipc_engine_plan: %s is NULL",
+                  model ? "info" : "model");
+    CLIPC_TRY(check_info(info, error));
+    clipc_engine_config defaults;
+    clipc_engine_config_init(&defaults);
+    const clipc_backend *backend = NULL;
+    clipc_compile_options options;
+    CLIPC_TRY(clipc_engine_settle(model, config ? config : &defaults, &backend, &options, error));
+    clipc_compiled_info compiled = {0};
+    CLIPC_TRY(backend->plan(&options, &compiled, error));
+    fill_info(backend, &compiled, info);
     return CLIPC_OK;
 }

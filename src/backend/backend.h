@@ -38,6 +38,8 @@ typedef struct clipc_backend {
     clipc_status (*compile)(const clipc_model *model, const clipc_compile_options *options, void **compiled,
                             clipc_error *error);
     void (*info)(const void *compiled, clipc_compiled_info *info);
+    /* What compile would settle on, all sizes 0. */
+    clipc_status (*plan)(const clipc_compile_options *options, clipc_compiled_info *info, clipc_error *error);
     /* pixels [count, 3, image_size, image_size] → raw projections [count, D]; count ≤ max_batch. One caller at a time.
      */
     clipc_status (*encode_images)(void *compiled, const float *pixels, size_t count, float *embeddings,
@@ -51,6 +53,13 @@ typedef struct clipc_backend {
      * precision and isa of *info. NULL: engine files cannot be made for this backend. */
     clipc_status (*pack)(const clipc_model *model, const clipc_compile_options *options,
                          clipc_packed_function function, void *context, clipc_compiled_info *info, clipc_error *error);
+
+    /* Optional: NULL where a backend cannot. Called by one caller at a time, as the encode calls are. */
+    /* Starts from zero, or stops. Recording allocates nothing. */
+    void (*record_steps)(void *compiled, bool on);
+    /* The index-th kind of step recorded; false past the last. */
+    bool (*step)(const void *compiled, size_t index, clipc_step_info *info);
+    clipc_status (*measure_peaks)(void *compiled, clipc_peaks *peaks, clipc_error *error);
 } clipc_backend;
 
 extern const clipc_backend clipc_backend_cpu;

@@ -1,5 +1,6 @@
 #include "backend/backend.h"
 #include "backend/cpu/encoder.h"
+#include "backend/cpu/peaks.h"
 
 #include <string.h>
 
@@ -14,6 +15,8 @@ struct compiled {
     clipc_cpu_workspace text_workspace;
     void *workspace;
     size_t workspace_bytes;
+    clipc_cpu_level level; /* of the processor, or what it was limited to */
+    clipc_cpu_steps steps;
 };
 
 static clipc_status probe(clipc_error *error)
@@ -49,16 +52,16 @@ static void destroy(void **compiled)
     *compiled = NULL;
 }
 
-static clipc_status choose_kernels(const char *limit_name, clipc_kernels *kernels, clipc_error *error)
+static clipc_status choose_kernels(const char *limit_name, clipc_cpu_level *level, clipc_kernels *kernels,
+                                   clipc_error *error)
 {
-    clipc_cpu_level level = CLIPC_CPU_C;
     clipc_cpu_level limit = CLIPC_CPU_C;
-    CLIPC_TRY(clipc_cpu_level_detect(&level, error));
+    CLIPC_TRY(clipc_cpu_level_detect(level, error));
     if (limit_name) {
         CLIPC_TRY(clipc_cpu_level_parse(limit_name, &limit, error));
-        level = limit < level ? limit : level;
+        *level = limit < *level ? limit : *level;
     }
-    clipc_kernels_fill(kernels, level);
+    clipc_kernels_fill(kernels, *level);
     return CLIPC_OK;
 }
 
@@ -110,7 +113,7 @@ static clipc_status compile(const clipc_model *model, const clipc_compile_option
     struct compiled *compiled = clipc_allocate(1, sizeof *compiled);
     if (!compiled)
         return clipc_fail_memory(error, sizeof *compiled, "a compiled model");
-    CLIPC_CHECK(choose_kernels(options->cpu_level, &compiled->kernels, error));
+    CLIPC_CHECK(choose_kernels(options->cpu_level, &compiled->level, &compiled->kernels, error));
     compiled->precision = choose_precision(options->precision, &compiled->kernels);
     CLIPC_CHECK(clipc_thread_pool_create(options->threads, &compiled->pool, error));
     if (options->image_tower)
@@ -139,6 +142,18 @@ static void info(const void *compiled, clipc_compiled_info *info)
                                   .workspace_bytes = self->workspace_bytes};
 }
 
+static clipc_status plan(const clipc_compile_options *options, clipc_compiled_info *info, clipc_error *error)
+{
+    clipc_cpu_level level = CLIPC_CPU_C;
+    clipc_kernels kernels;
+    CLIPC_TRY(choose_kernels(options->cpu_level, &level, &kernels, error));
+    const clipc_precision precision = choose_precision(options->precision, &kernels);
+    *info = (clipc_compiled_info){.precision = precision,
+                                  .isa = clipc_cpu_level_name(clipc_kernels_level(&kernels, precision)),
+                                  .threads = options->threads};
+    return CLIPC_OK;
+}
+
 static clipc_status encode_images(void *compiled, const float *pixels, size_t count, float *embeddings,
                                   clipc_error *error)
 {
@@ -162,9 +177,10 @@ static clipc_status pack(const clipc_model *model, const clipc_compile_options *
                          clipc_error *error)
 {
     clipc_status status = CLIPC_OK;
+    clipc_cpu_level level = CLIPC_CPU_C;
     clipc_kernels kernels;
     clipc_thread_pool *pool = NULL;
-    CLIPC_TRY(choose_kernels(options->cpu_level, &kernels, error));
+    CLIPC_TRY(choose_kernels(options->cpu_level, &level, &kernels, error));
     const clipc_precision precision = choose_precision(options->precision, &kernels);
     CLIPC_CHECK(clipc_thread_pool_create(options->threads, &pool, error));
     CLIPC_CHECK(clipc_cpu_tower_pack(model, true, &kernels, precision, pool, function, context, error));
@@ -177,14 +193,39 @@ fail:
     return status;
 }
 
+static void record_steps(void *compiled, bool on)
+{
+    struct compiled *self = compiled;
+    if (on)
+        self->steps = (clipc_cpu_steps){0};
+    self->image_workspace.steps = on ? &self->steps : NULL;
+    self->text_workspace.steps = self->image_workspace.steps;
+}
+
+static bool step(const void *compiled, size_t index, clipc_step_info *info)
+{
+    const struct compiled *self = compiled;
+    return clipc_cpu_steps_get(&self->steps, index, info);
+}
+
+static clipc_status measure_peaks(void *compiled, clipc_peaks *peaks, clipc_error *error)
+{
+    const struct compiled *self = compiled;
+    return clipc_measure_peaks(self->level, self->pool, peaks, error);
+}
+
 const clipc_backend clipc_backend_cpu = {
     .name = "cpu",
     .probe = probe,
     .supports_precision = supports_precision,
     .compile = compile,
+    .plan = plan,
     .info = info,
     .encode_images = encode_images,
     .encode_tokens = encode_tokens,
     .destroy = destroy,
     .pack = pack,
+    .record_steps = record_steps,
+    .step = step,
+    .measure_peaks = measure_peaks,
 };

@@ -1,6 +1,7 @@
 #include "backend/cpu/encoder.h"
 
 #include "backend/cpu/attention.h"
+#include "backend/cpu/kernel_names.h"
 #include "backend/cpu/work_split.h"
 
 #include <string.h>
@@ -20,6 +21,7 @@ void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, si
     workspace->row_capacity = clipc_min(clipc_max(tower->most_tokens, budget / row_bytes), most_rows);
     workspace->item_capacity = clipc_min(max_batch, workspace->row_capacity);
     workspace->wide_length = wide;
+    workspace->steps = NULL;
     const size_t rows = workspace->row_capacity;
     const size_t items = workspace->item_capacity;
     if (!clipc_attention_scratch(tower->kernels, tower->most_tokens, tower->config.width / tower->config.heads,
@@ -62,6 +64,13 @@ static clipc_row_tiles deal_rows(const struct run *run, size_t rows, clipc_dtype
 static size_t packed_blocks(size_t columns, clipc_dtype dtype)
 {
     return clipc_deep_blocks(clipc_padded_columns(columns), sizeof(float) / clipc_dtype_size(dtype));
+}
+
+static void run_gemm(const struct run *run, clipc_cpu_step kind, const clipc_gemm *gemm)
+{
+    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
+    clipc_gemm_run(run->pool, gemm);
+    clipc_cpu_step_end_gemm(start, kind, gemm);
 }
 
 /* ---- steps that go row by row ---- */
@@ -175,19 +184,25 @@ static void quantize(const struct run *run, const struct stream *stream, size_t 
 {
     struct quantize_job job = {run->tower, run->workspace->halves, columns,
                                packed,     stream->tiles,          run->workspace->row_scales};
+    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, quantize_packed, &job, stream->tiles.rows);
+    clipc_cpu_step_end(start, CLIPC_STEP_QUANTIZATION, CLIPC_DTYPE_I8, clipc_quantize_name(run->tower->kernels));
 }
 
 static void normalize(const struct run *run, const struct stream *stream, const clipc_cpu_norm *norm)
 {
     struct norm_job job = {
         run->tower, norm, stream->rows, stream->packed, stream->dtype, stream->tiles, run->workspace->row_scales};
+    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, normalize_packed, &job, stream->tiles.rows);
+    clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, stream->dtype,
+                       clipc_layer_norm_name(run->tower->kernels, stream->dtype));
 }
 
 /* The product of a stream's packed rows with `count` panels of the weights from `first` on. */
-static void multiply(const struct run *run, const struct stream *stream, const clipc_packed_weights *weights,
-                     size_t first, size_t count, clipc_epilogue epilogue, clipc_gemm_output output)
+static void multiply(const struct run *run, clipc_cpu_step kind, const struct stream *stream,
+                     const clipc_packed_weights *weights, size_t first, size_t count, clipc_epilogue epilogue,
+                     clipc_gemm_output output)
 {
     const clipc_gemm gemm = {.kernels = run->tower->kernels,
                              .weights = weights,
@@ -199,7 +214,7 @@ static void multiply(const struct run *run, const struct stream *stream, const c
                              .tiles = stream->tiles,
                              .epilogue = epilogue,
                              .output = output};
-    clipc_gemm_run(run->pool, &gemm);
+    run_gemm(run, kind, &gemm);
 }
 
 static void attend(const struct run *run, const struct stream *stream, const float *queries, size_t query_stride,
@@ -226,7 +241,9 @@ static void attend(const struct run *run, const struct stream *stream, const flo
                                                           : stream->tiles, /* row by row */
                                        .scratch = run->workspace->scratch,
                                        .scratch_stride = run->workspace->scratch_stride};
+    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     clipc_attention_run(run->pool, &attention);
+    clipc_cpu_step_end_attention(start, &attention);
     if (bytes)
         quantize(run, stream, tower->config.width, stream->packed);
 }
@@ -238,7 +255,8 @@ static void run_mlp(const struct run *run, const struct stream *stream, const cl
     const size_t mlp_width = tower->config.mlp_width;
     const bool bytes = stream->dtype == CLIPC_DTYPE_I8;
     const size_t inner_length = packed_blocks(mlp_width, tower->dtype) * CLIPC_BLOCK;
-    multiply(run, stream, &layer->fc1, 0, layer->fc1.layout.panel_count, clipc_epilogue_of(tower->config.activation),
+    multiply(run, CLIPC_STEP_FC1, stream, &layer->fc1, 0, layer->fc1.layout.panel_count,
+             clipc_epilogue_of(tower->config.activation),
              bytes ? (clipc_gemm_output){run->workspace->halves, inner_length, false, CLIPC_DTYPE_BF16}
                    : (clipc_gemm_output){run->workspace->wide, inner_length, true, stream->dtype});
     if (bytes)
@@ -252,13 +270,14 @@ static void run_mlp(const struct run *run, const struct stream *stream, const cl
                              .tiles = stream->tiles,
                              .epilogue = CLIPC_EPILOGUE_RESIDUAL,
                              .output = {stream->rows, tower->padded_width, false, CLIPC_DTYPE_F32}};
-    clipc_gemm_run(run->pool, &gemm);
+    run_gemm(run, CLIPC_STEP_FC2, &gemm);
 }
 
 /* From attention's packed result to the end of the layer. */
 static void finish_layer(const struct run *run, const struct stream *stream, const clipc_cpu_layer *layer)
 {
-    multiply(run, stream, &layer->attention_out, 0, layer->attention_out.layout.panel_count, CLIPC_EPILOGUE_RESIDUAL,
+    multiply(run, CLIPC_STEP_ATTENTION_OUT, stream, &layer->attention_out, 0, layer->attention_out.layout.panel_count,
+             CLIPC_EPILOGUE_RESIDUAL,
              (clipc_gemm_output){stream->rows, run->tower->padded_width, false, CLIPC_DTYPE_F32});
     normalize(run, stream, &layer->norm2);
     run_mlp(run, stream, layer);
@@ -270,7 +289,8 @@ static void run_layer(const struct run *run, const clipc_cpu_layer *layer)
     const size_t width = run->tower->padded_width;
     float *wide = run->workspace->wide;
     normalize(run, &stream, &layer->norm1);
-    multiply(run, &stream, &layer->query_key_value, 0, layer->query_key_value.layout.panel_count, CLIPC_EPILOGUE_BIAS,
+    multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &stream, &layer->query_key_value, 0,
+             layer->query_key_value.layout.panel_count, CLIPC_EPILOGUE_BIAS,
              (clipc_gemm_output){wide, 3 * width, false, CLIPC_DTYPE_F32});
     attend(run, &stream, wide, 3 * width, wide + width, wide + 2 * width, 3 * width, false);
     finish_layer(run, &stream, layer);
@@ -286,10 +306,10 @@ static void run_last_layer(const struct run *run, const clipc_cpu_layer *layer)
     const size_t part = layer->query_key_value.layout.panel_count / 3;
     float *wide = run->workspace->wide;
     normalize(run, &all, &layer->norm1);
-    multiply(run, &all, &layer->query_key_value, part, 2 * part, CLIPC_EPILOGUE_BIAS,
+    multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &all, &layer->query_key_value, part, 2 * part, CLIPC_EPILOGUE_BIAS,
              (clipc_gemm_output){wide, 2 * width, false, CLIPC_DTYPE_F32});
     normalize(run, &pooled, &layer->norm1);
-    multiply(run, &pooled, &layer->query_key_value, 0, part, CLIPC_EPILOGUE_BIAS,
+    multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &pooled, &layer->query_key_value, 0, part, CLIPC_EPILOGUE_BIAS,
              (clipc_gemm_output){run->workspace->pooled_query, width, false, CLIPC_DTYPE_F32});
     attend(run, &pooled, run->workspace->pooled_query, width, wide, wide + width, 2 * width, true);
     finish_layer(run, &pooled, layer);
@@ -301,14 +321,16 @@ static void run_encoder(const struct run *run, float *embeddings)
     const clipc_cpu_tower *tower = run->tower;
     for (size_t i = 0; i + 1 < tower->config.layers; i++)
         run_layer(run, &tower->layers[i]);
+    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     copy_pooled_rows(run);
+    clipc_cpu_step_end(start, CLIPC_STEP_POOLING, CLIPC_DTYPE_F32, "C");
     if (tower->config.layers > 0)
         run_last_layer(run, &tower->layers[tower->config.layers - 1]);
     const struct stream pooled = pooled_rows(run, tower->dtype);
     const size_t length = clipc_padded_columns(tower->embedding_dimension);
     normalize(run, &pooled, &tower->norm_final);
-    multiply(run, &pooled, &tower->projection, 0, tower->projection.layout.panel_count, CLIPC_EPILOGUE_BIAS,
-             (clipc_gemm_output){run->workspace->embeddings, length, false, CLIPC_DTYPE_F32});
+    multiply(run, CLIPC_STEP_PROJECTION, &pooled, &tower->projection, 0, tower->projection.layout.panel_count,
+             CLIPC_EPILOGUE_BIAS, (clipc_gemm_output){run->workspace->embeddings, length, false, CLIPC_DTYPE_F32});
     for (size_t item = 0; item < run->items; item++)
         memcpy(embeddings + item * tower->embedding_dimension, run->workspace->embeddings + item * length,
                tower->embedding_dimension * sizeof *embeddings);
@@ -360,7 +382,9 @@ static void encode_some_images(struct run *run, float *embeddings)
     run->rows = run->items * tower->most_tokens;
     for (size_t item = 0; item <= run->items; item++)
         run->workspace->offsets[item] = item * tower->most_tokens;
+    clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, prepare_patches, run, run->rows);
+    clipc_cpu_step_end(start, CLIPC_STEP_PATCHES, tower->dtype, "C");
     const struct stream stream = all_rows(run, tower->dtype);
     const clipc_gemm gemm = {.kernels = tower->kernels,
                              .weights = &tower->patch_embedding,
@@ -370,9 +394,12 @@ static void encode_some_images(struct run *run, float *embeddings)
                              .tiles = stream.tiles,
                              .epilogue = CLIPC_EPILOGUE_RESIDUAL,
                              .output = {stream.rows, tower->padded_width, false, CLIPC_DTYPE_F32}};
-    clipc_gemm_run(run->pool, &gemm);
+    run_gemm(run, CLIPC_STEP_PATCH_EMBEDDING, &gemm);
     struct norm_job job = {.tower = tower, .norm = &tower->norm_pre, .out = stream.rows};
+    start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, normalize_in_place, &job, run->rows);
+    clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, CLIPC_DTYPE_F32,
+                       clipc_layer_norm_name(tower->kernels, CLIPC_DTYPE_F32));
     run_encoder(run, embeddings);
 }
 
@@ -431,7 +458,9 @@ void clipc_cpu_encode_tokens(const clipc_cpu_tower *tower, const clipc_cpu_works
                           .items = items,
                           .rows = workspace->offsets[items],
                           .ids = ids + offsets[first]};
+        const clipc_cpu_step_start start = clipc_cpu_step_begin(workspace->steps);
         clipc_thread_pool_run(pool, prepare_tokens, &run, items, 1);
+        clipc_cpu_step_end(start, CLIPC_STEP_TOKEN_EMBEDDING, CLIPC_DTYPE_F32, "C");
         run_encoder(&run, embeddings + first * tower->embedding_dimension);
         first += items;
     }

@@ -2,6 +2,7 @@
 #ifndef CLIPC_BACKEND_CPU_ENCODER_H
 #define CLIPC_BACKEND_CPU_ENCODER_H
 
+#include "backend/cpu/steps.h"
 #include "backend/cpu/tower.h"
 
 /* Activations of one micro-batch, planned once. Row-major unless said otherwise. */
@@ -21,6 +22,7 @@ typedef struct clipc_cpu_workspace {
     float *embeddings;           /* [item_capacity, padded embedding dimension] */
     float *scratch;              /* [threads][scratch_stride], of attention */
     size_t scratch_stride;
+    clipc_cpu_steps *steps; /* where steps are recorded; NULL while nobody asks */
 } clipc_cpu_workspace;
 
 /* Activations of a micro-batch: small enough to stay in a share of the last-level cache, large enough that reading the

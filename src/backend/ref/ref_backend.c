@@ -60,6 +60,14 @@ static void info(const void *compiled, clipc_compiled_info *out)
     };
 }
 
+static clipc_status plan(const clipc_compile_options *options, clipc_compiled_info *info, clipc_error *error)
+{
+    (void)options;
+    (void)error;
+    *info = (clipc_compiled_info){.precision = CLIPC_PRECISION_FP32, .isa = "c", .threads = 1};
+    return CLIPC_OK;
+}
+
 static clipc_status encode_images(void *compiled, const float *pixels, size_t count, float *embeddings,
                                   clipc_error *error)
 {
@@ -90,6 +98,7 @@ const clipc_backend clipc_backend_ref = {
     .probe = probe,
     .supports_precision = supports_precision,
     .compile = compile,
+    .plan = plan,
     .info = info,
     .encode_images = encode_images,
     .encode_tokens = encode_tokens,

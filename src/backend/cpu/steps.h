@@ -1,0 +1,50 @@
+/* What each kind of step of the encoder costs, recorded while somebody asks for it. */
+#ifndef CLIPC_BACKEND_CPU_STEPS_H
+#define CLIPC_BACKEND_CPU_STEPS_H
+
+#include "backend/cpu/attention.h"
+#include "backend/cpu/gemm.h"
+
+#include "clipc/clipc.h"
+
+/* In the order of the towers. */
+typedef enum clipc_cpu_step {
+    CLIPC_STEP_PATCHES, /* pixels cut up and packed, positions copied to X */
+    CLIPC_STEP_PATCH_EMBEDDING,
+    CLIPC_STEP_TOKEN_EMBEDDING,
+    CLIPC_STEP_LAYER_NORM, /* its result packed for the product that follows */
+    CLIPC_STEP_QUERY_KEY_VALUE,
+    CLIPC_STEP_ATTENTION,
+    CLIPC_STEP_QUANTIZATION, /* of what a product of bytes reads, when LayerNorm did not do it */
+    CLIPC_STEP_ATTENTION_OUT,
+    CLIPC_STEP_FC1,
+    CLIPC_STEP_FC2,
+    CLIPC_STEP_POOLING,
+    CLIPC_STEP_PROJECTION,
+    CLIPC_STEP_KINDS
+} clipc_cpu_step;
+
+/* Precisions a step may be computed in: FP32, BF16 and INT8, of which the first two may stand in for INT8. */
+#define CLIPC_STEP_PRECISIONS (CLIPC_PRECISION_INT8 + 1)
+
+typedef struct clipc_cpu_steps {
+    clipc_step_info records[CLIPC_STEP_KINDS][CLIPC_STEP_PRECISIONS]; /* calls = 0: never run */
+} clipc_cpu_steps;
+
+/* A step about to run. */
+typedef struct clipc_cpu_step_start {
+    clipc_cpu_steps *steps; /* NULL: nothing is recorded */
+    double seconds;
+} clipc_cpu_step_start;
+
+clipc_cpu_step_start clipc_cpu_step_begin(clipc_cpu_steps *steps);
+/* The step that ran was this product, this attention, or work row by row, to rows of `dtype`, by the
+ * kernel of that (static) name. */
+void clipc_cpu_step_end_gemm(clipc_cpu_step_start start, clipc_cpu_step kind, const clipc_gemm *gemm);
+void clipc_cpu_step_end_attention(clipc_cpu_step_start start, const clipc_attention *attention);
+void clipc_cpu_step_end(clipc_cpu_step_start start, clipc_cpu_step kind, clipc_dtype dtype, const char *kernel);
+
+/* The index-th record that has calls; false past the last. */
+bool clipc_cpu_steps_get(const clipc_cpu_steps *steps, size_t index, clipc_step_info *info);
+
+#endif
