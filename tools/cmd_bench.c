@@ -1,6 +1,7 @@
 /* clipc bench: how fast one tower is on this machine. */
 #include "commands.h"
 
+#include "bench_explain.h"
 #include "bench_work.h"
 #include "json_line.h"
 #include "message.h"
@@ -16,7 +17,7 @@
 static const char *const synopsis[] = {
     "bench [--model DIR | --arch NAME] [--tower image|text] [--batch N]",
     "      [--tokens N,…] [--precision P] [--threads N] [--warmup N]",
-    "      [--iterations N] [--json]",
+    "      [--iterations N] [--explain] [--json]",
     NULL,
 };
 
@@ -25,6 +26,8 @@ static const char *const examples[] = {
     "clipc bench --arch ViT-B-32 --batch 32",
     "Texts of 12 tokens through a model, for scripts",
     "clipc bench --model clip-vit-base-patch32 --tower text --tokens 12 --json",
+    "Where the time goes",
+    "clipc bench --arch ViT-B-32 --batch 32 --explain",
     NULL,
 };
 
@@ -41,6 +44,8 @@ static const tool_option options[] = {
      offsetof(tool_settings, warmup), 0, 1000000, NULL},
     {"iterations", 'n', OPTION_NUMBER, "N", "timed iterations (default: 20)", offsetof(tool_settings, iterations), 1,
      1000000, NULL},
+    {"explain", 'x', OPTION_FLAG, NULL, "also print what each step costs, beside what the machine can do",
+     offsetof(tool_settings, explain), 0, 0, NULL},
     {"json", 'j', OPTION_FLAG, NULL, "print one JSON object", offsetof(tool_settings, json), 0, 0, NULL},
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
@@ -79,6 +84,8 @@ static double time_iterations(bench_work *work, const tool_settings *settings, d
         bench_work_encode(work, (size_t)i);
         progress_update((size_t)i + 1);
     }
+    if (settings->explain)
+        bench_explain_start(work->engine);
     const double start = now();
     double last = start;
     for (uint64_t i = 0; i < settings->iterations; i++) {
@@ -103,7 +110,9 @@ static json_t *tokens_to_json(const bench_work *work)
     return lengths;
 }
 
-static void print_result(const tool_settings *settings, const bench_work *work, double seconds, const double *sorted)
+/* `explanation` may be NULL. */
+static void print_result(const tool_settings *settings, const bench_work *work, double seconds, const double *sorted,
+                         const bench_explanation *explanation)
 {
     clipc_engine_info info = {.size = sizeof info};
     clipc_engine_get_info(work->engine, &info, NULL);
@@ -123,6 +132,8 @@ static void print_result(const tool_settings *settings, const bench_work *work, 
         print_format("%.2f %ss/s; a batch takes %.3f ms (median), %.3f ms (p90), %.3f ms (p99)\n", rate, tower, middle,
                      p90, p99);
         print_flush();
+        if (explanation)
+            bench_explain_print(explanation);
         return;
     }
     json_t *object = json_object();
@@ -138,6 +149,8 @@ static void print_result(const tool_settings *settings, const bench_work *work, 
     json_put(object, "p90_ms", json_real(p90));
     json_put(object, "p99_ms", json_real(p99));
     json_put(object, "items_per_s", json_real(rate));
+    if (explanation)
+        bench_explain_to_json(explanation, object);
     json_print(object);
 }
 
@@ -151,11 +164,17 @@ static int run(const tool_settings *settings)
     clipc_model *model = session_open_model(settings, &info);
     bench_work work;
     bench_work_create(&work, settings, model, &info);
+    bench_explanation explanation = {0};
+    if (settings->explain)
+        bench_explain_prepare(&explanation, work.engine);
     double *milliseconds = allocate((size_t)settings->iterations, sizeof *milliseconds);
     const double seconds = time_iterations(&work, settings, milliseconds);
     qsort(milliseconds, (size_t)settings->iterations, sizeof *milliseconds, compare_numbers);
-    print_result(settings, &work, seconds, milliseconds);
+    if (settings->explain)
+        bench_explain_stop(&explanation, work.engine, (size_t)settings->iterations, seconds);
+    print_result(settings, &work, seconds, milliseconds, settings->explain ? &explanation : NULL);
 
+    bench_explain_free(&explanation);
     free(milliseconds);
     bench_work_destroy(&work);
     clipc_model_destroy(&model);
@@ -169,7 +188,11 @@ const tool_command command_bench = {
     .description =
         "Encodes batches of random, varying inputs through one whole tower, pooling and normalisation included, and "
         "prints items per second (batch × iterations over the wall time of the timed loop) and the median and "
-        "percentiles of one batch. For the image tower, tokens counts the patches and the class token.",
+        "percentiles of one batch. For the image tower, tokens counts the patches and the class token.\n\n"
+        "--explain adds a line for each kind of step: its kernel, calls and milliseconds a batch, its share of the "
+        "time, the "
+        "speed of its matrix products and the share of the machine's peak, measured in the same run. The roofline is "
+        "the least time these products take at the peaks of arithmetic and of memory.",
     .examples = examples,
     .options = options,
     .run = run,

@@ -47,6 +47,7 @@ typedef struct tool_settings {
     const char *tokens; /* one length or several, separated by commas */
     uint64_t warmup;
     uint64_t iterations;
+    bool explain;
     /* inspect */
     bool verify;
     /* help */

@@ -106,6 +106,32 @@ class Bench(Case):
             self.run_clipc("bench", "--tower", "text", "--tokens", wrong, status=2)
             self.assertIn("--tokens", self.stderr)
 
+    def test_explain(self):
+        keys = self.KEYS | {"peaks", "steps", "steps_ms", "outside_ms", "roofline_ms", "roofline_share",
+                            "precision_share", "other_precisions"}
+        for options in [["--batch", "3"], ["--tower", "text", "--tokens", "5,9", "--batch", "2"],
+                        ["--precision", "fp32"]]:
+            result = self.json_lines("bench", "--json", "--explain", "--threads", "1", *options)[0]
+            self.assertEqual(set(result), keys)
+            steps = result["steps"]
+            self.assertEqual({"attention", "fc1 + activation", "projection"} - {step["step"] for step in steps}, set())
+            self.assertAlmostEqual(sum(step["ms"] for step in steps), result["steps_ms"], places=6)
+            self.assertAlmostEqual(sum(step["share"] for step in steps),
+                                   result["steps_ms"] / (result["steps_ms"] + result["outside_ms"]), places=6)
+            self.assertGreaterEqual(result["outside_ms"], 0)
+            self.assertGreater(result["peaks"]["fp32_operations_per_s"], 1e8)
+            others = sum(other["operation_share"] for other in result["other_precisions"])
+            self.assertAlmostEqual(result["precision_share"] + others, 1)
+            self.assertAlmostEqual(result["roofline_share"],
+                                   result["roofline_ms"] / (result["steps_ms"] + result["outside_ms"]), places=6)
+        self.assertEqual(result["other_precisions"], [])  # fp32 is fp32 throughout
+
+    def test_explain_for_people(self):
+        text = self.run_clipc("bench", "--explain").decode("utf-8")
+        for word in ["attention", "gemm_tile_", "peaks:", "roofline:", "in steps"]:
+            self.assertIn(word, text)
+        self.run_clipc("bench", "--explain", "--backend", "ref", status=3)
+
     def test_backend(self):
         self.assertEqual(self.bench("--backend", "ref", "--tower", "text")["backend"], "ref")
 
