@@ -47,7 +47,7 @@ static void print_tower(const char *heading, const clipc_tower_info *tower)
                  1e-6 * (double)tower->parameters);
 }
 
-static void print_model(const clipc_model *model, const clipc_model_info *info)
+static void print_model(const clipc_model *model, const clipc_model_info *info, const clipc_engine_info *engine)
 {
     print_name("model", session_model_label(info));
     print_name("family", info->family);
@@ -66,6 +66,8 @@ static void print_model(const clipc_model *model, const clipc_model_info *info)
                  (double)info->logit_scale);
     print_name("template", info->default_template);
     print_name("weights", info->weights_dtype);
+    print_format("%-16s%s, on %s (%s)\n", "precision", clipc_precision_name(engine->precision), engine->backend,
+                 engine->isa);
     const char *step = NULL;
     for (size_t i = 0; (step = clipc_model_preprocessing_step(model, i)); i++)
         print_name(i ? "" : "preprocessing", step);
@@ -127,7 +129,7 @@ static json_t *files_to_json(const clipc_model *model, const clipc_model_info *i
     return files;
 }
 
-static void print_json(const clipc_model *model, const clipc_model_info *info)
+static void print_json(const clipc_model *model, const clipc_model_info *info, const clipc_engine_info *engine)
 {
     json_t *object = json_object();
     json_put(object, "model", json_name(session_model_label(info)));
@@ -139,7 +141,8 @@ static void print_json(const clipc_model *model, const clipc_model_info *info)
     }
     json_put(object, "embedding_dimension", size_to_json(info->embedding_dimension));
     json_put(object, "parameters", size_to_json(info->image.parameters + info->text.parameters));
-    json_put(object, "precision", json_string(info->weights_dtype));
+    json_put(object, "weights", json_string(info->weights_dtype));
+    json_put(object, "precision", json_string(clipc_precision_name(engine->precision)));
     json_put(object, "logit_scale", json_float(info->logit_scale));
     json_put(object, "default_template", json_name(info->default_template));
     json_put(object, "image", image_tower_to_json(info));
@@ -162,10 +165,11 @@ static int run(const tool_settings *settings)
     clipc_error error = {0};
     if (settings->verify && clipc_model_verify(model, &error) != CLIPC_OK)
         quit_failed(&error);
+    const clipc_engine_info engine = session_plan_engine(settings, model);
     if (settings->json)
-        print_json(model, &info);
+        print_json(model, &info, &engine);
     else
-        print_model(model, &info);
+        print_model(model, &info, &engine);
     clipc_model_destroy(&model);
     return STATUS_DONE;
 }
@@ -175,7 +179,8 @@ const tool_command command_inspect = {
     .summary = "show what a model is",
     .synopsis = synopsis,
     .description =
-        "Shows the family, both towers, dimensions, parameters, the precision the weights are stored in, the "
+        "Shows the family, both towers, dimensions, parameters, the type the weights are stored in, the "
+        "precision they would be computed in here with the same options, the "
         "preprocessing rule and the files. The whole model is checked as every command checks it; with --verify every "
         "checksum of an engine file is compared, too.",
     .examples = examples,

@@ -72,18 +72,34 @@ clipc_precision session_wanted_precision(const tool_settings *settings)
     return CLIPC_PRECISION_AUTO;
 }
 
-clipc_engine *session_create_engine(const tool_settings *settings, const clipc_model *model, bool image_tower,
-                                    bool text_tower, size_t batch)
+static clipc_engine_config engine_config(const tool_settings *settings)
 {
     clipc_engine_config config;
     clipc_engine_config_init(&config);
     config.backend = settings->backend;
     config.precision = session_wanted_precision(settings);
     config.threads = (size_t)settings->threads;
+    config.log = on_log;
+    return config;
+}
+
+clipc_engine_info session_plan_engine(const tool_settings *settings, const clipc_model *model)
+{
+    const clipc_engine_config config = engine_config(settings);
+    clipc_engine_info info = {.size = sizeof info};
+    clipc_error error = {0};
+    if (clipc_engine_plan(model, &config, &info, &error) != CLIPC_OK)
+        quit_failed(&error);
+    return info;
+}
+
+clipc_engine *session_create_engine(const tool_settings *settings, const clipc_model *model, bool image_tower,
+                                    bool text_tower, size_t batch)
+{
+    clipc_engine_config config = engine_config(settings);
     config.max_batch = batch;
     config.image_tower = image_tower;
     config.text_tower = text_tower;
-    config.log = on_log;
     clipc_engine *engine = NULL;
     clipc_error error = {0};
     if (clipc_engine_create(model, &config, &engine, &error) != CLIPC_OK)

@@ -12,6 +12,8 @@ clipc_model *session_open_model(const tool_settings *settings, clipc_model_info 
 /* Ready to encode up to `batch` items at once with the towers asked for. */
 clipc_engine *session_create_engine(const tool_settings *settings, const clipc_model *model, bool image_tower,
                                     bool text_tower, size_t batch);
+/* What such an engine would be, found out without making it. */
+clipc_engine_info session_plan_engine(const tool_settings *settings, const clipc_model *model);
 /* The name of the precision the engine computes in. */
 const char *session_precision(const clipc_engine *engine);
 /* What --precision asks for. */

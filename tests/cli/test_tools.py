@@ -57,13 +57,16 @@ class Preprocess(Case):
 class Inspect(Case):
     def test_json(self):
         model = self.json_lines("inspect", "--json")[0]
-        for key in ["family", "embedding_dimension", "parameters", "precision", "image", "text", "preprocessing",
+        for key in ["family", "embedding_dimension", "parameters", "weights", "precision", "image", "text", "preprocessing",
                     "files"]:
             self.assertIn(key, model)
         self.assertEqual(model["family"], "clip")
         self.assertEqual(model["embedding_dimension"], 256)
         self.assertEqual(model["parameters"], 12178817 - 1)  # the card counts the logit scale, too
-        self.assertEqual(model["precision"], "fp16")
+        self.assertEqual(model["weights"], "fp16")
+        self.assertEqual(model["precision"], self.precision())
+        for precision in ["fp32", "bf16", "int8"]:
+            self.assertEqual(self.json_lines("inspect", "--json", "--precision", precision)[0]["precision"], precision)
         self.assertTrue(model["files"] and model["preprocessing"])
 
     def test_for_people(self):
