@@ -99,6 +99,51 @@ static void check_norm(check *c, size_t width, float offset, float spread)
     guarded_end(c, &out, "bf16 layer norm wrote outside its lines");
 }
 
+static void check_softmax_row(check *c, size_t count, float spread, float poison)
+{
+    const size_t blocks = clipc_deep_blocks(count, 2) + random_below(c, 2);
+    const float scale = 0.125f;
+    guarded scores = guarded_make(count);
+    guarded out = guarded_make(blocks * CLIPC_BLOCK);
+    double largest = -INFINITY;
+    double total = 0.0;
+    for (size_t i = 0; i < count; i++) {
+        scores.values[i] = spread * random_normal(c);
+        largest = fmax(largest, (double)scores.values[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        total += exp((double)scale * ((double)scores.values[i] - largest));
+    if (poison != 0.0f)
+        scores.values[random_below(c, count)] = poison;
+    const double sum = (double)c->kernels->bf16.softmax(scores.values, count, scale, blocks,
+                                                        (uint32_t *)(void *)out.values, CLIPC_BLOCK);
+    if (poison != 0.0f)
+        expect_true(c, isnan(sum), "bf16 softmax hides a value that is not finite");
+    else
+        expect(c, TOLERANCE_BF16_RESULT, sum, total, total, "bf16 softmax sum");
+    for (size_t i = 0; i < blocks * CLIPC_BLOCK * 2; i++) {
+        const double actual = half_at(&out, 0, i, CLIPC_BLOCK);
+        if (i >= count)
+            expect_true(c, actual == 0.0, "bf16 softmax: padding is not zero");
+        else if (poison == 0.0f)
+            expect(c, TOLERANCE_BF16_RESULT, actual, exp((double)scale * ((double)scores.values[i] - largest)),
+                   exp((double)scale * ((double)scores.values[i] - largest)) + 1e-30, "bf16 softmax");
+    }
+    guarded_end(c, &scores, "bf16 softmax changed around its scores");
+    guarded_end(c, &out, "bf16 softmax wrote outside its lines");
+}
+
+static void check_softmax_rows(check *c)
+{
+    static const size_t counts[] = {1, 2, 13, 16, 17, 50, 77, 257, 1025};
+    for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+        check_softmax_row(c, counts[i], 1.0f, 0.0f);
+        check_softmax_row(c, counts[i], 30.0f, 0.0f);
+        check_softmax_row(c, counts[i], 1.0f, NAN);
+        check_softmax_row(c, counts[i], 1.0f, INFINITY);
+    }
+}
+
 void check_lines_bf16(check *c)
 {
     static const clipc_epilogue kinds[] = {CLIPC_EPILOGUE_BIAS, CLIPC_EPILOGUE_QUICK_GELU, CLIPC_EPILOGUE_GELU,
@@ -111,6 +156,7 @@ void check_lines_bf16(check *c)
             check_epilogue(c, kinds[kind], rows, true);
         }
     }
+    check_softmax_rows(c);
     for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
         check_norm(c, widths[i], 0.0f, 1.0f);
         check_norm(c, widths[i], 3.0f, 0.5f);

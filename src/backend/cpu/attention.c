@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* The parts of a thread's scratch, for one item and head. The products run on the GEMM's kernel: keys become panels of
- * its columns, values are panels as they are, once padded. */
+ * its columns, values are panels as they are, once padded. Sizes are fp32's; bf16 needs half of most. */
 struct scratch {
     float *keys;    /* [panel of keys][padded head width][tile_columns] */
     float *values;  /* [panel of the head's columns][padded keys][tile_columns] */
@@ -23,7 +23,7 @@ static size_t lay_out(const clipc_kernels *kernels, size_t tokens, size_t head_w
 {
     const size_t keys = clipc_padded_columns(tokens);
     const size_t width = clipc_padded_columns(head_width);
-    const size_t rows = kernels->tile_rows;
+    const size_t rows = clipc_max(kernels->tile_rows, kernels->bf16.tile_rows);
     const size_t sizes[] = {keys * width, keys * width, rows * width, rows * keys, rows * keys, rows * width};
     float **parts[] = {&scratch->keys,   &scratch->values,  &scratch->queries,
                        &scratch->scores, &scratch->weights, &scratch->sums};
@@ -39,22 +39,29 @@ bool clipc_attention_scratch(const clipc_kernels *kernels, size_t tokens, size_t
 {
     size_t product = 0;
     /* More than the sum of lay_out, which is less than 2 (keys + rows) (width + rows). */
-    if (!clipc_multiply(clipc_padded_columns(tokens) + kernels->tile_rows,
-                        16 * (clipc_padded_columns(head_width) + kernels->tile_rows), &product))
+    if (!clipc_multiply(clipc_padded_columns(tokens) + CLIPC_TILE_ROWS_MAX,
+                        16 * (clipc_padded_columns(head_width) + CLIPC_TILE_ROWS_MAX), &product))
         return false;
     struct scratch unused;
     *units = lay_out(kernels, tokens, head_width, NULL, &unused);
     return true;
 }
 
-/* Keys as panels: panel[k][j] = key j's k-th value. */
+/* Units of one head's columns. */
+static size_t head_units(const clipc_attention *attention)
+{
+    return attention->head_width * clipc_dtype_size(attention->dtype) / sizeof(float);
+}
+
+/* Keys as panels: panel[k][j] = key j's k-th unit. */
 static void pack_keys(const clipc_attention *attention, const float *keys, size_t count, float *out)
 {
-    const size_t columns = attention->kernels->tile_columns;
-    const size_t depth = clipc_blocks(attention->head_width) * CLIPC_BLOCK;
+    const size_t columns = clipc_kernels_tile_columns(attention->kernels, attention->dtype);
+    const size_t units = head_units(attention);
+    const size_t depth = clipc_blocks(units) * CLIPC_BLOCK;
     for (size_t first = 0; first < count; first += columns)
         clipc_pack_units(keys + first * attention->key_stride, attention->key_stride,
-                         clipc_min(columns, count - first), attention->head_width, columns, out + first * depth);
+                         clipc_min(columns, count - first), units, columns, out + first * depth);
 }
 
 /* Values as panels: panel[key][j], keys padded to a whole block. */
@@ -67,6 +74,37 @@ static void pack_values(const clipc_attention *attention, const float *values, s
         memset(out, 0, padded * columns * sizeof *out);
         for (size_t key = 0; key < count; key++)
             memcpy(out + key * columns, values + key * attention->key_stride + first, wide * sizeof *out);
+    }
+}
+
+/* The same with pairs of keys in a unit. */
+static void pack_value_pairs(const clipc_attention *attention, const float *values, size_t count, uint32_t *out)
+{
+    static const uint16_t zeros[CLIPC_TILE_COLUMNS_MAX] = {0};
+    const size_t columns = attention->kernels->bf16.tile_columns;
+    const size_t padded = clipc_deep_blocks(count, 2) * CLIPC_BLOCK;
+    for (size_t first = 0; first < attention->head_width; first += columns, out += padded * columns) {
+        const size_t wide = clipc_min(columns, attention->head_width - first);
+        memset(out, 0, padded * columns * sizeof *out);
+        for (size_t key = 0; key < count; key += 2) {
+            const uint16_t *even = (const uint16_t *)(const void *)(values + key * attention->key_stride) + first;
+            const uint16_t *odd = key + 1 < count ? even + 2 * attention->key_stride : zeros;
+            for (size_t j = 0; j < wide; j++)
+                out[key / 2 * columns + j] = even[j] | (uint32_t)odd[j] << 16;
+        }
+    }
+}
+
+/* A tile of bf16 queries as they are: the scale comes with the softmax. */
+static void pack_query_pairs(const clipc_attention *attention, const float *queries, size_t rows, float *out)
+{
+    const size_t units = head_units(attention);
+    for (size_t block = 0; block < clipc_blocks(units); block++) {
+        const size_t count = clipc_min(CLIPC_BLOCK, units - block * CLIPC_BLOCK);
+        for (size_t i = 0; i < rows; i++, out += CLIPC_BLOCK) {
+            memcpy(out, queries + i * attention->query_stride + block * CLIPC_BLOCK, count * sizeof *out);
+            memset(out + count, 0, (CLIPC_BLOCK - count) * sizeof *out);
+        }
     }
 }
 
@@ -87,39 +125,92 @@ static void pack_queries(const clipc_attention *attention, const float *queries,
 static void write_row(const clipc_attention *attention, size_t row, size_t head, float *sums, float scale)
 {
     const clipc_packed_row place = clipc_packed_row_at(attention->out_tiles, attention->out_blocks, row);
+    if (attention->out_dtype == CLIPC_DTYPE_BF16 && attention->head_width % CLIPC_BLOCK == 0) {
+        attention->kernels->bf16.scale(sums, attention->head_width / CLIPC_BLOCK, scale,
+                                       (uint32_t *)attention->out + place.offset,
+                                       head * attention->head_width / CLIPC_BLOCK, place.block_stride);
+        return;
+    }
     for (size_t i = 0; i < attention->head_width; i++)
         sums[i] *= scale;
     clipc_write_columns((uint32_t *)attention->out + place.offset, place.block_stride, attention->out_dtype,
                         head * attention->head_width, sums, attention->head_width);
 }
 
-/* One tile of queries against the first `keys` keys. `first_row` is the first query's row in `out`, and its place
- * within the item is first_query. */
-static void attend(const clipc_attention *attention, const struct scratch *scratch, size_t head, size_t first_row,
-                   size_t first_query, size_t rows, size_t keys, size_t packed_keys)
+/* One tile of queries and what it sees: `keys` keys, of which query i sees the first causal_keys + i, if that is not
+ * 0. The panels of values are of packed_keys. */
+struct tile {
+    size_t rows;
+    size_t keys;
+    size_t causal_keys;
+    size_t packed_keys;
+    float weight_sums[CLIPC_TILE_ROWS_MAX];
+};
+
+static size_t seen_keys(const struct tile *tile, size_t row)
+{
+    return tile->causal_keys ? tile->causal_keys + row : tile->keys;
+}
+
+/* From packed queries, keys and values to sums and weight_sums. */
+static void attend_f32(const clipc_attention *attention, const struct scratch *scratch, struct tile *tile)
 {
     const clipc_kernels *kernels = attention->kernels;
     const size_t columns = kernels->tile_columns;
     const size_t depth = clipc_blocks(attention->head_width);
-    const size_t score_stride = clipc_padded_columns(keys);
-    const size_t key_blocks = clipc_blocks(keys);
-    float weight_sums[CLIPC_TILE_ROWS_MAX];
-    pack_queries(attention, attention->queries + first_row * attention->query_stride + head * attention->head_width,
-                 rows, scratch->queries);
-    for (size_t first = 0; first < keys; first += columns)
-        kernels->gemm_tile(rows, depth, scratch->queries, scratch->keys + first * depth * CLIPC_BLOCK,
+    const size_t score_stride = clipc_padded_columns(tile->keys);
+    const size_t key_blocks = clipc_blocks(tile->keys);
+    for (size_t first = 0; first < tile->keys; first += columns)
+        kernels->gemm_tile(tile->rows, depth, scratch->queries, scratch->keys + first * depth * CLIPC_BLOCK,
                            scratch->scores + first, score_stride);
-    for (size_t i = 0; i < rows; i++)
-        weight_sums[i] = kernels->softmax(scratch->scores + i * score_stride,
-                                          attention->causal && !attention->pooled ? first_query + i + 1 : keys,
-                                          key_blocks, scratch->weights + i * CLIPC_BLOCK, rows * CLIPC_BLOCK);
-    const size_t sum_stride = clipc_padded_columns(attention->head_width);
-    const size_t panel = clipc_blocks(packed_keys) * CLIPC_BLOCK * columns;
+    for (size_t i = 0; i < tile->rows; i++)
+        tile->weight_sums[i] = kernels->softmax(scratch->scores + i * score_stride, seen_keys(tile, i), key_blocks,
+                                                scratch->weights + i * CLIPC_BLOCK, tile->rows * CLIPC_BLOCK);
+    const size_t panel = clipc_blocks(tile->packed_keys) * CLIPC_BLOCK * columns;
     for (size_t first = 0; first < attention->head_width; first += columns)
-        kernels->gemm_tile(rows, key_blocks, scratch->weights, scratch->values + first / columns * panel,
-                           scratch->sums + first, sum_stride);
-    for (size_t i = 0; i < rows; i++)
-        write_row(attention, first_row + i, head, scratch->sums + i * sum_stride, 1.0f / weight_sums[i]);
+        kernels->gemm_tile(tile->rows, key_blocks, scratch->weights, scratch->values + first / columns * panel,
+                           scratch->sums + first, clipc_padded_columns(attention->head_width));
+}
+
+static void attend_bf16(const clipc_attention *attention, const struct scratch *scratch, struct tile *tile)
+{
+    const clipc_bf16_kernels *kernels = &attention->kernels->bf16;
+    const size_t columns = kernels->tile_columns;
+    const size_t depth = clipc_blocks(head_units(attention));
+    const size_t score_stride = clipc_padded_columns(tile->keys);
+    const size_t key_blocks = clipc_deep_blocks(tile->keys, 2);
+    const float scale = 1.0f / sqrtf((float)attention->head_width);
+    uint32_t *weights = (uint32_t *)(void *)scratch->weights;
+    const uint32_t *queries = (const uint32_t *)(const void *)scratch->queries;
+    for (size_t first = 0; first < tile->keys; first += columns)
+        kernels->gemm_tile(tile->rows, depth, queries,
+                           (const uint32_t *)(const void *)scratch->keys + first * depth * CLIPC_BLOCK,
+                           scratch->scores + first, score_stride);
+    for (size_t i = 0; i < tile->rows; i++)
+        tile->weight_sums[i] = kernels->softmax(scratch->scores + i * score_stride, seen_keys(tile, i), scale,
+                                                key_blocks, weights + i * CLIPC_BLOCK, tile->rows * CLIPC_BLOCK);
+    const size_t panel = clipc_deep_blocks(tile->packed_keys, 2) * CLIPC_BLOCK * columns;
+    for (size_t first = 0; first < attention->head_width; first += columns)
+        kernels->gemm_tile(tile->rows, key_blocks, weights,
+                           (const uint32_t *)(const void *)scratch->values + first / columns * panel,
+                           scratch->sums + first, clipc_padded_columns(attention->head_width));
+}
+
+/* One tile of queries, of which the first is at row first_row of `out`. */
+static void attend(const clipc_attention *attention, const struct scratch *scratch, size_t head, size_t first_row,
+                   struct tile *tile)
+{
+    const float *queries = attention->queries + first_row * attention->query_stride + head * head_units(attention);
+    if (attention->dtype == CLIPC_DTYPE_BF16) {
+        pack_query_pairs(attention, queries, tile->rows, scratch->queries);
+        attend_bf16(attention, scratch, tile);
+    } else {
+        pack_queries(attention, queries, tile->rows, scratch->queries);
+        attend_f32(attention, scratch, tile);
+    }
+    const size_t sum_stride = clipc_padded_columns(attention->head_width);
+    for (size_t i = 0; i < tile->rows; i++)
+        write_row(attention, first_row + i, head, scratch->sums + i * sum_stride, 1.0f / tile->weight_sums[i]);
 }
 
 struct job {
@@ -137,14 +228,20 @@ static void run_piece(const struct job *job, size_t index, float *scratch_base)
     const size_t tokens = attention->offsets[piece.item + 1] - begin;
     struct scratch scratch;
     lay_out(attention->kernels, tokens, attention->head_width, scratch_base, &scratch);
-    const size_t source = begin * attention->key_stride + piece.head * attention->head_width;
+    const size_t source = begin * attention->key_stride + piece.head * head_units(attention);
     pack_keys(attention, attention->keys + source, piece.keys, scratch.keys);
-    pack_values(attention, attention->values + source, piece.keys, scratch.values);
-    for (size_t tile = piece.first_tile; tile < piece.end_tile; tile++) {
-        const size_t first = clipc_row_tiles_begin(piece.tiles, tile);
-        const size_t end = clipc_row_tiles_begin(piece.tiles, tile + 1);
-        attend(attention, &scratch, piece.head, attention->pooled ? piece.item : begin + first, first, end - first,
-               job->split.causal ? end : tokens, piece.keys);
+    if (attention->dtype == CLIPC_DTYPE_BF16)
+        pack_value_pairs(attention, attention->values + source, piece.keys, (uint32_t *)(void *)scratch.values);
+    else
+        pack_values(attention, attention->values + source, piece.keys, scratch.values);
+    for (size_t i = piece.first_tile; i < piece.end_tile; i++) {
+        const size_t first = clipc_row_tiles_begin(piece.tiles, i);
+        const size_t end = clipc_row_tiles_begin(piece.tiles, i + 1);
+        struct tile tile = {.rows = end - first,
+                            .keys = job->split.causal ? end : tokens,
+                            .causal_keys = job->split.causal ? first + 1 : 0,
+                            .packed_keys = piece.keys};
+        attend(attention, &scratch, piece.head, attention->pooled ? piece.item : begin + first, &tile);
     }
 }
 
@@ -158,9 +255,10 @@ static void run_pieces(void *context, size_t begin, size_t end, size_t thread)
 
 void clipc_attention_run(clipc_thread_pool *pool, const clipc_attention *attention)
 {
-    struct job job = {.attention = attention,
-                      .split = clipc_attention_split_make(attention->items, attention->heads, attention->offsets,
-                                                          attention->kernels->tile_rows, attention->causal,
-                                                          attention->pooled, clipc_thread_pool_threads(pool))};
+    struct job job = {
+        .attention = attention,
+        .split = clipc_attention_split_make(attention->items, attention->heads, attention->offsets,
+                                            clipc_kernels_tile_rows(attention->kernels, attention->dtype),
+                                            attention->causal, attention->pooled, clipc_thread_pool_threads(pool))};
     clipc_thread_pool_run(pool, run_pieces, &job, clipc_attention_pieces(&job.split), 1);
 }

@@ -11,10 +11,11 @@ typedef struct clipc_attention {
     const size_t *offsets; /* [items + 1]: rows of each item */
     size_t heads;
     size_t head_width;
-    bool causal; /* row i sees rows 0 … i of its item */
-    bool pooled; /* one query an item, at row = item, that sees all of the item's rows */
-    const float *queries;
-    size_t query_stride; /* units from row to row */
+    bool causal;          /* row i sees rows 0 … i of its item */
+    bool pooled;          /* one query an item, at row = item, that sees all of the item's rows */
+    clipc_dtype dtype;    /* of queries, keys and values: F32, or BF16 with an even head_width */
+    const float *queries; /* as units of 32 bits, one or two values each */
+    size_t query_stride;  /* units from row to row */
     const float *keys;
     const float *values;
     size_t key_stride;

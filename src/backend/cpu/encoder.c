@@ -66,6 +66,18 @@ static size_t packed_blocks(size_t columns, clipc_dtype dtype)
     return clipc_deep_blocks(clipc_padded_columns(columns), sizeof(float) / clipc_dtype_size(dtype));
 }
 
+/* Query, key and value are bf16 where no pair of columns straddles two heads. */
+static clipc_dtype attention_dtype(const clipc_cpu_tower *tower)
+{
+    return tower->config.width / tower->config.heads % 2 == 0 ? tower->dtype : CLIPC_DTYPE_F32;
+}
+
+/* Units of a row of padded width of them. */
+static size_t attention_length(const clipc_cpu_tower *tower)
+{
+    return tower->padded_width * clipc_dtype_size(attention_dtype(tower)) / sizeof(float);
+}
+
 static void run_gemm(const struct run *run, clipc_cpu_step kind, const clipc_gemm *gemm)
 {
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
@@ -229,6 +241,7 @@ static void attend(const struct run *run, const struct stream *stream, const flo
                                        .head_width = tower->config.width / tower->config.heads,
                                        .causal = tower->causal,
                                        .pooled = pooled,
+                                       .dtype = attention_dtype(tower),
                                        .queries = queries,
                                        .query_stride = query_stride,
                                        .keys = keys,
@@ -286,13 +299,13 @@ static void finish_layer(const struct run *run, const struct stream *stream, con
 static void run_layer(const struct run *run, const clipc_cpu_layer *layer)
 {
     const struct stream stream = all_rows(run, run->tower->layer_dtype);
-    const size_t width = run->tower->padded_width;
+    const size_t length = attention_length(run->tower);
     float *wide = run->workspace->wide;
     normalize(run, &stream, &layer->norm1);
     multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &stream, &layer->query_key_value, 0,
              layer->query_key_value.layout.panel_count, CLIPC_EPILOGUE_BIAS,
-             (clipc_gemm_output){wide, 3 * width, false, CLIPC_DTYPE_F32});
-    attend(run, &stream, wide, 3 * width, wide + width, wide + 2 * width, 3 * width, false);
+             (clipc_gemm_output){wide, 3 * length, false, attention_dtype(run->tower)});
+    attend(run, &stream, wide, 3 * length, wide + length, wide + 2 * length, 3 * length, false);
     finish_layer(run, &stream, layer);
 }
 
@@ -302,16 +315,17 @@ static void run_last_layer(const struct run *run, const clipc_cpu_layer *layer)
 {
     const struct stream all = all_rows(run, run->tower->layer_dtype);
     const struct stream pooled = pooled_rows(run, run->tower->layer_dtype);
-    const size_t width = run->tower->padded_width;
+    const size_t length = attention_length(run->tower);
+    const clipc_dtype dtype = attention_dtype(run->tower);
     const size_t part = layer->query_key_value.layout.panel_count / 3;
     float *wide = run->workspace->wide;
     normalize(run, &all, &layer->norm1);
     multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &all, &layer->query_key_value, part, 2 * part, CLIPC_EPILOGUE_BIAS,
-             (clipc_gemm_output){wide, 2 * width, false, CLIPC_DTYPE_F32});
+             (clipc_gemm_output){wide, 2 * length, false, dtype});
     normalize(run, &pooled, &layer->norm1);
     multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &pooled, &layer->query_key_value, 0, part, CLIPC_EPILOGUE_BIAS,
-             (clipc_gemm_output){run->workspace->pooled_query, width, false, CLIPC_DTYPE_F32});
-    attend(run, &pooled, run->workspace->pooled_query, width, wide, wide + width, 2 * width, true);
+             (clipc_gemm_output){run->workspace->pooled_query, length, false, dtype});
+    attend(run, &pooled, run->workspace->pooled_query, length, wide, wide + length, 2 * length, true);
     finish_layer(run, &pooled, layer);
 }
 

@@ -22,7 +22,8 @@
                      [CLIPC_EPILOGUE_QUICK_GELU] = clipc_quick_gelu_bf16__##isa,                                      \
                      [CLIPC_EPILOGUE_GELU] = clipc_gelu_bf16__##isa,                                                  \
                      [CLIPC_EPILOGUE_GELU_TANH] = clipc_gelu_tanh_bf16__##isa},                                       \
-        .layer_norm = clipc_layer_norm_bf16__##isa                                                                    \
+        .layer_norm = clipc_layer_norm_bf16__##isa, .softmax = clipc_softmax_bf16__##isa,                             \
+        .scale = clipc_scale_bf16__##isa                                                                              \
     }
 
 /* Tiles and lines have levels of their own. */

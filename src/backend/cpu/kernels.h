@@ -61,6 +61,13 @@ typedef void (*clipc_epilogue_bf16)(size_t rows, size_t columns, const float *su
 typedef void (*clipc_layer_norm_bf16)(const float *row, size_t width, const float *weight, const float *bias,
                                       float epsilon, uint32_t *out, size_t block_stride);
 
+/* exp(scale × (score - max)), like softmax_f32, as pairs: zeros up to `blocks` lines of 32. */
+typedef float (*clipc_softmax_bf16)(const float *scores, size_t count, float scale, size_t blocks, uint32_t *out,
+                                    size_t block_stride);
+/* 16 × groups values, times `scale`, to columns from 16 × first_group on of a packed row. */
+typedef void (*clipc_scale_bf16)(const float *values, size_t groups, float scale, uint32_t *out, size_t first_group,
+                                 size_t block_stride);
+
 typedef struct clipc_bf16_kernels {
     clipc_cpu_level level;
     size_t tile_rows;
@@ -68,6 +75,8 @@ typedef struct clipc_bf16_kernels {
     clipc_gemm_tile_bf16 gemm_tile;
     clipc_epilogue_bf16 epilogue[CLIPC_EPILOGUE_COUNT]; /* NULL for the residual */
     clipc_layer_norm_bf16 layer_norm;
+    clipc_softmax_bf16 softmax;
+    clipc_scale_bf16 scale;
 } clipc_bf16_kernels;
 
 /* The same on bytes: unit k holds the values of k 4k … 4k + 3, unsigned in a and signed in b. Sums are exact, but for
@@ -153,6 +162,10 @@ CLIPC_DECLARE_KERNELS(avx512);
 CLIPC_DECLARE_KERNELS(neon);
 
 #define CLIPC_DECLARE_KERNELS_BF16(isa)                                                                               \
+    float clipc_softmax_bf16__##isa(const float *scores, size_t count, float scale, size_t blocks, uint32_t *out,     \
+                                    size_t block_stride);                                                             \
+    void clipc_scale_bf16__##isa(const float *values, size_t groups, float scale, uint32_t *out, size_t first_group,  \
+                                 size_t block_stride);                                                                \
     void clipc_gemm_tile_bf16__##isa(size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b, float *out,    \
                                      size_t out_stride);                                                              \
     void clipc_bias_bf16__##isa(size_t rows, size_t columns, const float *sums, const float *bias, uint32_t *out,     \

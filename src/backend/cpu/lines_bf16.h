@@ -11,10 +11,10 @@ static inline uint16_t *half_line(uint32_t *out, size_t group, size_t block_stri
     return (uint16_t *)(void *)(out + group / 2 * block_stride + group % 2 * (CLIPC_BLOCK / 2));
 }
 
-/* x / (1 + 2^t). */
-static inline line line_times_logistic(line x, line t)
+/* 2^t to 13 bits, |t| limited to 125. */
+static inline line line_low_power(line t)
 {
-    /* Limits first: max and min give back their second argument when one is not a number. */
+    /* max and min give back their second argument when one is not a number. */
     t = line_max(line_set(-125.0f), t);
     t = line_min(line_set(125.0f), t);
     const line n = line_round(t);
@@ -23,8 +23,13 @@ static inline line line_times_logistic(line x, line t)
     p = line_multiply_add(p, r, line_set(2.4261158e-1f));
     p = line_multiply_add(p, r, line_set(6.9326101e-1f));
     p = line_multiply_add(p, r, line_set(9.9992805e-1f));
-    const line power = line_multiply(p, line_power_of_two(n));
-    return line_multiply(x, line_reciprocal(line_add(power, line_set(1.0f))));
+    return line_multiply(p, line_power_of_two(n));
+}
+
+/* x / (1 + 2^t). */
+static inline line line_times_logistic(line x, line t)
+{
+    return line_multiply(x, line_reciprocal(line_add(line_low_power(t), line_set(1.0f))));
 }
 
 /* x / (1 + exp(-1.702 x)) */
@@ -94,4 +99,35 @@ void KERNEL(clipc_layer_norm_bf16)(const float *row, size_t width, const float *
     }
     if (lines % 2)
         line_store_bf16(half_line(out, lines, block_stride), line_set(0.0f));
+}
+
+float KERNEL(clipc_softmax_bf16)(const float *scores, size_t count, float scale, size_t blocks, uint32_t *out,
+                                 size_t block_stride)
+{
+    const size_t lines = clipc_blocks(count);
+    line largest = line_set(-__builtin_inff());
+    for (size_t j = 0; j < lines; j++)
+        largest =
+            line_max(largest, line_load_first(scores + j * CLIPC_BLOCK, count - j * CLIPC_BLOCK, -__builtin_inff()));
+    const line shift = line_set(line_largest(largest));
+    const line factor = line_set(scale * 1.44269504f);
+    line total = line_set(0.0f);
+    for (size_t j = 0; j < lines; j++) {
+        const line score = line_load_first(scores + j * CLIPC_BLOCK, count - j * CLIPC_BLOCK, 0.0f);
+        const line power = line_low_power(line_multiply(line_subtract(score, shift), factor));
+        const line weight = line_keep(power, count - j * CLIPC_BLOCK);
+        total = line_add(total, weight);
+        line_store_bf16(half_line(out, j, block_stride), weight);
+    }
+    for (size_t j = lines; j < 2 * blocks; j++)
+        line_store_bf16(half_line(out, j, block_stride), line_set(0.0f));
+    return line_sum(total);
+}
+
+void KERNEL(clipc_scale_bf16)(const float *values, size_t groups, float scale, uint32_t *out, size_t first_group,
+                              size_t block_stride)
+{
+    for (size_t j = 0; j < groups; j++)
+        line_store_bf16(half_line(out, first_group + j, block_stride),
+                        line_multiply(line_load(values + j * CLIPC_BLOCK), line_set(scale)));
 }
