@@ -6,40 +6,6 @@
 
 #include <string.h>
 
-void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, size_t threads, size_t budget,
-                              clipc_arena *arena, clipc_cpu_workspace *workspace)
-{
-    const size_t width = tower->padded_width;
-    const size_t wide = clipc_max(clipc_max(3 * width, clipc_padded_columns(tower->config.mlp_width)),
-                                  tower->patch_embedding.layout.blocks * CLIPC_BLOCK);
-    const bool bytes = tower->layer_dtype == CLIPC_DTYPE_I8;
-    const size_t halves = bytes ? clipc_max(width, clipc_padded_columns(tower->config.mlp_width)) / 2 : 0;
-    const size_t row_bytes = (2 * width + wide + halves) * sizeof(float);
-    size_t most_rows = 0;
-    if (!clipc_multiply(max_batch, tower->most_tokens, &most_rows))
-        most_rows = SIZE_MAX;
-    workspace->row_capacity = clipc_min(clipc_max(tower->most_tokens, budget / row_bytes), most_rows);
-    workspace->item_capacity = clipc_min(max_batch, workspace->row_capacity);
-    workspace->wide_length = wide;
-    workspace->steps = NULL;
-    const size_t rows = workspace->row_capacity;
-    const size_t items = workspace->item_capacity;
-    if (!clipc_attention_scratch(tower->kernels, tower->most_tokens, tower->config.width / tower->config.heads,
-                                 &workspace->scratch_stride))
-        arena->overflow = true;
-    workspace->offsets = clipc_arena_take(arena, items + 1, 1, sizeof *workspace->offsets);
-    workspace->rows = clipc_arena_floats(arena, rows, width);
-    workspace->packed = clipc_arena_floats(arena, rows, width);
-    workspace->wide = clipc_arena_floats(arena, rows, wide);
-    workspace->halves = clipc_arena_take(arena, rows, halves, sizeof *workspace->halves);
-    workspace->row_scales = clipc_arena_take(arena, bytes ? rows : 0, 1, sizeof *workspace->row_scales);
-    workspace->pooled = clipc_arena_floats(arena, items, width);
-    workspace->pooled_packed = clipc_arena_floats(arena, items, width);
-    workspace->pooled_query = clipc_arena_floats(arena, items, width);
-    workspace->embeddings = clipc_arena_floats(arena, items, clipc_padded_columns(tower->embedding_dimension));
-    workspace->scratch = clipc_arena_floats(arena, threads, workspace->scratch_stride);
-}
-
 /* One micro-batch on its way through the tower. */
 struct run {
     const clipc_cpu_tower *tower;
@@ -83,6 +49,41 @@ static void run_gemm(const struct run *run, clipc_cpu_step kind, const clipc_gem
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     clipc_gemm_run(run->pool, gemm);
     clipc_cpu_step_end_gemm(start, kind, gemm);
+}
+
+void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, size_t threads, size_t budget,
+                              clipc_arena *arena, clipc_cpu_workspace *workspace)
+{
+    const size_t width = tower->padded_width;
+    const size_t inner = packed_blocks(tower->config.mlp_width, tower->layer_dtype) * CLIPC_BLOCK;
+    const size_t wide =
+        clipc_max(clipc_max(3 * attention_length(tower), inner), tower->patch_embedding.layout.blocks * CLIPC_BLOCK);
+    const bool bytes = tower->layer_dtype == CLIPC_DTYPE_I8;
+    const size_t halves = bytes ? clipc_max(width, clipc_padded_columns(tower->config.mlp_width)) / 2 : 0;
+    const size_t row_bytes = (2 * width + wide + halves) * sizeof(float);
+    size_t most_rows = 0;
+    if (!clipc_multiply(max_batch, tower->most_tokens, &most_rows))
+        most_rows = SIZE_MAX;
+    workspace->row_capacity = clipc_min(clipc_max(tower->most_tokens, budget / row_bytes), most_rows);
+    workspace->item_capacity = clipc_min(max_batch, workspace->row_capacity);
+    workspace->wide_length = wide;
+    workspace->steps = NULL;
+    const size_t rows = workspace->row_capacity;
+    const size_t items = workspace->item_capacity;
+    if (!clipc_attention_scratch(tower->kernels, tower->most_tokens, tower->config.width / tower->config.heads,
+                                 &workspace->scratch_stride))
+        arena->overflow = true;
+    workspace->offsets = clipc_arena_take(arena, items + 1, 1, sizeof *workspace->offsets);
+    workspace->rows = clipc_arena_floats(arena, rows, width);
+    workspace->packed = clipc_arena_floats(arena, rows, width);
+    workspace->wide = clipc_arena_floats(arena, rows, wide);
+    workspace->halves = clipc_arena_take(arena, rows, halves, sizeof *workspace->halves);
+    workspace->row_scales = clipc_arena_take(arena, bytes ? rows : 0, 1, sizeof *workspace->row_scales);
+    workspace->pooled = clipc_arena_floats(arena, items, width);
+    workspace->pooled_packed = clipc_arena_floats(arena, items, width);
+    workspace->pooled_query = clipc_arena_floats(arena, items, width);
+    workspace->embeddings = clipc_arena_floats(arena, items, clipc_padded_columns(tower->embedding_dimension));
+    workspace->scratch = clipc_arena_floats(arena, threads, workspace->scratch_stride);
 }
 
 /* ---- steps that go row by row ---- */
