@@ -149,7 +149,7 @@ static clipc_status read_origin(clipc_model *model, const json_t *root, clipc_er
     CLIPC_FAIL_IF(!isfinite(model->weights.logit_scale) || model->weights.logit_scale <= 0, error, CLIPC_ERROR_FORMAT,
                   "%s: clipc.json: logit_scale is missing or unusable", model->path);
     snprintf(model->layout, sizeof model->layout, "%.16s, %.16s, panels of %zu outputs", origin.backend, origin.isa,
-             model->linears[true][0]->panel_columns);
+             model->linears[true][1]->panel_columns /* of a layer */);
     return clipc_model_finish(model, model->path, origin.template_text, model->path, error);
 }
 

@@ -1,0 +1,108 @@
+"""clipc convert, and engine files in every command."""
+
+import os
+
+from program import SOURCE, Case, main, read_npy, sample
+
+GOLDEN = os.path.join(SOURCE, "tests/golden/models/odd_widths")
+
+
+class Convert(Case):
+    def embed(self, model, *arguments, **options):
+        self.run_clipc("embed", "image", sample("cat"), sample("dog"), "-o", "out.npy", *model, *arguments, **options)
+        return read_npy(self.path("out.npy"))
+
+    def test_embeddings_are_those_of_the_directory(self):
+        for precision in ["fp32", "bf16", "int8", "auto"]:
+            self.run_clipc("convert", GOLDEN, "golden.clipc", "--precision", precision)
+            for wanted in ["auto", self.json_lines("inspect", "-j", "-m", "golden.clipc")[0]["precision"]]:
+                self.assertEqual(self.embed(["--model", "golden.clipc"], "--precision", wanted),
+                                 self.embed(["--model", GOLDEN], "--precision", precision))
+        self.assert_only("golden.clipc", "out.npy", "out.npy.json")
+
+    def test_every_command(self):
+        self.run_clipc("convert", "demo.clipc")
+        for command in [["classify", sample("cat"), "--labels", "cat,dog", "--json"], ["tokenize", "a cat"],
+                        ["similarity", sample("cat"), "--text", "a cat", "--json"],
+                        ["preprocess", sample("cat"), "-o", "-"], ["embed", "text", "a cat", "-o", "-"]]:
+            self.assertEqual(self.run_clipc(*command, "--model", "demo.clipc"), self.run_clipc(*command))
+        self.run_clipc("bench", "--model", "demo.clipc", "-n", "1")
+        self.assertEqual(self.run_clipc("tokenize", "a", env={"CLIPC_MODEL": "demo.clipc"}),
+                         self.run_clipc("tokenize", "a"))
+
+    def test_another_layout_is_repacked_with_a_notice(self):
+        self.run_clipc("convert", GOLDEN, "c.clipc", "--precision", "fp32", env={"CLIPC_CPU": "c"})
+        layout = self.json_lines("inspect", "--json", "--model", "c.clipc")[0]["layout"]
+        self.assertEqual(layout, "cpu, c, panels of 16 outputs")
+        expected = self.embed(["--model", GOLDEN], "--precision", "fp32")
+        isa = self.json_lines("bench", "--json", "-n", "1", "--precision", "fp32")[0]["isa"]
+        self.assertEqual(self.embed(["--model", "c.clipc"]), expected)
+        self.assertEqual("repacked" in self.stderr, isa.startswith("avx512"))
+
+    def test_inspect(self):
+        self.run_clipc("convert", GOLDEN, "golden.clipc", "--precision", "fp32")
+        text = self.run_clipc("inspect", "--model", "golden.clipc", "--verify").decode("utf-8")
+        self.assertIn("engine file, version 1, fp32 for cpu, ", text)
+        model = self.json_lines("inspect", "--json", "--model", "golden.clipc")[0]
+        self.assertEqual((model["format"], model["format_version"], model["precision"]), ("engine file", 1, "fp32"))
+        directory = self.json_lines("inspect", "--json", "--model", GOLDEN)[0]
+        self.assertEqual(directory["format"], "directory")
+        for key in ["family", "image", "text", "preprocessing", "logit_scale", "default_template", "parameters"]:
+            self.assertEqual(model[key], directory[key])
+        self.run_clipc("inspect", "--model", GOLDEN, "--verify", status=3)
+
+    def test_verify_names_a_damaged_tensor(self):
+        self.run_clipc("convert", GOLDEN, "golden.clipc")
+        with open(self.path("golden.clipc"), "r+b") as file:
+            file.seek(64)  # the first section: the image tower's patch embedding
+            first = file.read(1)
+            file.seek(64)
+            file.write(bytes([first[0] ^ 1]))
+        self.run_clipc("tokenize", "a", "--model", "golden.clipc")
+        self.run_clipc("inspect", "--verify", "--model", "golden.clipc", status=3)
+        self.assertIn("'image.patch_embedding'", self.stderr)
+
+    def test_refusals(self):
+        self.run_clipc("convert", GOLDEN, "golden.clipc", "--precision", "bf16")
+        self.run_clipc("embed", "text", "a", "-o", "-", "--model", "golden.clipc", "--precision", "fp32", status=3)
+        self.assertIn("convert the original", self.stderr)
+        self.run_clipc("embed", "text", "a", "-o", "-", "--model", "golden.clipc", "--backend", "ref", status=3)
+        with open(self.path("golden.clipc"), "rb") as file:
+            self.write("cut.clipc", file.read()[:-1])
+        self.run_clipc("inspect", "--model", "cut.clipc", status=3)
+        self.assertIn("ends too early", self.stderr)
+        self.write("other.clipc", b"something else")
+        self.run_clipc("inspect", "--model", "other.clipc", status=3)
+        self.assertIn("not an engine file", self.stderr)
+        for arguments in [[], [GOLDEN, "a", "b"], [GOLDEN, "a", "--model", GOLDEN], [GOLDEN, "a", "--arch", "ViT-B-32"]]:
+            self.run_clipc("convert", *arguments, status=2)
+
+    def test_output(self):
+        self.run_clipc("convert", "no/such/model", "out.clipc", status=3)
+        self.run_clipc("convert", GOLDEN, "no/such/folder/out.clipc", status=3)
+        self.run_clipc("convert", GOLDEN, "/dev/full", status=3)
+        self.assertIn("No space", self.stderr)
+        self.assert_only()
+        whole = self.run_clipc("convert", GOLDEN, "-")
+        self.run_clipc("convert", GOLDEN, "out.clipc")
+        with open(self.path("out.clipc"), "rb") as file:
+            self.assertEqual(file.read(), whole)
+        self.run_clipc("convert", "out.clipc", "out.clipc")  # onto itself
+        with open(self.path("out.clipc"), "rb") as file:
+            self.assertEqual(file.read(), whole)
+
+    def test_the_card_travels(self):
+        os.mkdir(self.path("model"))
+        for name in os.listdir(GOLDEN):
+            os.symlink(os.path.join(GOLDEN, name), self.path("model", name))
+        self.write("model/README.md", "# A card\n")
+        self.write("model/clipc.json", '{"template": "a sketch of a {}"}')
+        self.run_clipc("convert", "model", "a.clipc")
+        self.run_clipc("convert", "a.clipc", "b.clipc")
+        with open(self.path("b.clipc"), "rb") as file:
+            self.assertIn(b"# A card\n", file.read())
+        self.assertEqual(self.json_lines("inspect", "-j", "-m", "b.clipc")[0]["default_template"], "a sketch of a {}")
+
+
+if __name__ == "__main__":
+    main()
