@@ -83,9 +83,10 @@ void clipc_cpu_step_end_attention(clipc_cpu_step_start start, const clipc_attent
     }
     const double width = (double)(attention->heads * attention->head_width);
     const double keys = (double)attention->offsets[attention->items];
-    add(start, CLIPC_STEP_ATTENTION, CLIPC_PRECISION_FP32, clipc_gemm_name(attention->kernels, CLIPC_DTYPE_F32),
-        2 * 2 * pairs * width,
-        width * (sizeof(float) * (queries + 2 * keys) + queries * (double)clipc_dtype_size(attention->out_dtype)));
+    const double size = (double)clipc_dtype_size(attention->dtype);
+    add(start, CLIPC_STEP_ATTENTION, precision_of(attention->dtype),
+        clipc_gemm_name(attention->kernels, attention->dtype), 4 * pairs * width,
+        width * (size * (queries + 2 * keys) + (double)clipc_dtype_size(attention->out_dtype) * queries));
 }
 
 void clipc_cpu_step_end(clipc_cpu_step_start start, clipc_cpu_step kind, clipc_dtype dtype, const char *kernel)
