@@ -156,7 +156,6 @@ clipc_status clipc_engine_create(const clipc_model *model, const clipc_engine_co
     engine->image_tower = config->image_tower != 0;
     engine->text_tower = config->text_tower != 0;
     CLIPC_CHECK(choose_backend(config->backend, precision, &engine->backend, error));
-    CLIPC_CHECK(clipc_model_check_finite(model, engine->image_tower, engine->text_tower, config->threads, error));
     if (pthread_mutex_init(&engine->lock, NULL) != 0) {
         status = clipc_fail(error, CLIPC_ERROR_MEMORY, "cannot make a mutex");
         goto fail;

@@ -34,7 +34,8 @@ typedef struct clipc_backend {
     /* CLIPC_OK when this machine can run it; else the reason. */
     clipc_status (*probe)(clipc_error *error);
     bool (*supports_precision)(clipc_precision precision);
-    /* Packs weights and plans workspace. The model outlives *compiled. */
+    /* Packs weights and plans workspace. The model outlives *compiled. Weights that are NaN or infinite fail with the
+     * sentence of clipc_model_check_finite; a backend that reads them all anyway need not call it to find out. */
     clipc_status (*compile)(const clipc_model *model, const clipc_compile_options *options, void **compiled,
                             clipc_error *error);
     void (*info)(const void *compiled, clipc_compiled_info *info);

@@ -108,8 +108,8 @@ static clipc_packed_weights pack_weights(check *c, const struct problem *problem
     const clipc_tensor bias = {.data = problem->bias.values, .dtype = CLIPC_DTYPE_F32};
     for (size_t panel = 0; panel < layout.panel_count; panel++) {
         const size_t first = clipc_min(panel * columns, problem->outputs);
-        clipc_pack_panel(&packed, panel, &weight, &bias, first, clipc_min(columns, problem->outputs - first),
-                         problem->inner);
+        clipc_pack_panel(c->kernels, &packed, panel, &weight, &bias, first,
+                         clipc_min(columns, problem->outputs - first), problem->inner);
     }
     return packed;
 }

@@ -42,12 +42,14 @@ void clipc_kernels_fill(clipc_kernels *kernels, clipc_cpu_level level)
     FILL(c, CLIPC_CPU_C);
     FILL_BF16(c, CLIPC_CPU_C);
     FILL_I8(c, c, CLIPC_CPU_C);
+    kernels->round_bf16 = clipc_round_bf16__c;
 #if defined(__x86_64__)
     if (level < CLIPC_CPU_AVX2)
         return;
     FILL(avx2, CLIPC_CPU_AVX2);
     FILL_BF16(avx2, CLIPC_CPU_AVX2);
     FILL_I8(avx2, avx2, CLIPC_CPU_AVX2);
+    kernels->round_bf16 = clipc_round_bf16__avx2;
     if (level < CLIPC_CPU_AVX512)
         return;
     FILL(avx512, CLIPC_CPU_AVX512);

@@ -9,6 +9,7 @@
 #define CLIPC_BACKEND_CPU_KERNELS_H
 
 #include "backend/cpu/packed_rows.h"
+#include "backend/cpu/round_bf16.h"
 #include "base/cpu_features.h"
 #include "io/tensor.h"
 #include "model/config.h"
@@ -119,6 +120,7 @@ typedef struct clipc_kernels {
     clipc_epilogue_f32 epilogue[CLIPC_EPILOGUE_COUNT];
     clipc_layer_norm_f32 layer_norm;
     clipc_softmax_f32 softmax;
+    clipc_round_bf16 round_bf16;
     clipc_bf16_kernels bf16;
     clipc_i8_kernels i8;
 } clipc_kernels;

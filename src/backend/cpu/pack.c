@@ -139,41 +139,67 @@ static void read_rows(const struct source *source, size_t k, size_t depth, float
         clipc_tensor_read(source->weight, (source->first + j) * source->inner + k, depth, rows + j * PACK_DEPTH);
 }
 
-static void pack_f32(const struct source *source, size_t columns, float *panel)
+static bool all_finite(const float *values, size_t count)
 {
+    const uint32_t exponent = 0x7F800000;
+    uint32_t special = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits = 0;
+        memcpy(&bits, values + i, sizeof bits);
+        special |= (bits & exponent) == exponent;
+    }
+    return !special;
+}
+
+static bool rows_finite(const struct source *source, const float *rows, size_t depth)
+{
+    bool finite = true;
+    for (size_t j = 0; j < source->count; j++)
+        finite &= all_finite(rows + j * PACK_DEPTH, depth);
+    return finite;
+}
+
+static bool pack_f32(const struct source *source, size_t columns, float *panel)
+{
+    bool finite = true;
     float rows[PANEL_COLUMNS_MAX * PACK_DEPTH];
     for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
         const size_t depth = clipc_min(PACK_DEPTH, source->inner - k);
         read_rows(source, k, depth, rows);
+        finite &= rows_finite(source, rows, depth);
         clipc_pack_units(rows, PACK_DEPTH, source->count, depth, columns, panel + k * columns);
     }
+    return finite;
 }
 
-static void pack_bf16(const struct source *source, size_t columns, float *panel)
+static bool pack_bf16(clipc_round_bf16 round, const struct source *source, size_t columns, float *panel)
 {
+    bool finite = true;
     float rows[PANEL_COLUMNS_MAX * PACK_DEPTH];
     _Alignas(float) uint16_t halves[PANEL_COLUMNS_MAX * PACK_DEPTH];
     for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
         const size_t depth = clipc_min(PACK_DEPTH, source->inner - k);
         read_rows(source, k, depth, rows);
         for (size_t j = 0; j < source->count; j++) {
-            for (size_t i = 0; i < depth; i++)
-                halves[j * PACK_DEPTH + i] = clipc_bf16_of_float(rows[j * PACK_DEPTH + i]);
+            finite &= round(rows + j * PACK_DEPTH, depth, halves + j * PACK_DEPTH);
             if (depth % 2) /* the missing half of the last pair */
                 halves[j * PACK_DEPTH + depth] = 0;
         }
         clipc_pack_units((const float *)(const void *)halves, PACK_DEPTH / 2, source->count, (depth + 1) / 2, columns,
                          panel + k / 2 * columns);
     }
+    return finite;
 }
 
 /* The largest magnitude of each row, as the step that its integers of ±127 count. */
-static void find_scales(const struct source *source, float *scales)
+static bool find_scales(const struct source *source, float *scales)
 {
+    bool finite = true;
     float rows[PANEL_COLUMNS_MAX * PACK_DEPTH];
     for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
         const size_t depth = clipc_min(PACK_DEPTH, source->inner - k);
         read_rows(source, k, depth, rows);
+        finite &= rows_finite(source, rows, depth);
         for (size_t j = 0; j < source->count; j++) {
             for (size_t i = 0; i < depth; i++) {
                 const float magnitude = __builtin_fabsf(rows[j * PACK_DEPTH + i]);
@@ -183,17 +209,19 @@ static void find_scales(const struct source *source, float *scales)
     }
     for (size_t j = 0; j < source->count; j++)
         scales[j] = scales[j] / 127.0f > 0x1p-100f ? scales[j] / 127.0f : 0.0f;
+    return finite;
 }
 
 /* Symmetric integers, -127 … 127, of each output's own step. */
-static void pack_i8(const struct source *source, size_t columns, float *panel, float *scales, int32_t *integers)
+static bool pack_i8(const struct source *source, size_t columns, float *panel, float *scales, int32_t *integers)
 {
     const float shift = 12582912.0f; /* added and taken away, it rounds to a whole number */
     float rows[PANEL_COLUMNS_MAX * PACK_DEPTH];
     _Alignas(float) int8_t bytes[PANEL_COLUMNS_MAX * PACK_DEPTH];
     memset(scales, 0, columns * sizeof *scales);
     memset(integers, 0, columns * sizeof *integers);
-    find_scales(source, scales);
+    if (!find_scales(source, scales))
+        return false;
     for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
         const size_t depth = clipc_min(PACK_DEPTH, source->inner - k);
         memset(bytes, 0, sizeof bytes);
@@ -209,21 +237,24 @@ static void pack_i8(const struct source *source, size_t columns, float *panel, f
         clipc_pack_units((const float *)(const void *)bytes, PACK_DEPTH / 4, source->count, (depth + 3) / 4, columns,
                          panel + k / 4 * columns);
     }
+    return true;
 }
 
-void clipc_pack_panel(const clipc_packed_weights *weights, size_t panel, const clipc_tensor *weight,
-                      const clipc_tensor *bias, size_t first, size_t count, size_t inner)
+bool clipc_pack_panel(const clipc_kernels *kernels, const clipc_packed_weights *weights, size_t panel,
+                      const clipc_tensor *weight, const clipc_tensor *bias, size_t first, size_t count, size_t inner)
 {
+    bool finite = true;
     const size_t columns = weights->layout.panel_columns;
     const struct source source = {weight, first, count, inner};
     if (weights->layout.dtype == CLIPC_DTYPE_BF16)
-        pack_bf16(&source, columns, clipc_packed_panel(weights, panel));
+        finite = pack_bf16(kernels->round_bf16, &source, columns, clipc_packed_panel(weights, panel));
     else if (weights->layout.dtype == CLIPC_DTYPE_I8)
-        pack_i8(&source, columns, clipc_packed_panel(weights, panel), weights->scales + panel * columns,
-                weights->integers + panel * columns);
+        finite = pack_i8(&source, columns, clipc_packed_panel(weights, panel), weights->scales + panel * columns,
+                         weights->integers + panel * columns);
     else
-        pack_f32(&source, columns, clipc_packed_panel(weights, panel));
+        finite = pack_f32(&source, columns, clipc_packed_panel(weights, panel));
     memset(weights->bias + panel * columns, 0, columns * sizeof(float));
     if (bias && count)
         clipc_tensor_read(bias, first, count, weights->bias + panel * columns);
+    return all_finite(weights->bias + panel * columns, columns) && finite;
 }

@@ -2,6 +2,7 @@
 #ifndef CLIPC_BACKEND_CPU_PACK_H
 #define CLIPC_BACKEND_CPU_PACK_H
 
+#include "backend/cpu/kernels.h"
 #include "backend/cpu/packed_rows.h"
 #include "io/tensor.h"
 
@@ -49,9 +50,10 @@ static inline void *clipc_packed_panel(const clipc_packed_weights *weights, size
 void clipc_repack(const clipc_packed_weights *from, const clipc_packed_weights *to);
 
 /* Fills one panel and its bias from rows first … first + count - 1 of `weight` [·, inner] and of `bias` (NULL: zeros).
- * count ≤ panel_columns; columns beyond it become 0. */
-void clipc_pack_panel(const clipc_packed_weights *weights, size_t panel, const clipc_tensor *weight,
-                      const clipc_tensor *bias, size_t first, size_t count, size_t inner);
+ * count ≤ panel_columns; columns beyond it become 0. Returns whether all it read was finite: the bytes are in a cache
+ * here, a search of its own would fetch them again. */
+bool clipc_pack_panel(const clipc_kernels *kernels, const clipc_packed_weights *weights, size_t panel,
+                      const clipc_tensor *weight, const clipc_tensor *bias, size_t first, size_t count, size_t inner);
 
 /* Transposes 32-bit units: to[k × columns + j] = from[j × stride + k] for `count` rows j and `inner` units k. What is
  * beyond, up to `columns` and whole blocks of k, becomes 0. */

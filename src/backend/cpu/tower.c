@@ -1,5 +1,6 @@
 #include "backend/cpu/tower.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 /* Linear layers that are computed as one: up to three, each padded to whole rows of buffers. */
@@ -12,8 +13,10 @@ struct stack {
 };
 
 struct pack_job {
+    const clipc_kernels *kernels;
     const struct stack *stack;
     const clipc_packed_weights *packed;
+    atomic_bool *not_finite;
 };
 
 static void pack_panel(const struct pack_job *job, size_t panel)
@@ -24,7 +27,9 @@ static void pack_panel(const struct pack_job *job, size_t panel)
     const size_t part = panel / panels_a_part;
     const size_t first = panel % panels_a_part * columns;
     const size_t count = first < stack->outputs ? clipc_min(columns, stack->outputs - first) : 0;
-    clipc_pack_panel(job->packed, panel, stack->weights[part], stack->biases[part], first, count, stack->inner);
+    if (!clipc_pack_panel(job->kernels, job->packed, panel, stack->weights[part], stack->biases[part], first, count,
+                          stack->inner))
+        atomic_store_explicit(job->not_finite, true, memory_order_relaxed);
 }
 
 static void pack_panels(void *context, size_t begin, size_t end, size_t thread)
@@ -46,7 +51,8 @@ struct builder {
     size_t repacked;
     clipc_packed_function function;
     void *context;
-    clipc_status status; /* of the first failure */
+    atomic_bool not_finite; /* something that was read is NaN or infinite */
+    clipc_status status;    /* of the first failure */
     clipc_error *error;
 };
 
@@ -72,10 +78,10 @@ static clipc_status find_ready(const clipc_model *model, const clipc_section *se
 }
 
 /* Fills `packed` from `ready` when that has panels, else from the model's tensors. */
-static void fill(const struct builder *builder, const struct stack *stack, const clipc_packed_weights *ready,
+static void fill(struct builder *builder, const struct stack *stack, const clipc_packed_weights *ready,
                  const clipc_packed_weights *packed)
 {
-    struct pack_job job = {stack, packed};
+    struct pack_job job = {builder->tower->kernels, stack, packed, &builder->not_finite};
     if (ready->panels)
         clipc_repack(ready, packed);
     else
@@ -83,8 +89,8 @@ static void fill(const struct builder *builder, const struct stack *stack, const
 }
 
 /* Packs one matrix for an engine file and hands it on. */
-static clipc_status hand_on(const struct builder *builder, const struct stack *stack,
-                            const clipc_packed_weights *ready, const clipc_packed_layout *layout, size_t bytes)
+static clipc_status hand_on(struct builder *builder, const struct stack *stack, const clipc_packed_weights *ready,
+                            const clipc_packed_layout *layout, size_t bytes)
 {
     void *block = builder->arena.overflow ? NULL : clipc_allocate_aligned(1, bytes);
     if (!block)
@@ -163,6 +169,8 @@ static float *build_rows(struct builder *builder, const clipc_tensor *tensor, si
     memset(out, 0, rows * padded * sizeof *out);
     for (size_t row = 0; row < rows; row++)
         clipc_tensor_read(tensor, row * width, width, out + row * padded);
+    if (clipc_tensor_first_not_finite(tensor) != SIZE_MAX)
+        atomic_store_explicit(&builder->not_finite, true, memory_order_relaxed);
     return out;
 }
 
@@ -241,6 +249,25 @@ static void choose_precision(clipc_cpu_tower *tower, const clipc_kernels *kernel
     tower->layer_dtype = precision == CLIPC_PRECISION_INT8 ? CLIPC_DTYPE_I8 : tower->dtype;
 }
 
+/* Token embeddings are not packed, so they are looked through on their own. */
+static void scan_tokens(void *context, size_t begin, size_t end, size_t thread)
+{
+    (void)thread;
+    struct builder *builder = context;
+    clipc_tensor rows = *builder->tower->token_embedding;
+    const size_t width = builder->tower->config.width;
+    rows.data = (const uint8_t *)rows.data + begin * width * clipc_dtype_size(rows.dtype);
+    rows.count = (end - begin) * width;
+    if (clipc_tensor_first_not_finite(&rows) != SIZE_MAX)
+        atomic_store_explicit(&builder->not_finite, true, memory_order_relaxed);
+}
+
+static void scan_token_embedding(struct builder *builder)
+{
+    const size_t rows = builder->model->config.vocabulary_size;
+    clipc_thread_pool_run(builder->pool, scan_tokens, builder, rows, clipc_max(rows / 64, 1));
+}
+
 static clipc_status build(clipc_cpu_tower *tower, const clipc_model *model, clipc_thread_pool *pool,
                           void (*build_tower)(struct builder *, const clipc_model *), const char *what,
                           clipc_error *error)
@@ -258,7 +285,11 @@ static clipc_status build(clipc_cpu_tower *tower, const clipc_model *model, clip
     builder.arena = (clipc_arena){.base = tower->weights};
     builder.linear = 0;
     build_tower(&builder, model);
-    return CLIPC_OK;
+    if (!builder.image && !model->known_finite)
+        scan_token_embedding(&builder);
+    if (!atomic_load(&builder.not_finite))
+        return CLIPC_OK;
+    return clipc_model_check_finite(model, builder.image, !builder.image, clipc_thread_pool_threads(pool), error);
 }
 
 static clipc_cpu_tower image_tower(const clipc_model *model, const clipc_kernels *kernels, clipc_precision precision)

@@ -38,8 +38,10 @@ static clipc_status compile(const clipc_model *model, const clipc_compile_option
     if (!ref)
         return clipc_fail_memory(error, sizeof *ref, "the reference backend");
     ref->model = model;
-    const clipc_status status =
-        clipc_ref_workspace_create(model, options->image_tower, options->text_tower, &ref->workspace, error);
+    clipc_status status =
+        clipc_model_check_finite(model, options->image_tower, options->text_tower, options->threads, error);
+    if (status == CLIPC_OK)
+        status = clipc_ref_workspace_create(model, options->image_tower, options->text_tower, &ref->workspace, error);
     if (status != CLIPC_OK) {
         clipc_free(ref);
         return status;
