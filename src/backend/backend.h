@@ -65,6 +65,7 @@ typedef struct clipc_backend {
 
 extern const clipc_backend clipc_backend_cpu;
 extern const clipc_backend clipc_backend_ref;
+extern const clipc_backend clipc_backend_cuda; /* only where CLIPC_HAVE_CUDA is defined */
 
 /* The index-th backend in order of preference for "auto"; NULL past the last. */
 const clipc_backend *clipc_backend_at(size_t index);

@@ -3,7 +3,11 @@
 #include <string.h>
 
 /* Fastest first: "auto" takes the first that this machine can run. */
-static const clipc_backend *const backends[] = {&clipc_backend_cpu, &clipc_backend_ref};
+static const clipc_backend *const backends[] = {
+#ifdef CLIPC_HAVE_CUDA
+    &clipc_backend_cuda,
+#endif
+    &clipc_backend_cpu, &clipc_backend_ref};
 
 const clipc_backend *clipc_backend_at(size_t index)
 {

@@ -1,0 +1,71 @@
+/* A compiled model on one device: weights, workspace, and the towers as sequences of launches. */
+#ifndef CLIPC_BACKEND_CUDA_ENGINE_H
+#define CLIPC_BACKEND_CUDA_ENGINE_H
+
+#include "backend/backend.h"
+#include "backend/cuda/cuda_weights.h"
+#include "backend/cuda/gemm.h"
+
+#define CLIPC_CUDA_GRAPHS   128
+#define CLIPC_CUDA_TRANSFER ((size_t)32 << 20) /* bytes of a pinned staging area, of which there are two */
+
+/* A recorded tower: replaying it costs one launch. */
+typedef struct clipc_cuda_graph {
+    cudaGraphExec_t executable;
+    int32_t count; /* items; 0: this place is free */
+    int32_t rows;
+    int32_t longest;
+    bool image;
+} clipc_cuda_graph;
+
+typedef struct clipc_cuda_engine {
+    const clipc_model *model;
+    clipc_gemm_device device;
+    int32_t shared_limit; /* bytes a block may have */
+    cudaStream_t stream;
+    cudaEvent_t transferred[2];
+    void *staging[2]; /* pinned */
+    bool has_image;
+    bool has_text;
+    clipc_cuda_tower image;
+    clipc_cuda_tower text;
+    int32_t batch;    /* items of one pass */
+    int32_t capacity; /* rows of one pass */
+    int32_t text_rows;
+    int32_t patch_count;
+    int32_t dimension; /* of the embedding, rounded up to 8 */
+    /* workspace, device memory */
+    void *memory;
+    size_t workspace_bytes;
+    float *pixels;
+    void *patches; /* shares its place with `hidden` */
+    void *rows;
+    void *qkv;
+    void *context;
+    void *hidden;
+    void *pooled;
+    float *statistics;
+    float *joined_statistics; /* one pair a row */
+    float *pooled_statistics;
+    float *embeddings;
+    int32_t *patch_output_row; /* [batch × patch_count] */
+    int32_t *patch_position;
+    int32_t *pooled_row; /* [batch]: in the residual stream */
+    int32_t *image_pooled_row;
+    int32_t *ids;
+    int32_t *offsets;
+    clipc_cuda_graph graphs[CLIPC_CUDA_GRAPHS];
+    int32_t next_graph;
+    bool lost; /* after a fault that the device does not recover from */
+} clipc_cuda_engine;
+
+/* Device work only: pixels, or ids, offsets and pooled_row, are in place, and embeddings [count, dimension] will be.
+ * Asynchronous on the engine's stream. */
+clipc_status clipc_cuda_image_tower(clipc_cuda_engine *engine, int32_t count, clipc_error *error);
+clipc_status clipc_cuda_text_tower(clipc_cuda_engine *engine, int32_t count, int32_t rows, int32_t longest,
+                                   clipc_error *error);
+/* The launches themselves, without a graph. */
+cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t count);
+cudaError_t clipc_cuda_launch_text(const clipc_cuda_engine *engine, int32_t count, int32_t rows, int32_t longest);
+
+#endif

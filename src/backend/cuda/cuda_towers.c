@@ -1,0 +1,254 @@
+/* The towers as launches on the engine's stream. */
+#include "backend/cuda/cuda_engine.h"
+#include "backend/cuda/cuda_status.h"
+#include "backend/cuda/steps.h"
+
+/* From this many rows on, the parts of the statistics are joined once, by a step of its own, and not in every tile
+ * that reads them: the epilogue's first wait is shorter than the launch costs. */
+#define JOIN_ROWS 4096
+/* Up to this many rows a pass over texts is recorded as a graph. Beyond, launches cost less than what they start, and
+ * hardly two batches have the same number of rows. */
+#define GRAPH_TEXT_ROWS 1024
+
+#define TRY(call)                                                                                                     \
+    do {                                                                                                              \
+        const cudaError_t try_result = (call);                                                                        \
+        if (try_result != cudaSuccess)                                                                                \
+            return try_result;                                                                                        \
+    } while (0)
+
+cudaError_t clipc_cuda_gemm_run(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
+{
+    switch (plan->kind) {
+    case CLIPC_GEMM_SM80: return clipc_cuda_gemm_f16_sm80(gemm, plan, stream);
+    case CLIPC_GEMM_SKINNY: return clipc_cuda_gemm_f16_skinny(gemm, plan, stream);
+    case CLIPC_GEMM_SM90: return clipc_cuda_gemm_f16_sm90(gemm, plan, stream);
+    }
+    return cudaErrorInvalidConfiguration;
+}
+
+static cudaError_t run(const clipc_cuda_engine *engine, const clipc_cuda_gemm *gemm)
+{
+    const clipc_gemm_plan plan =
+        clipc_gemm_select(&engine->device, gemm->rows, gemm->columns, gemm->depth, gemm->residual != NULL);
+    return clipc_cuda_gemm_run(gemm, &plan, engine->stream);
+}
+
+static int32_t parts_of(const clipc_cuda_tower *tower)
+{
+    return (tower->width + CLIPC_CUDA_STATISTICS_WIDTH - 1) / CLIPC_CUDA_STATISTICS_WIDTH;
+}
+
+/* Statistics of residual rows as a product leaves them. */
+static clipc_cuda_statistics statistics_of(const clipc_cuda_tower *tower, float *pairs)
+{
+    return (clipc_cuda_statistics){pairs, parts_of(tower), CLIPC_CUDA_STATISTICS_WIDTH, tower->width, tower->epsilon};
+}
+
+/* As the steps that see whole rows leave them: one pair a row. */
+static clipc_cuda_statistics whole_statistics(const clipc_cuda_tower *tower, float *pairs)
+{
+    return (clipc_cuda_statistics){pairs, 1, tower->width, tower->width, tower->epsilon};
+}
+
+/* What the next product needs of the residual rows' statistics. */
+static cudaError_t settle_statistics(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, float *pairs,
+                                     int32_t rows, clipc_cuda_statistics *out)
+{
+    *out = statistics_of(tower, pairs);
+    if (rows < JOIN_ROWS)
+        return cudaSuccess;
+    *out = whole_statistics(tower, engine->joined_statistics);
+    return clipc_cuda_join_statistics(pairs, rows, parts_of(tower), CLIPC_CUDA_STATISTICS_WIDTH, tower->width,
+                                      engine->joined_statistics, engine->stream);
+}
+
+static clipc_cuda_gemm product(const void *input, int32_t input_stride, int32_t rows, int32_t capacity,
+                               const clipc_cuda_matrix *matrix, void *output)
+{
+    return (clipc_cuda_gemm){
+        .input = input,
+        .weight = matrix->weight,
+        .rows = rows,
+        .input_capacity = capacity,
+        .columns = matrix->columns,
+        .depth = matrix->depth,
+        .input_stride = input_stride,
+        .terms = matrix->terms,
+        .output = output,
+        .output_stride = matrix->columns,
+    };
+}
+
+typedef struct sequence {
+    int32_t count;
+    int32_t rows;
+    int32_t longest;
+    const int32_t *offsets; /* NULL: all of `longest` rows */
+    const int32_t *pooled_row;
+    bool text;
+} sequence;
+
+/* rows += mlp(norm(rows)), on `rows` or on the pooled rows. */
+static cudaError_t mlp(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, const clipc_cuda_layer *layer,
+                       void *stream_rows, float *statistics, int32_t count, int32_t capacity)
+{
+    clipc_cuda_gemm up = product(stream_rows, tower->stride, count, capacity, &layer->fc1, engine->hidden);
+    TRY(settle_statistics(engine, tower, statistics, count, &up.normalize));
+    up.activation = tower->activation;
+    TRY(run(engine, &up));
+    clipc_cuda_gemm down = product(engine->hidden, tower->mlp_stride, count, capacity, &layer->fc2, stream_rows);
+    down.residual = stream_rows;
+    down.residual_stride = tower->stride;
+    down.leave = statistics_of(tower, statistics);
+    return run(engine, &down);
+}
+
+static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, int32_t index,
+                                 const sequence *items)
+{
+    const clipc_cuda_layer *layer = &tower->layers[index];
+    /* After the last layer only the pooled rows are read: it computes only those once the keys and values are there.
+     */
+    const bool last = index == tower->layer_count - 1;
+
+    clipc_cuda_gemm qkv =
+        product(engine->rows, tower->stride, items->rows, engine->capacity, &layer->qkv, engine->qkv);
+    qkv.normalize = whole_statistics(tower, engine->statistics);
+    if (index > 0)
+        TRY(settle_statistics(engine, tower, engine->statistics, items->rows, &qkv.normalize));
+    TRY(run(engine, &qkv));
+
+    const clipc_cuda_attention attention = {
+        .qkv = engine->qkv,
+        .output = engine->context,
+        .offsets = items->offsets,
+        .count = items->count,
+        .tokens = items->longest,
+        .heads = tower->heads,
+        .head_stride = tower->head_stride,
+        .causal = items->text,
+        .only_row = last ? (items->text ? 1 : 0) : -1,
+    };
+    TRY(clipc_cuda_attention_f16(&attention, engine->stream));
+
+    void *to = last ? engine->pooled : engine->rows;
+    float *statistics = last ? engine->pooled_statistics : engine->statistics;
+    const int32_t rows = last ? items->count : items->rows;
+    const int32_t capacity = last ? engine->batch : engine->capacity;
+    clipc_cuda_gemm out = product(engine->context, tower->inner, rows, engine->capacity, &layer->out, to);
+    out.residual = engine->rows;
+    out.residual_stride = tower->stride;
+    out.residual_row = last ? items->pooled_row : NULL;
+    out.leave = statistics_of(tower, statistics);
+    TRY(run(engine, &out));
+    return mlp(engine, tower, layer, to, statistics, rows, capacity);
+}
+
+static cudaError_t encoder(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, const sequence *items)
+{
+    for (int32_t i = 0; i < tower->layer_count; i++)
+        TRY(encoder_layer(engine, tower, i, items));
+    clipc_cuda_gemm projection =
+        product(engine->pooled, tower->stride, items->count, engine->batch, &tower->projection, NULL);
+    projection.normalize = statistics_of(tower, engine->pooled_statistics);
+    projection.output_fp32 = engine->embeddings;
+    return run(engine, &projection);
+}
+
+cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t count)
+{
+    const clipc_config *config = &engine->model->config;
+    const clipc_cuda_tower *tower = &engine->image;
+    const int32_t tokens = (int32_t)config->image_tokens;
+    const int32_t patches = count * engine->patch_count;
+    TRY(clipc_cuda_patches(engine->pixels, count, (int32_t)config->image_size, (int32_t)config->patch_size,
+                           engine->patches, tower->patch.depth, engine->stream));
+    clipc_cuda_gemm embed = product(engine->patches, tower->patch.depth, patches, engine->batch * engine->patch_count,
+                                    &tower->patch, engine->rows);
+    embed.residual = tower->position;
+    embed.residual_stride = tower->stride;
+    embed.residual_row = engine->patch_position;
+    embed.output_row = engine->patch_output_row;
+    TRY(run(engine, &embed));
+    TRY(clipc_cuda_image_rows(engine->rows, count, tokens, tower->width, tower->stride, tower->class_row,
+                              tower->norm_pre_weight, tower->norm_pre_bias, tower->epsilon, engine->statistics,
+                              engine->stream));
+    const sequence items = {count, count * tokens, tokens, NULL, engine->image_pooled_row, false};
+    return encoder(engine, tower, &items);
+}
+
+cudaError_t clipc_cuda_launch_text(const clipc_cuda_engine *engine, int32_t count, int32_t rows, int32_t longest)
+{
+    const clipc_cuda_tower *tower = &engine->text;
+    TRY(clipc_cuda_text_rows(engine->ids, engine->offsets, count, longest, tower->embedding, tower->position,
+                             tower->width, tower->stride, engine->rows, engine->statistics, engine->stream));
+    const sequence items = {count, rows, longest, engine->offsets, engine->pooled_row, true};
+    return encoder(engine, tower, &items);
+}
+
+static cudaError_t launch(const clipc_cuda_engine *engine, const clipc_cuda_graph *pass)
+{
+    return pass->image ? clipc_cuda_launch_image(engine, pass->count)
+                       : clipc_cuda_launch_text(engine, pass->count, pass->rows, pass->longest);
+}
+
+/* Records the pass. The stream is left out of capture whatever happens. */
+static cudaError_t record(const clipc_cuda_engine *engine, clipc_cuda_graph *pass)
+{
+    TRY(cudaStreamBeginCapture(engine->stream, cudaStreamCaptureModeThreadLocal));
+    const cudaError_t launched = launch(engine, pass);
+    cudaGraph_t graph = NULL;
+    const cudaError_t ended = cudaStreamEndCapture(engine->stream, &graph);
+    cudaError_t result = launched != cudaSuccess ? launched : ended;
+    if (result == cudaSuccess)
+        result = cudaGraphInstantiate(&pass->executable, graph, 0);
+    if (graph)
+        cudaGraphDestroy(graph);
+    return result;
+}
+
+/* The recorded pass of this shape, recording it in the oldest place if need be. */
+static cudaError_t find_graph(clipc_cuda_engine *engine, const clipc_cuda_graph *pass, cudaGraphExec_t *out)
+{
+    for (int32_t i = 0; i < CLIPC_CUDA_GRAPHS; i++) {
+        const clipc_cuda_graph *graph = &engine->graphs[i];
+        if (graph->count == pass->count && graph->rows == pass->rows && graph->longest == pass->longest &&
+            graph->image == pass->image) {
+            *out = graph->executable;
+            return cudaSuccess;
+        }
+    }
+    clipc_cuda_graph fresh = *pass;
+    TRY(record(engine, &fresh));
+    clipc_cuda_graph *place = &engine->graphs[engine->next_graph];
+    engine->next_graph = (engine->next_graph + 1) % CLIPC_CUDA_GRAPHS;
+    if (place->executable)
+        cudaGraphExecDestroy(place->executable);
+    *place = fresh;
+    *out = fresh.executable;
+    return cudaSuccess;
+}
+
+static clipc_status run_pass(clipc_cuda_engine *engine, const clipc_cuda_graph *pass, clipc_error *error)
+{
+    if (!pass->image && pass->rows > GRAPH_TEXT_ROWS)
+        return clipc_cuda_check(launch(engine, pass), "starting a kernel", error);
+    cudaGraphExec_t executable = NULL;
+    CLIPC_CUDA_TRY(find_graph(engine, pass, &executable), "recording a graph");
+    return clipc_cuda_check(cudaGraphLaunch(executable, engine->stream), "starting a graph", error);
+}
+
+clipc_status clipc_cuda_image_tower(clipc_cuda_engine *engine, int32_t count, clipc_error *error)
+{
+    const int32_t tokens = (int32_t)engine->model->config.image_tokens;
+    const clipc_cuda_graph pass = {.count = count, .rows = count * tokens, .longest = tokens, .image = true};
+    return run_pass(engine, &pass, error);
+}
+
+clipc_status clipc_cuda_text_tower(clipc_cuda_engine *engine, int32_t count, int32_t rows, int32_t longest,
+                                   clipc_error *error)
+{
+    const clipc_cuda_graph pass = {.count = count, .rows = rows, .longest = longest};
+    return run_pass(engine, &pass, error);
+}

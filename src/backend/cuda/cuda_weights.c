@@ -1,0 +1,310 @@
+#include "backend/cuda/cuda_weights.h"
+
+#include "backend/cuda/cuda_status.h"
+#include "backend/cuda/gemm.h"
+#include "base/checked.h"
+#include "base/memory.h"
+
+#include <math.h>
+#include <string.h>
+
+/* The packed tower in host memory, in the order of the device's. The first pass only counts. */
+typedef struct packed_tower {
+    uint8_t *host; /* NULL while counting */
+    uint8_t *device;
+    size_t used;
+    float *row;     /* scratch: one row of the widest matrix */
+    float *scratch; /* LayerNorm weights and biases */
+} packed_tower;
+
+/* Nearest, ties to even; beyond the range infinity (IEEE 754 binary16). */
+static uint16_t half_of_float(float value)
+{
+    uint32_t bits = 0;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t sign = bits >> 16 & 0x8000;
+    const uint32_t magnitude = bits & 0x7FFFFFFF;
+    if (magnitude >= 0x7F800000) /* NaN or infinity */
+        return (uint16_t)(sign | 0x7C00 | (magnitude > 0x7F800000 ? 0x200 : 0));
+    if (magnitude >= 0x477FF000) /* rounds to 65536 or more */
+        return (uint16_t)(sign | 0x7C00);
+    if (magnitude < 0x38800000) { /* below 2⁻¹⁴: a multiple of 2⁻²⁴ */
+        float absolute = 0;
+        memcpy(&absolute, &magnitude, sizeof absolute);
+        return (uint16_t)(sign | (uint32_t)lrintf(absolute * 16777216.0F));
+    }
+    const uint32_t rounded = magnitude + 0xFFF + (magnitude >> 13 & 1);
+    return (uint16_t)(sign | (rounded - 0x38000000) >> 13);
+}
+
+/* Of a finite number. */
+static float float_of_half(uint16_t half)
+{
+    const uint32_t magnitude = half & 0x7FFF;
+    const uint32_t sign = (uint32_t)(half & 0x8000) << 16;
+    const float subnormal = (float)magnitude * 0x1p-24F;
+    uint32_t bits = (magnitude << 13) + 0x38000000;
+    if (magnitude < 0x400)
+        memcpy(&bits, &subnormal, sizeof bits);
+    bits |= sign;
+    float value = 0;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* Space for `bytes`; NULL while counting. *device gets its address. */
+static void *take(packed_tower *packer, size_t bytes, void **device)
+{
+    const size_t at = packer->used;
+    packer->used += clipc_round_up(bytes, 256);
+    if (!packer->host)
+        return NULL;
+    *device = packer->device + at;
+    return packer->host + at;
+}
+
+/* Where matrix rows go and come from when heads are padded: source row r of a head of `head` is packed row
+ * r / head × head_stride + r % head. */
+typedef struct head_layout {
+    size_t head;
+    size_t head_stride;
+} head_layout;
+
+static size_t padded_index(const head_layout *layout, size_t index)
+{
+    return layout ? index / layout->head * layout->head_stride + index % layout->head : index;
+}
+
+/* One source matrix into `weight` and `terms` from packed row `first` on. norm_weight and norm_bias [in] or NULL: the
+ * LayerNorm before it. `columns_layout` pads the input side, `rows_layout` the output side. */
+typedef struct matrix_source {
+    const clipc_tensor *weight;
+    const clipc_tensor *bias; /* NULL: zero */
+    const float *norm_weight;
+    const float *norm_bias;
+    const head_layout *rows_layout;
+    const head_layout *columns_layout;
+    float scale;
+    size_t first;
+} matrix_source;
+
+static void pack_rows(packed_tower *packer, const matrix_source *source, size_t depth, uint16_t *weight, float *terms)
+{
+    const size_t out = source->weight->shape[0];
+    const size_t in = source->weight->count / out;
+    for (size_t r = 0; r < out; r++) {
+        const size_t to = source->first + padded_index(source->rows_layout, r);
+        float bias = 0;
+        if (source->bias)
+            clipc_tensor_read(source->bias, r, 1, &bias);
+        clipc_tensor_read(source->weight, r * in, in, packer->row);
+        double offset = bias;
+        double sum = 0;
+        for (size_t c = 0; c < in; c++) {
+            const float value = packer->row[c];
+            if (source->norm_bias)
+                offset += (double)value * source->norm_bias[c];
+            const float folded = (source->norm_weight ? value * source->norm_weight[c] : value) * source->scale;
+            const uint16_t half = half_of_float(folded);
+            weight[to * depth + padded_index(source->columns_layout, c)] = half;
+            if (source->norm_weight)
+                sum += float_of_half(half); /* of what the products will see */
+        }
+        terms[2 * to] = (float)(offset * source->scale);
+        terms[2 * to + 1] = (float)sum;
+    }
+}
+
+static void pack_matrix(packed_tower *packer, const matrix_source *sources, size_t count, size_t columns, size_t depth,
+                        clipc_cuda_matrix *out)
+{
+    void *device = NULL;
+    uint16_t *weight = take(packer, columns * depth * 2, &device);
+    out->weight = device;
+    float *terms = take(packer, columns * 2 * sizeof *terms, &device);
+    out->terms = device;
+    out->columns = (int32_t)columns;
+    out->depth = (int32_t)depth;
+    for (size_t i = 0; weight && i < count; i++)
+        pack_rows(packer, &sources[i], depth, weight, terms);
+}
+
+/* A table of rows as fp16, `stride` apart. */
+static void *pack_table(packed_tower *packer, const clipc_tensor *tensor, size_t width, size_t stride)
+{
+    const size_t rows = tensor->count / width;
+    void *device = NULL;
+    uint16_t *table = take(packer, rows * stride * 2, &device);
+    for (size_t r = 0; table && r < rows; r++) {
+        clipc_tensor_read(tensor, r * width, width, packer->row);
+        for (size_t c = 0; c < width; c++)
+            table[r * stride + c] = half_of_float(packer->row[c]);
+    }
+    return device;
+}
+
+static float *pack_vector(packed_tower *packer, const clipc_tensor *tensor, const clipc_tensor *plus, size_t width)
+{
+    void *device = NULL;
+    float *values = take(packer, width * sizeof *values, &device);
+    if (values) {
+        clipc_tensor_read(tensor, 0, width, values);
+        if (plus) {
+            clipc_tensor_read(plus, 0, width, packer->row);
+            for (size_t i = 0; i < width; i++)
+                values[i] += packer->row[i];
+        }
+    }
+    return device;
+}
+
+/* Reads a LayerNorm's vectors into the scratch; `which` 0 or 1. */
+static void read_norm(packed_tower *packer, const clipc_tensor *weight, const clipc_tensor *bias,
+                      const float **norm_weight, const float **norm_bias)
+{
+    *norm_weight = packer->scratch;
+    *norm_bias = packer->scratch + weight->count;
+    if (packer->host) {
+        clipc_tensor_read(weight, 0, weight->count, packer->scratch);
+        clipc_tensor_read(bias, 0, bias->count, packer->scratch + weight->count);
+    }
+}
+
+static void pack_layer(packed_tower *packer, const clipc_layer_weights *layer, const clipc_cuda_tower *tower,
+                       clipc_cuda_layer *out)
+{
+    const size_t width = (size_t)tower->width;
+    const size_t stride = (size_t)tower->stride;
+    const size_t inner = (size_t)tower->inner;
+    const head_layout heads = {width / (size_t)tower->heads, (size_t)tower->head_stride};
+    const float *weight = NULL;
+    const float *bias = NULL;
+    /* exp(x) is computed as 2^(x log₂e): both factors ride on the queries. */
+    const float query_scale = (float)(1.4426950408889634 / sqrt((double)heads.head));
+
+    read_norm(packer, &layer->norm1_weight, &layer->norm1_bias, &weight, &bias);
+    const matrix_source qkv[3] = {
+        {&layer->query_weight, &layer->query_bias, weight, bias, &heads, NULL, query_scale, 0},
+        {&layer->key_weight, &layer->key_bias, weight, bias, &heads, NULL, 1, inner},
+        {&layer->value_weight, &layer->value_bias, weight, bias, &heads, NULL, 1, 2 * inner},
+    };
+    pack_matrix(packer, qkv, 3, 3 * inner, stride, &out->qkv);
+    const matrix_source attention_out = {
+        &layer->attention_out_weight, &layer->attention_out_bias, NULL, NULL, NULL, &heads, 1, 0};
+    pack_matrix(packer, &attention_out, 1, stride, inner, &out->out);
+    read_norm(packer, &layer->norm2_weight, &layer->norm2_bias, &weight, &bias);
+    const matrix_source fc1 = {&layer->fc1_weight, &layer->fc1_bias, weight, bias, NULL, NULL, 1, 0};
+    pack_matrix(packer, &fc1, 1, (size_t)tower->mlp_stride, stride, &out->fc1);
+    const matrix_source fc2 = {&layer->fc2_weight, &layer->fc2_bias, NULL, NULL, NULL, NULL, 1, 0};
+    pack_matrix(packer, &fc2, 1, stride, (size_t)tower->mlp_stride, &out->fc2);
+}
+
+static void pack_tower(packed_tower *packer, const clipc_model *model, bool image, clipc_cuda_tower *tower)
+{
+    const clipc_config *config = &model->config;
+    const size_t width = (size_t)tower->width;
+    const size_t stride = (size_t)tower->stride;
+    const size_t dimension = clipc_round_up(config->embedding_dimension, 8);
+    const float *weight = NULL;
+    const float *bias = NULL;
+    if (image) {
+        const size_t patch = 3 * config->patch_size * config->patch_size;
+        const matrix_source patches = {&model->weights.image.patch_embedding, NULL, NULL, NULL, NULL, NULL, 1, 0};
+        pack_matrix(packer, &patches, 1, stride, clipc_round_up(patch, 8), &tower->patch);
+        tower->position = pack_table(packer, &model->weights.image.position_embedding, width, stride);
+        tower->class_row = pack_vector(packer, &model->weights.image.class_embedding,
+                                       &model->weights.image.position_embedding, width);
+        tower->norm_pre_weight = pack_vector(packer, &model->weights.image.norm_pre_weight, NULL, width);
+        tower->norm_pre_bias = pack_vector(packer, &model->weights.image.norm_pre_bias, NULL, width);
+    } else {
+        tower->position = pack_table(packer, &model->weights.text.position_embedding, width, stride);
+        tower->embedding = pack_table(packer, &model->weights.text.token_embedding, width, stride);
+    }
+    for (int32_t i = 0; i < tower->layer_count; i++)
+        pack_layer(packer, image ? &model->weights.image.layers[i] : &model->weights.text.layers[i], tower,
+                   &tower->layers[i]);
+    read_norm(packer, image ? &model->weights.image.norm_post_weight : &model->weights.text.norm_final_weight,
+              image ? &model->weights.image.norm_post_bias : &model->weights.text.norm_final_bias, &weight, &bias);
+    const matrix_source projection = {image ? &model->weights.image.projection : &model->weights.text.projection,
+                                      NULL,
+                                      weight,
+                                      bias,
+                                      NULL,
+                                      NULL,
+                                      1,
+                                      0};
+    pack_matrix(packer, &projection, 1, dimension, stride, &tower->projection);
+}
+
+static int32_t activation_of(clipc_activation activation)
+{
+    switch (activation) {
+    case CLIPC_ACTIVATION_QUICK_GELU: return CLIPC_CUDA_ACTIVATION_QUICK_GELU;
+    case CLIPC_ACTIVATION_GELU: return CLIPC_CUDA_ACTIVATION_GELU;
+    case CLIPC_ACTIVATION_GELU_TANH: return CLIPC_CUDA_ACTIVATION_GELU_TANH;
+    }
+    return CLIPC_CUDA_ACTIVATION_NONE;
+}
+
+clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, clipc_cuda_tower *out, clipc_error *error)
+{
+    const clipc_config *config = &model->config;
+    const clipc_tower_config *shape = image ? &config->image : &config->text;
+    const size_t head_stride = clipc_round_up(shape->width / shape->heads, 16);
+    CLIPC_FAIL_IF(head_stride > 128, error, CLIPC_ERROR_UNSUPPORTED,
+                  "the cuda backend takes heads of up to 128 values, and the %s tower's have %zu",
+                  image ? "image" : "text", shape->width / shape->heads);
+    CLIPC_FAIL_IF(shape->width > 2048, error, CLIPC_ERROR_UNSUPPORTED,
+                  "the cuda backend takes towers of up to 2048 values a row, and the %s tower has %zu",
+                  image ? "image" : "text", shape->width);
+    *out = (clipc_cuda_tower){
+        .width = (int32_t)shape->width,
+        .stride = (int32_t)clipc_round_up(shape->width, 8),
+        .heads = (int32_t)shape->heads,
+        .head_stride = (int32_t)head_stride,
+        .inner = (int32_t)(shape->heads * head_stride),
+        .mlp_stride = (int32_t)clipc_round_up(shape->mlp_width, 8),
+        .layer_count = (int32_t)shape->layers,
+        .activation = activation_of(shape->activation),
+        .epsilon = shape->layer_norm_epsilon,
+    };
+    clipc_status status = CLIPC_OK;
+    packed_tower packer = {0};
+    const size_t patch = 3 * config->patch_size * config->patch_size;
+    const size_t longest = clipc_max(clipc_max(shape->width, shape->mlp_width), image ? patch : 0);
+    out->layers = clipc_allocate(shape->layers, sizeof *out->layers);
+    packer.row = clipc_allocate(longest, sizeof *packer.row);
+    packer.scratch = clipc_allocate(2 * shape->width, sizeof *packer.scratch);
+    if (!out->layers || !packer.row || !packer.scratch) {
+        status = clipc_fail_memory(error, longest * sizeof *packer.row, "a tower's weights");
+        goto fail;
+    }
+    pack_tower(&packer, model, image, out);
+    out->bytes = packer.used;
+    CLIPC_CHECK(clipc_cuda_allocate(out->bytes, image ? "the image tower" : "the text tower", &out->memory, error));
+    packer.device = out->memory;
+    packer.used = 0;
+    packer.host = clipc_allocate(out->bytes, 1);
+    if (!packer.host) {
+        status = clipc_fail_memory(error, out->bytes, "a tower's packed weights");
+        goto fail;
+    }
+    pack_tower(&packer, model, image, out);
+    CLIPC_CHECK(clipc_cuda_check(cudaMemcpy(out->memory, packer.host, out->bytes, cudaMemcpyHostToDevice),
+                                 "copying weights to the device", error));
+fail:
+    clipc_free(packer.host);
+    clipc_free(packer.row);
+    clipc_free(packer.scratch);
+    if (status != CLIPC_OK)
+        clipc_cuda_tower_free(out);
+    return status;
+}
+
+void clipc_cuda_tower_free(clipc_cuda_tower *tower)
+{
+    if (tower->memory)
+        cudaFree(tower->memory);
+    clipc_free(tower->layers);
+    *tower = (clipc_cuda_tower){0};
+}

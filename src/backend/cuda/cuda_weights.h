@@ -1,0 +1,50 @@
+/* A tower's weights as the kernels read them: fp16 matrices with the LayerNorm before them folded in, in one block of
+ * device memory. */
+#ifndef CLIPC_BACKEND_CUDA_WEIGHTS_H
+#define CLIPC_BACKEND_CUDA_WEIGHTS_H
+
+#include "model/model.h"
+
+/* fp16 [columns, depth] and [columns, 2] floats: bias and the sum of the row (gemm.h). Device pointers. */
+typedef struct clipc_cuda_matrix {
+    void *weight;
+    float *terms;
+    int32_t columns;
+    int32_t depth;
+} clipc_cuda_matrix;
+
+typedef struct clipc_cuda_layer {
+    clipc_cuda_matrix qkv; /* [3 × heads × head_stride, stride], queries scaled */
+    clipc_cuda_matrix out;
+    clipc_cuda_matrix fc1;
+    clipc_cuda_matrix fc2;
+} clipc_cuda_layer;
+
+typedef struct clipc_cuda_tower {
+    int32_t width;
+    int32_t stride; /* width rounded up to 8: halves from row to row */
+    int32_t heads;
+    int32_t head_stride; /* width / heads rounded up to 16; the padding is zero */
+    int32_t inner;       /* heads × head_stride */
+    int32_t mlp_stride;
+    int32_t layer_count;
+    int32_t activation; /* clipc_cuda_activation */
+    float epsilon;
+    clipc_cuda_layer *layers;
+    clipc_cuda_matrix projection;
+    void *position; /* fp16 [tokens, stride] */
+    /* image */
+    clipc_cuda_matrix patch;
+    float *class_row; /* fp32 [width]: class embedding + position 0 */
+    float *norm_pre_weight;
+    float *norm_pre_bias;
+    /* text */
+    void *embedding; /* fp16 [vocabulary, stride] */
+    void *memory;    /* all of the above */
+    size_t bytes;
+} clipc_cuda_tower;
+
+clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, clipc_cuda_tower *out, clipc_error *error);
+void clipc_cuda_tower_free(clipc_cuda_tower *tower);
+
+#endif

@@ -1,0 +1,75 @@
+/* Matrix products on the device: output = epilogue(input × weightᵀ), fp16 operands, fp32 accumulation.
+ *
+ * What stands around a product in a transformer is part of it. LayerNorm before it is linear but for two numbers a
+ * row: LN(x)·wᵀ + b = (x·w'ᵀ − mean · Σw') / σ + b',   w' = w·γ,  b' = b + w·β so the weights are packed as w' and the
+ * mean and deviation come in through the epilogue, in fp32. The product before it leaves those numbers behind: each
+ * tile writes, for its columns of each row, their mean and their sum of squared differences from it, and the reader
+ * joins the parts (Chan, Golub & LeVeque 1983), always in the same order.
+ */
+#ifndef CLIPC_BACKEND_CUDA_GEMM_H
+#define CLIPC_BACKEND_CUDA_GEMM_H
+
+#include "backend/cuda/gemm_select.h"
+
+#include <cuda_runtime_api.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum clipc_cuda_activation {
+    CLIPC_CUDA_ACTIVATION_NONE,
+    CLIPC_CUDA_ACTIVATION_QUICK_GELU,
+    CLIPC_CUDA_ACTIVATION_GELU,
+    CLIPC_CUDA_ACTIVATION_GELU_TANH
+} clipc_cuda_activation;
+
+/* Row statistics as one step leaves them for the next: pairs (mean, sum of squared differences) [rows, parts]; part p
+ * covers columns p × part_width … of a row of `columns`. */
+typedef struct clipc_cuda_statistics {
+    float *pairs; /* NULL: there are none */
+    int32_t parts;
+    int32_t part_width;
+    int32_t columns;
+    float epsilon;
+} clipc_cuda_statistics;
+
+/* Columns of one part, whatever the kernel. */
+#define CLIPC_CUDA_STATISTICS_WIDTH 64
+
+typedef struct clipc_cuda_gemm {
+    const void *input;  /* fp16 [rows, depth], row stride input_stride */
+    const void *weight; /* fp16 [columns, depth], row stride depth */
+    int32_t rows;
+    int32_t input_capacity; /* rows that may be read (what they hold does not matter): at least `rows` */
+    int32_t columns;        /* a multiple of 8 */
+    int32_t depth;          /* a multiple of 8 */
+    int32_t input_stride;   /* elements, a multiple of 8 */
+    /* epilogue: one of an activation, a residual (with `leave`, if wanted) and output_fp32, or none of them */
+    const float *terms; /* [columns, 2]: bias and Σw' */
+    clipc_cuda_statistics normalize;
+    int32_t activation;          /* clipc_cuda_activation */
+    const void *residual;        /* fp16, added; NULL: nothing */
+    const int32_t *residual_row; /* [rows], or NULL: row r takes residual row r */
+    int32_t residual_stride;
+    int32_t output_stride;
+    void *output;                /* fp16 [rows, columns] */
+    float *output_fp32;          /* instead of `output`, when not NULL */
+    const int32_t *output_row;   /* [rows], or NULL: row r goes to output row r */
+    clipc_cuda_statistics leave; /* of the output with its residual, in parts of CLIPC_CUDA_STATISTICS_WIDTH columns */
+} clipc_cuda_gemm;
+
+/* Launches one product. `plan` is clipc_gemm_select's for this shape. */
+cudaError_t clipc_cuda_gemm_run(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream);
+
+/* One launcher a family of kernels. */
+cudaError_t clipc_cuda_gemm_f16_sm80(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream);
+cudaError_t clipc_cuda_gemm_f16_sm90(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream);
+cudaError_t clipc_cuda_gemm_f16_skinny(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

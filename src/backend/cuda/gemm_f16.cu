@@ -1,0 +1,142 @@
+/* fp16 products with mma.sync and cp.async: every card from sm_80 on. A block computes one tile; operands go through a
+ * ring of stages of 64 columns, the 16-byte pieces of each 128-byte row exchanged by the row's number so that neither
+ * filling nor ldmatrix meets a bank twice. */
+#include "backend/cuda/epilogue.cuh"
+#include "backend/cuda/launch.cuh"
+
+namespace
+{
+
+constexpr int tile_depth = 64;
+
+template <int rows, int threads>
+__device__ __forceinline__ void fetch_tile(uint32_t shared, const __half *matrix, int row0, int row_limit, int stride,
+                                           int depth0, int depth)
+{
+#pragma unroll
+    for (int i = 0; i < rows * 8 / threads; i++) {
+        const int piece = i * threads + (int)threadIdx.x;
+        const int row = piece / 8;
+        const int part = piece % 8;
+        const int column = depth0 + part * 8;
+        const bool valid = row0 + row < row_limit && column < depth;
+        const __half *from = valid ? matrix + (size_t)(row0 + row) * stride + column : matrix;
+        copy_async_16(shared + row * 128 + ((part ^ (row & 7)) << 4), from, valid);
+    }
+}
+
+/* warp_rows × 64 of the tile for each warp. */
+template <epilogue_kind kind, int tile_rows, int tile_columns, int warp_rows, int stages>
+__global__ void __launch_bounds__(tile_rows / warp_rows * tile_columns / 64 * 32)
+    gemm_f16_sm80(const __grid_constant__ clipc_cuda_gemm gemm)
+{
+    constexpr int row_warps = tile_rows / warp_rows;
+    constexpr int threads = row_warps * (tile_columns / 64) * 32;
+    constexpr int stage_bytes = (tile_rows + tile_columns) * 128;
+    constexpr int blocks = warp_rows / 16;
+    constexpr int staging_bytes = 16 * staging_stride(64);
+    static_assert(stages * stage_bytes >= threads / 32 * blocks * staging_bytes, "staging lies over the ring");
+    extern __shared__ __align__(128) unsigned char ring[];
+    const uint32_t base = shared_address(ring);
+    const int column_tiles = (gemm.columns + tile_columns - 1) / tile_columns;
+    const int row0 = (int)blockIdx.x / column_tiles * tile_rows;
+    const int column0 = (int)blockIdx.x % column_tiles * tile_columns;
+    const int steps = (gemm.depth + tile_depth - 1) / tile_depth;
+    const int warp = threadIdx.x / 32;
+    const int lane = threadIdx.x % 32;
+    const int warp_row = warp % row_warps * warp_rows;
+    const int warp_column = warp / row_warps * 64;
+    const __half *input = static_cast<const __half *>(gemm.input);
+    const __half *weight = static_cast<const __half *>(gemm.weight);
+
+    let_next_kernel_start();
+    wait_for_previous_kernel();
+    for (int i = 0; i < stages - 1; i++) {
+        if (i < steps) {
+            fetch_tile<tile_rows, threads>(base + i * stage_bytes, input, row0, gemm.rows, gemm.input_stride,
+                                           i * tile_depth, gemm.depth);
+            fetch_tile<tile_columns, threads>(base + i * stage_bytes + tile_rows * 128, weight, column0, gemm.columns,
+                                              gemm.depth, i * tile_depth, gemm.depth);
+        }
+        copy_async_commit();
+    }
+
+    float sums[blocks][8][4] = {};
+    for (int step = 0; step < steps; step++) {
+        copy_async_wait<stages - 2>();
+        __syncthreads();
+        const int ahead = step + stages - 1;
+        if (ahead < steps) {
+            const uint32_t stage = base + ahead % stages * stage_bytes;
+            fetch_tile<tile_rows, threads>(stage, input, row0, gemm.rows, gemm.input_stride, ahead * tile_depth,
+                                           gemm.depth);
+            fetch_tile<tile_columns, threads>(stage + tile_rows * 128, weight, column0, gemm.columns, gemm.depth,
+                                              ahead * tile_depth, gemm.depth);
+        }
+        copy_async_commit();
+        const uint32_t a_base = base + step % stages * stage_bytes;
+        const uint32_t b_base = a_base + tile_rows * 128;
+#pragma unroll
+        for (int k = 0; k < tile_depth / 16; k++) {
+            uint32_t a[blocks][4];
+            uint32_t b[4][4];
+#pragma unroll
+            for (int i = 0; i < blocks; i++) {
+                const int row = warp_row + i * 16 + lane % 16;
+                load_matrix_x4(a[i], a_base + row * 128 + (((k * 2 + lane / 16) ^ (row & 7)) << 4));
+            }
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                const int row = warp_column + i * 16 + lane / 16 * 8 + lane % 8;
+                load_matrix_x4(b[i], b_base + row * 128 + (((k * 2 + lane / 8 % 2) ^ (row & 7)) << 4));
+            }
+#pragma unroll
+            for (int i = 0; i < blocks; i++)
+#pragma unroll
+                for (int j = 0; j < 8; j++)
+                    mma_16x8x16(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+        }
+    }
+    copy_async_wait<0>();
+    __syncthreads();
+    unsigned char *const staging = ring + warp * blocks * staging_bytes;
+    const int own_row = row0 + warp_row;
+    const int own_column = column0 + warp_column;
+    if (kind == EPILOGUE_RESIDUAL)
+#pragma unroll
+        for (int i = 0; i < blocks; i++)
+            fetch_residual<64>(gemm, own_row + i * 16, own_column, staging + i * staging_bytes);
+    copy_async_commit();
+    row_pair rows[blocks];
+    read_row_pairs(gemm, own_row, 16, rows);
+    copy_async_wait<0>();
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < blocks; i++)
+        finish_rows<kind, 8>(gemm, sums[i], own_row + i * 16, own_column, gemm.terms + 2 * own_column, rows[i],
+                             staging + i * staging_bytes);
+}
+
+template <int tile_rows, int tile_columns, int warp_rows, int stages>
+cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
+{
+    constexpr unsigned threads = tile_rows / warp_rows * tile_columns / 64 * 32;
+    constexpr size_t shared_bytes = stages * (tile_rows + tile_columns) * 128;
+#define LAUNCH(kind, ...) launch_kernel(gemm_f16_sm80<kind, tile_rows, tile_columns, warp_rows, stages>, __VA_ARGS__)
+    BY_EPILOGUE(gemm, LAUNCH, dim3((unsigned)plan->blocks), dim3(threads), shared_bytes, 1, stream, *gemm)
+#undef LAUNCH
+}
+
+} // namespace
+
+extern "C" cudaError_t clipc_cuda_gemm_f16_sm80(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan,
+                                                cudaStream_t stream)
+{
+    switch (plan->tile_rows * 1000 + plan->tile_columns) {
+    case 128128: return launch<128, 128, 32, 3>(gemm, plan, stream);
+    case 64128: return launch<64, 128, 32, 3>(gemm, plan, stream);
+    case 64064: return launch<64, 64, 16, 4>(gemm, plan, stream);
+    case 32064: return launch<32, 64, 16, 5>(gemm, plan, stream);
+    default: return cudaErrorInvalidConfiguration;
+    }
+}

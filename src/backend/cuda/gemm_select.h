@@ -1,0 +1,50 @@
+/* Which kernel and tile computes a product: plain host code, so that it can be printed and tested with no GPU. */
+#ifndef CLIPC_BACKEND_CUDA_GEMM_SELECT_H
+#define CLIPC_BACKEND_CUDA_GEMM_SELECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum clipc_gemm_kind {
+    CLIPC_GEMM_SM80,   /* mma.sync, cp.async: every card from sm_80 on */
+    CLIPC_GEMM_SKINNY, /* few rows: every block holds its whole part of the operands, a cluster shares out the depth */
+    CLIPC_GEMM_SM90    /* wgmma, TMA, warp-specialised, persistent */
+} clipc_gemm_kind;
+
+typedef struct clipc_gemm_plan {
+    clipc_gemm_kind kind;
+    int32_t tile_rows;
+    int32_t tile_columns;
+    bool ping_pong;  /* sm90: each warpgroup has its own tile, one computes while the other finishes */
+    int32_t cluster; /* skinny: blocks that share out the depth; else 1 */
+    int32_t blocks;  /* of the grid */
+} clipc_gemm_plan;
+
+typedef struct clipc_gemm_device {
+    int32_t multiprocessors;
+    int32_t architecture; /* 80, 86, 89, 90, 100, 120 */
+} clipc_gemm_device;
+
+/* Of a product of `rows` × `columns` over `depth`; `residual`: its epilogue adds one. */
+clipc_gemm_plan clipc_gemm_select(const clipc_gemm_device *device, int32_t rows, int32_t columns, int32_t depth,
+                                  bool residual);
+
+/* "sm90 128x128 ping-pong, cluster 1, 132 blocks" → text. */
+void clipc_gemm_plan_text(const clipc_gemm_plan *plan, char *text, size_t size);
+
+/* The index-th tile that a kind has; false past the last. What the device test goes through. */
+bool clipc_gemm_variant(size_t index, clipc_gemm_plan *out);
+/* Fills `blocks` (and for skinny `cluster`) of a variant for a shape. */
+void clipc_gemm_fit(clipc_gemm_plan *plan, const clipc_gemm_device *device, int32_t rows, int32_t columns,
+                    int32_t depth);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,284 @@
+/* Patches out of pixels, rows out of patches and token ids. A warp has a row. */
+#include "backend/cuda/launch.cuh"
+#include "backend/cuda/ptx.cuh"
+#include "backend/cuda/steps.h"
+
+namespace
+{
+
+constexpr int threads = 256;
+constexpr int warps = threads / 32;
+
+__device__ __forceinline__ float warp_sum(float value)
+{
+#pragma unroll
+    for (int distance = 16; distance; distance /= 2)
+        value += __shfl_xor_sync(0xFFFFFFFF, value, distance);
+    return value;
+}
+
+/* Eight neighbours of a patch for each thread: one 16-byte store. */
+__global__ void __launch_bounds__(threads)
+    patches_f16(const float *pixels, long long pieces, int image_size, int patch_size, __half *patches, int stride)
+{
+    let_next_kernel_start();
+    wait_for_previous_kernel();
+    const int grid = image_size / patch_size;
+    const int area = patch_size * patch_size;
+    const int row_pieces = stride / 8;
+    const long long piece = (long long)blockIdx.x * threads + threadIdx.x;
+    if (piece >= pieces)
+        return;
+    const long long patch = piece / row_pieces;
+    const int first = (int)(piece % row_pieces) * 8;
+    const int item = (int)(patch / (grid * grid));
+    const int at = (int)(patch % (grid * grid));
+    const float *corner = pixels + (size_t)item * 3 * image_size * image_size +
+                          (size_t)(at / grid) * patch_size * image_size + at % grid * patch_size;
+    float value[8];
+    if (patch_size % 8 == 0) { /* the eight lie side by side */
+        const int inside = first % area;
+        const float *from = corner + (size_t)(first / area) * image_size * image_size +
+                            (size_t)(inside / patch_size) * image_size + inside % patch_size;
+        if (image_size % 4 == 0) {
+            const float4 low = __ldcs(reinterpret_cast<const float4 *>(from));
+            const float4 high = __ldcs(reinterpret_cast<const float4 *>(from) + 1);
+            value[0] = low.x, value[1] = low.y, value[2] = low.z, value[3] = low.w;
+            value[4] = high.x, value[5] = high.y, value[6] = high.z, value[7] = high.w;
+        } else {
+#pragma unroll
+            for (int i = 0; i < 8; i++)
+                value[i] = __ldcs(from + i);
+        }
+    } else {
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+            const int element = first + i;
+            const int inside = element % area;
+            value[i] = element < 3 * area ? corner[(size_t)(element / area) * image_size * image_size +
+                                                   (size_t)(inside / patch_size) * image_size + inside % patch_size]
+                                          : 0.0f;
+        }
+    }
+    reinterpret_cast<uint4 *>(patches)[piece] =
+        make_uint4(pack_half2(value[0], value[1]), pack_half2(value[2], value[3]), pack_half2(value[4], value[5]),
+                   pack_half2(value[6], value[7]));
+}
+
+/* A row in registers, eight values a lane and step: up to steps × 256 of them. */
+template <int steps> struct row_values {
+    float value[steps][8];
+};
+
+/* Mean and squared differences over the first `width` of the row's values; those beyond must be zero. */
+template <int steps> __device__ __forceinline__ float2 measure(const row_values<steps> &row, int width)
+{
+    const int lane = threadIdx.x % 32;
+    float total = 0;
+#pragma unroll
+    for (int i = 0; i < steps; i++)
+#pragma unroll
+        for (int j = 0; j < 8; j++)
+            total += row.value[i][j];
+    const float mean = warp_sum(total) / (float)width;
+    float squares = 0;
+#pragma unroll
+    for (int i = 0; i < steps; i++)
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            const float difference = i * 256 + lane * 8 + j < width ? row.value[i][j] - mean : 0.0f;
+            squares += difference * difference;
+        }
+    return make_float2(mean, warp_sum(squares));
+}
+
+template <int steps> __device__ __forceinline__ void load_row(const __half *from, int stride, row_values<steps> &row)
+{
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int i = 0; i < steps; i++) {
+        const int column = i * 256 + lane * 8;
+        uint4 piece = make_uint4(0, 0, 0, 0);
+        if (column < stride)
+            piece = *reinterpret_cast<const uint4 *>(from + column);
+        const uint32_t pairs[4] = {piece.x, piece.y, piece.z, piece.w};
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            const float2 pair = unpack_half2(pairs[j]);
+            row.value[i][2 * j] = pair.x;
+            row.value[i][2 * j + 1] = pair.y;
+        }
+    }
+}
+
+/* Eight floats of a vector that never changes; vectors are padded with zeros to a multiple of eight. */
+__device__ __forceinline__ void load_vector(const float *from, int column, int stride, float (&value)[8])
+{
+    float4 low = make_float4(0, 0, 0, 0);
+    float4 high = low;
+    if (column < stride) {
+        low = __ldg(reinterpret_cast<const float4 *>(from + column));
+        high = __ldg(reinterpret_cast<const float4 *>(from + column) + 1);
+    }
+    value[0] = low.x, value[1] = low.y, value[2] = low.z, value[3] = low.w;
+    value[4] = high.x, value[5] = high.y, value[6] = high.z, value[7] = high.w;
+}
+
+/* Rounds the row to fp16, in registers too, and stores it. */
+template <int steps> __device__ __forceinline__ void store_row(__half *to, int stride, row_values<steps> &row)
+{
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int i = 0; i < steps; i++) {
+        const int column = i * 256 + lane * 8;
+        uint32_t pairs[4];
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            pairs[j] = pack_half2(row.value[i][2 * j], row.value[i][2 * j + 1]);
+            const float2 rounded = unpack_half2(pairs[j]);
+            row.value[i][2 * j] = rounded.x;
+            row.value[i][2 * j + 1] = rounded.y;
+        }
+        if (column < stride)
+            *reinterpret_cast<uint4 *>(to + column) = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+    }
+}
+
+template <int steps>
+__global__ void __launch_bounds__(threads)
+    image_rows_f16(__half *rows, int count, int tokens, int width, int stride, const float *class_row,
+                   const float *weight, const float *bias, float epsilon, float2 *statistics)
+{
+    let_next_kernel_start();
+    wait_for_previous_kernel();
+    const int index = (int)blockIdx.x * warps + (int)threadIdx.x / 32;
+    const int lane = threadIdx.x % 32;
+    if (index >= count * tokens)
+        return;
+    row_values<steps> row;
+    __half *place = rows + (size_t)index * stride;
+    if (index % tokens == 0) {
+#pragma unroll
+        for (int i = 0; i < steps; i++)
+            load_vector(class_row, i * 256 + lane * 8, stride, row.value[i]);
+    } else {
+        load_row(place, stride, row);
+    }
+    const float2 before = measure(row, width);
+    const float scale = rsqrtf(before.y / (float)width + epsilon);
+#pragma unroll
+    for (int i = 0; i < steps; i++) {
+        float factor[8];
+        float offset[8];
+        load_vector(weight, i * 256 + lane * 8, stride, factor);
+        load_vector(bias, i * 256 + lane * 8, stride, offset);
+#pragma unroll
+        for (int j = 0; j < 8; j++)
+            row.value[i][j] = (row.value[i][j] - before.x) * scale * factor[j] + offset[j];
+    }
+    store_row(place, stride, row);
+    const float2 after = measure(row, width);
+    if (lane == 0)
+        statistics[index] = after;
+}
+
+template <int steps>
+__global__ void __launch_bounds__(threads)
+    text_rows_f16(const int *ids, const int *offsets, const __half *embedding, const __half *position, int width,
+                  int stride, __half *rows, float2 *statistics)
+{
+    let_next_kernel_start();
+    wait_for_previous_kernel();
+    const int begin = offsets[blockIdx.y];
+    const int token = (int)blockIdx.x * warps + (int)threadIdx.x / 32;
+    if (begin + token >= offsets[blockIdx.y + 1])
+        return;
+    row_values<steps> row;
+    row_values<steps> place;
+    load_row(embedding + (size_t)ids[begin + token] * stride, stride, row);
+    load_row(position + (size_t)token * stride, stride, place);
+#pragma unroll
+    for (int i = 0; i < steps; i++)
+#pragma unroll
+        for (int j = 0; j < 8; j++)
+            row.value[i][j] += place.value[i][j];
+    store_row(rows + (size_t)(begin + token) * stride, stride, row);
+    const float2 pair = measure(row, width);
+    if (threadIdx.x % 32 == 0)
+        statistics[begin + token] = pair;
+}
+
+/* A thread joins a row's parts. */
+__global__ void __launch_bounds__(threads)
+    join_statistics_f32(const float2 *from, int rows, int parts, int part_width, int columns, float2 *to)
+{
+    let_next_kernel_start();
+    wait_for_previous_kernel();
+    const int row = (int)blockIdx.x * threads + (int)threadIdx.x;
+    if (row >= rows)
+        return;
+    const float2 *pairs = from + (size_t)row * parts;
+    const float base = pairs[0].x;
+    float sum = 0;
+    float squares = 0;
+#pragma unroll 8
+    for (int part = 0; part < parts; part++) {
+        const float count = (float)min(part_width, columns - part * part_width);
+        const float difference = pairs[part].x - base;
+        sum += count * difference;
+        squares += pairs[part].y + count * difference * difference;
+    }
+    const float mean = sum / (float)columns;
+    to[row] = make_float2(base + mean, fmaxf(squares - sum * mean, 0.0f));
+}
+
+} // namespace
+
+/* Calls `launch<steps>` with as many steps as a row of `stride` needs. */
+#define BY_STEPS(stride, launch, ...)                                                                                 \
+    switch (((stride) + 255) / 256) {                                                                                 \
+    case 1: return launch_kernel(launch<1>, __VA_ARGS__);                                                             \
+    case 2: return launch_kernel(launch<2>, __VA_ARGS__);                                                             \
+    case 3: return launch_kernel(launch<3>, __VA_ARGS__);                                                             \
+    case 4: return launch_kernel(launch<4>, __VA_ARGS__);                                                             \
+    case 5: return launch_kernel(launch<5>, __VA_ARGS__);                                                             \
+    case 6: return launch_kernel(launch<6>, __VA_ARGS__);                                                             \
+    case 7: return launch_kernel(launch<7>, __VA_ARGS__);                                                             \
+    case 8: return launch_kernel(launch<8>, __VA_ARGS__);                                                             \
+    default: return cudaErrorInvalidValue;                                                                            \
+    }
+
+extern "C" cudaError_t clipc_cuda_patches(const float *pixels, int32_t count, int32_t image_size, int32_t patch_size,
+                                          void *patches, int32_t stride, cudaStream_t stream)
+{
+    const long long grid = image_size / patch_size;
+    const long long pieces = (long long)count * grid * grid * (stride / 8);
+    return launch_kernel(patches_f16, dim3((unsigned)((pieces + threads - 1) / threads)), dim3(threads), 0, 1, stream,
+                         pixels, pieces, image_size, patch_size, (__half *)patches, stride);
+}
+
+extern "C" cudaError_t clipc_cuda_image_rows(void *rows, int32_t count, int32_t tokens, int32_t width, int32_t stride,
+                                             const float *class_row, const float *weight, const float *bias,
+                                             float epsilon, float *statistics, cudaStream_t stream)
+{
+    const unsigned blocks = (unsigned)((count * tokens + warps - 1) / warps);
+    BY_STEPS(stride, image_rows_f16, dim3(blocks), dim3(threads), 0, 1, stream, (__half *)rows, count, tokens, width,
+             stride, class_row, weight, bias, epsilon, (float2 *)statistics);
+}
+
+extern "C" cudaError_t clipc_cuda_text_rows(const int32_t *ids, const int32_t *offsets, int32_t count, int32_t longest,
+                                            const void *embedding, const void *position, int32_t width, int32_t stride,
+                                            void *rows, float *statistics, cudaStream_t stream)
+{
+    const unsigned blocks = (unsigned)((longest + warps - 1) / warps);
+    BY_STEPS(stride, text_rows_f16, dim3(blocks, (unsigned)count), dim3(threads), 0, 1, stream, ids, offsets,
+             (const __half *)embedding, (const __half *)position, width, stride, (__half *)rows, (float2 *)statistics);
+}
+
+extern "C" cudaError_t clipc_cuda_join_statistics(const float *from, int32_t rows, int32_t parts, int32_t part_width,
+                                                  int32_t columns, float *to, cudaStream_t stream)
+{
+    const unsigned blocks = (unsigned)((rows + threads - 1) / threads);
+    return launch_kernel(join_statistics_f32, dim3(blocks), dim3(threads), 0, 1, stream, (const float2 *)from, rows,
+                         parts, part_width, columns, (float2 *)to);
+}

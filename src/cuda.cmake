@@ -1,0 +1,28 @@
+# Compiles the kernels with nvcc by hand: as a language of CMake's, CUDA would make C++ the language of every link.
+file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} backend/cuda/*.cu)
+
+# A file named …__sm90a.cu holds instructions of that architecture alone.
+set(cuda_flags -O3 -std=c++17 -Xcompiler -fPIC,-fvisibility=hidden,-fno-threadsafe-statics -I${CMAKE_CURRENT_SOURCE_DIR}
+    -I${PROJECT_SOURCE_DIR}/include)
+set(cuda_portable "")
+foreach(architecture ${CLIPC_CUDA_ARCHITECTURES})
+  list(APPEND cuda_portable -gencode arch=compute_${architecture},code=sm_${architecture})
+endforeach()
+set(cuda_objects "")
+foreach(source ${cuda_sources})
+  if(source MATCHES "__sm90a\\.cu$")
+    set(targets -gencode arch=compute_90a,code=sm_90a)
+  else()
+    set(targets ${cuda_portable})
+  endif()
+  set(object ${CMAKE_CURRENT_BINARY_DIR}/${source}.o)
+  get_filename_component(folder ${object} DIRECTORY)
+  file(MAKE_DIRECTORY ${folder})
+  add_custom_command(OUTPUT ${object} DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${source} DEPFILE ${object}.d VERBATIM
+                     COMMENT "nvcc ${source}"
+                     COMMAND ${CLIPC_NVCC} ${cuda_flags} ${targets} -MD -MF ${object}.d -MT ${object}
+                             -c ${CMAKE_CURRENT_SOURCE_DIR}/${source} -o ${object})
+  list(APPEND cuda_objects ${object})
+endforeach()
+set_source_files_properties(${cuda_objects} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
+add_custom_target(clipc_cuda_objects DEPENDS ${cuda_objects})
