@@ -4,6 +4,9 @@
 #   make demo     classify the sample images with the embedded model
 #   make check    every test: gcc and clang with warnings as errors, sanitizers, fuzz targets, installed library
 #   make check-aarch64   the same tests of kernels and towers, cross-built for aarch64 and run under qemu-user
+#   make cuda     the program with the cuda backend: build-cuda/clipc
+#   make gpu-bundle   a folder with the device tests, to be carried to a machine with a GPU: build-cuda-bundle
+#   make check-gpu    runs them here (says so and passes where there is no device)
 #   make eval     top-1 of the demo model on models/demo/eval (PRECISION=fp32)
 #   make check-parity   make the golden files anew with PyTorch and transformers, and compare
 #   make install  PREFIX=/usr/local
@@ -87,3 +90,15 @@ clean:
 bench-peers: build/clipc
 	@scripts/python_venv.sh build-venv-peers bench/requirements.txt
 	build-venv-peers/bin/python bench/peers.py --clipc build/clipc --rows "$(ROWS)"
+
+# The cuda backend in a folder of its own; nvcc comes from the machine or from Python wheels.
+.PHONY: cuda gpu-bundle check-gpu
+cuda: setup-check
+	@nvcc=$$(scripts/setup_cuda.sh build-cuda-toolkit) && cmake --preset cuda -G Ninja -DCLIPC_NVCC=$$nvcc
+	@cmake --build build-cuda -j $(JOBS)
+
+gpu-bundle: cuda
+	@scripts/gpu_bundle.sh build-cuda build-cuda-bundle
+
+check-gpu: gpu-bundle
+	build-cuda-bundle/check.sh

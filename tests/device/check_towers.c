@@ -1,0 +1,160 @@
+/* Whole towers on the device against the CPU backend in fp32, through the public interface: cosine of every row, the
+ * same bits from run to run and for every position and neighbour. Usage: check_towers [ARCHITECTURE [COUNT]] */
+#include "clipc/clipc.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int failures;
+
+static void must(clipc_status status, const clipc_error *error)
+{
+    if (status == CLIPC_OK)
+        return;
+    printf("FAILED: %s\n", error->message);
+    exit(3);
+}
+
+static clipc_engine *make_engine(const clipc_model *model, const char *backend, size_t batch)
+{
+    clipc_error error;
+    clipc_engine_config config;
+    clipc_engine_config_init(&config);
+    config.backend = backend;
+    config.max_batch = batch;
+    clipc_engine *engine = NULL;
+    must(clipc_engine_create(model, &config, &engine, &error), &error);
+    return engine;
+}
+
+static double cosine(const float *a, const float *b, size_t count)
+{
+    double ab = 0;
+    double aa = 0;
+    double bb = 0;
+    for (size_t i = 0; i < count; i++) {
+        ab += (double)a[i] * b[i];
+        aa += (double)a[i] * a[i];
+        bb += (double)b[i] * b[i];
+    }
+    return ab / sqrt(aa * bb);
+}
+
+static void report(const char *what, const float *a, const float *b, size_t rows, size_t dimension)
+{
+    double lowest = 2;
+    for (size_t i = 0; i < rows; i++) {
+        const double value = cosine(a + i * dimension, b + i * dimension, dimension);
+        lowest = value < lowest || isnan(value) ? value : lowest;
+    }
+    const int good = lowest >= 0.9999;
+    printf("%s %s: lowest cosine of %zu rows to fp32 %.7f\n", good ? "ok   " : "WRONG", what, rows, lowest);
+    failures += !good;
+}
+
+static void same_bits(const char *what, const float *a, const float *b, size_t count)
+{
+    const int good = memcmp(a, b, count * sizeof *a) == 0;
+    printf("%s %s: the same bits\n", good ? "ok   " : "WRONG", what);
+    failures += !good;
+}
+
+static void check_images(const clipc_model *model, const clipc_model_info *info, clipc_engine *device,
+                         clipc_engine *host, size_t count)
+{
+    clipc_error error;
+    const size_t dimension = info->embedding_dimension;
+    const size_t image = 3 * info->image_height * info->image_width;
+    float *pixels = malloc(count * image * sizeof *pixels);
+    float *expected = malloc(count * dimension * sizeof *expected);
+    float *got = malloc(count * dimension * sizeof *got);
+    float *again = malloc(count * dimension * sizeof *again);
+    unsigned seed = 1;
+    for (size_t i = 0; i < count * image; i++) {
+        seed = seed * 1664525U + 1013904223U;
+        pixels[i] = (float)(seed >> 8) / 4194304.0F - 2.0F;
+    }
+    must(clipc_engine_encode_images(host, pixels, count, 0, expected, &error), &error);
+    must(clipc_engine_encode_images(device, pixels, count, 0, got, &error), &error);
+    report("images", got, expected, count, dimension);
+    must(clipc_engine_encode_images(device, pixels, count, 0, again, &error), &error);
+    same_bits("images, run again", got, again, count * dimension);
+    if (count > 1) { /* the same batch backwards */
+        float *backwards = malloc(count * image * sizeof *pixels);
+        for (size_t i = 0; i < count; i++)
+            memcpy(backwards + i * image, pixels + (count - 1 - i) * image, image * sizeof *pixels);
+        must(clipc_engine_encode_images(device, backwards, count, 0, again, &error), &error);
+        int same = 1;
+        for (size_t i = 0; i < count; i++)
+            same &= memcmp(again + i * dimension, got + (count - 1 - i) * dimension, dimension * sizeof *got) == 0;
+        printf("%s images, other places and neighbours: the same bits\n", same ? "ok   " : "WRONG");
+        failures += !same;
+        free(backwards);
+    }
+    (void)model;
+    free(pixels), free(expected), free(got), free(again);
+}
+
+static void check_texts(const clipc_model_info *info, clipc_engine *device, clipc_engine *host, size_t count)
+{
+    clipc_error error;
+    const size_t dimension = info->embedding_dimension;
+    int32_t *ids = malloc(count * info->context_length * sizeof *ids);
+    size_t *offsets = malloc((count + 1) * sizeof *offsets);
+    float *expected = malloc(count * dimension * sizeof *expected);
+    float *got = malloc(count * dimension * sizeof *got);
+    float *again = malloc(count * dimension * sizeof *again);
+    unsigned seed = 7;
+    offsets[0] = 0;
+    for (size_t i = 0; i < count; i++) {
+        const size_t length = i == 0 ? 12 : 1 + (i * 13) % info->context_length;
+        offsets[i + 1] = offsets[i] + length;
+        for (size_t t = 0; t < length; t++) {
+            seed = seed * 1664525U + 1013904223U;
+            ids[offsets[i] + t] = (int32_t)((seed >> 8) % info->vocabulary_size);
+        }
+    }
+    must(clipc_engine_encode_tokens(host, ids, offsets, count, 0, expected, &error), &error);
+    must(clipc_engine_encode_tokens(device, ids, offsets, count, 0, got, &error), &error);
+    report("texts", got, expected, count, dimension);
+    must(clipc_engine_encode_tokens(device, ids, offsets, count, 0, again, &error), &error);
+    same_bits("texts, run again", got, again, count * dimension);
+    must(clipc_engine_encode_tokens(device, ids, offsets, 1, 0, again, &error), &error);
+    report("one text", again, expected, 1, dimension);
+    free(ids), free(offsets), free(expected), free(got), free(again);
+}
+
+static void check_model(const char *architecture, size_t count)
+{
+    clipc_error error;
+    clipc_model *model = NULL;
+    if (architecture)
+        must(clipc_model_create_random(architecture, 1, NULL, &model, &error), &error);
+    else
+        must(clipc_model_open(NULL, NULL, &model, &error), &error);
+    clipc_model_info info = {.size = sizeof info};
+    must(clipc_model_get_info(model, &info, &error), &error);
+    clipc_engine *host = make_engine(model, "cpu", count);
+    clipc_engine *device = make_engine(model, "cuda", count);
+    printf("%s, %zu images and texts\n", info.name, count);
+    check_images(model, &info, device, host, count);
+    check_images(model, &info, device, host, 1);
+    check_texts(&info, device, host, count);
+    clipc_engine_destroy(&device);
+    clipc_engine_destroy(&host);
+    clipc_model_destroy(&model);
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1) {
+        check_model(argv[1], argc > 2 ? (size_t)atoi(argv[2]) : 3);
+    } else {
+        check_model(NULL, 40);
+        check_model("ViT-B-32", 3);
+    }
+    printf("%s\n", failures ? "FAILED" : "every tower is right");
+    return failures ? 1 : 0;
+}
