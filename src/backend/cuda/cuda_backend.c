@@ -214,6 +214,10 @@ static clipc_status prepare(clipc_cuda_engine *engine, const clipc_compile_optio
 static clipc_status compile(const clipc_model *model, const clipc_compile_options *options, void **compiled,
                             clipc_error *error)
 {
+    *compiled = NULL;
+    CLIPC_FAIL_IF(model->engine_file, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: an engine file of the cpu backend; give the cuda backend the original model", model->path);
+    CLIPC_TRY(clipc_model_check_finite(model, options->image_tower, options->text_tower, options->threads, error));
     clipc_cuda_engine *engine = clipc_allocate(1, sizeof *engine);
     if (!engine)
         return clipc_fail_memory(error, sizeof *engine, "the cuda backend");
