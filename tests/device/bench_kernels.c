@@ -232,6 +232,11 @@ static void bench_tower(const clipc_model *model, int batch, int text_tokens)
     clipc_backend_cuda.destroy(&compiled);
 }
 
+static int number(const char *text)
+{
+    return (int)strtol(text, NULL, 10);
+}
+
 int main(int argc, char **argv)
 {
     struct cudaDeviceProp properties;
@@ -246,14 +251,14 @@ int main(int argc, char **argv)
     const char *what = argc > 1 ? argv[1] : "towers";
     if (strcmp(what, "gemm") == 0) {
         for (int i = 2; i + 2 < argc; i += 3)
-            bench_layer(atoi(argv[i]), atoi(argv[i + 1]), atoi(argv[i + 2]));
+            bench_layer(number(argv[i]), number(argv[i + 1]), number(argv[i + 2]));
         return 0;
     }
     clipc_error error;
     clipc_model *model = NULL;
     must(clipc_model_create_random(argc > 2 ? argv[2] : "ViT-B-32", 1, NULL, &model, &error), &error);
     for (int i = 3; i < argc; i++)
-        bench_tower(model, atoi(argv[i]), strcmp(what, "texts") == 0 ? 12 : 0);
+        bench_tower(model, number(argv[i]), strcmp(what, "texts") == 0 ? 12 : 0);
     clipc_model_destroy(&model);
     return 0;
 }

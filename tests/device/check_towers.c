@@ -150,7 +150,7 @@ static void check_model(const char *architecture, size_t count)
 int main(int argc, char **argv)
 {
     if (argc > 1) {
-        check_model(argv[1], argc > 2 ? (size_t)atoi(argv[2]) : 3);
+        check_model(argv[1], argc > 2 ? (size_t)strtoul(argv[2], NULL, 10) : 3);
     } else {
         check_model(NULL, 40);
         check_model("ViT-B-32", 3);
