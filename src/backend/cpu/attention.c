@@ -133,8 +133,8 @@ static void write_row(const clipc_attention *attention, size_t row, size_t head,
     }
     for (size_t i = 0; i < attention->head_width; i++)
         sums[i] *= scale;
-    clipc_write_columns((uint32_t *)attention->out + place.offset, place.block_stride, attention->out_dtype,
-                        head * attention->head_width, sums, attention->head_width);
+    clipc_write_columns(attention->kernels, (uint32_t *)attention->out + place.offset, place.block_stride,
+                        attention->out_dtype, head * attention->head_width, sums, attention->head_width);
 }
 
 /* One tile of queries and what it sees: `keys` keys, of which query i sees the first causal_keys + i, if that is not

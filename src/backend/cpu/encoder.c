@@ -353,6 +353,19 @@ static void run_encoder(const struct run *run, float *embeddings)
 
 /* ---- images ---- */
 
+/* How many lines of a patch ahead its pixels are fetched. */
+#define LINES_AHEAD 8
+
+/* Asks for a patch's pixels LINES_AHEAD below `from`, of which the patch has `left` lines: its lines lie an image's
+ * width apart, too far for the processor to foresee them. */
+static void fetch_pixels(const float *from, size_t width, size_t count, size_t left)
+{
+    if (left <= LINES_AHEAD)
+        return;
+    for (size_t x = 0; x < count; x += CLIPC_BLOCK)
+        __builtin_prefetch(from + LINES_AHEAD * width + x);
+}
+
 /* One row of patches [channel, y, x]; zeros for the class token, whose X is the position row alone. */
 static void pack_patch(const struct run *run, const clipc_row_tiles *tiles, size_t row)
 {
@@ -372,10 +385,13 @@ static void pack_patch(const struct run *run, const clipc_row_tiles *tiles, size
     const size_t top = (token - 1) / (size / patch) * patch;
     const size_t left = (token - 1) % (size / patch) * patch;
     const float *image = run->pixels + row / tower->most_tokens * 3 * size * size;
-    for (size_t channel = 0; channel < 3; channel++)
-        for (size_t y = 0; y < patch; y++)
-            clipc_write_columns(out, place.block_stride, tower->dtype, (channel * patch + y) * patch,
+    for (size_t channel = 0; channel < 3; channel++) {
+        for (size_t y = 0; y < patch; y++) {
+            fetch_pixels(image + (channel * size + top + y) * size + left, size, patch, patch - y);
+            clipc_write_columns(tower->kernels, out, place.block_stride, tower->dtype, (channel * patch + y) * patch,
                                 image + (channel * size + top + y) * size + left, patch);
+        }
+    }
 }
 
 static void prepare_patches(void *context, size_t begin, size_t end, size_t thread)

@@ -1,6 +1,5 @@
 #include "backend/cpu/gemm.h"
 
-#include "backend/cpu/bf16.h"
 #include "backend/cpu/work_split.h"
 
 #include <string.h>
@@ -76,21 +75,18 @@ void clipc_gemm_run(clipc_thread_pool *pool, const clipc_gemm *gemm)
     clipc_thread_pool_run(pool, run_pieces, &job, clipc_gemm_pieces(&job.split), 1);
 }
 
-void clipc_write_columns(uint32_t *row, size_t block_stride, clipc_dtype dtype, size_t column, const float *values,
-                         size_t count)
+void clipc_write_columns(const clipc_kernels *kernels, uint32_t *row, size_t block_stride, clipc_dtype dtype,
+                         size_t column, const float *values, size_t count)
 {
     const size_t in_block = dtype == CLIPC_DTYPE_BF16 ? 2 * CLIPC_BLOCK : CLIPC_BLOCK;
     for (size_t done = 0; done < count;) {
         const size_t lane = (column + done) % in_block;
         const size_t length = clipc_min(in_block - lane, count - done);
         uint32_t *line = row + (column + done) / in_block * block_stride;
-        if (dtype == CLIPC_DTYPE_BF16) {
-            uint16_t *halves = (uint16_t *)(void *)line + lane;
-            for (size_t i = 0; i < length; i++)
-                halves[i] = clipc_bf16_of_float(values[done + i]);
-        } else {
+        if (dtype == CLIPC_DTYPE_BF16)
+            kernels->round_bf16(values + done, length, (uint16_t *)(void *)line + lane);
+        else
             memcpy(line + lane, values + done, length * sizeof *values);
-        }
         done += length;
     }
 }

@@ -34,8 +34,8 @@ typedef struct clipc_gemm {
 } clipc_gemm;
 
 /* Writes `count` values to the columns from `column` on of a row that is packed in `dtype`, F32 or BF16. */
-void clipc_write_columns(uint32_t *row, size_t block_stride, clipc_dtype dtype, size_t column, const float *values,
-                         size_t count);
+void clipc_write_columns(const clipc_kernels *kernels, uint32_t *row, size_t block_stride, clipc_dtype dtype,
+                         size_t column, const float *values, size_t count);
 
 void clipc_gemm_run(clipc_thread_pool *pool, const clipc_gemm *gemm);
 
