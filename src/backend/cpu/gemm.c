@@ -30,6 +30,15 @@ static void sum_tile(const clipc_gemm *gemm, size_t begin, size_t height, size_t
                            layout->panel_columns);
 }
 
+/* Asks for the residual stream's part under a tile, [height][columns], which is not in a near cache and whose rows lie
+ * too far apart to be foreseen: it arrives while the tile is summed. */
+static void fetch_residual(const uint32_t *values, size_t height, size_t columns, size_t row_stride)
+{
+    for (size_t i = 0; i < height; i++)
+        for (size_t j = 0; j < columns; j += CLIPC_BLOCK)
+            __builtin_prefetch(values + i * row_stride + j, 1);
+}
+
 static void multiply_tile(const clipc_gemm *gemm, size_t tile, size_t panel)
 {
     _Alignas(64) float sums[CLIPC_TILE_ROWS_MAX * CLIPC_TILE_COLUMNS_MAX];
@@ -38,11 +47,13 @@ static void multiply_tile(const clipc_gemm *gemm, size_t tile, size_t panel)
     const size_t height = clipc_row_tiles_begin(gemm->tiles, tile + 1) - begin;
     const size_t weight_panel = gemm->first_panel + panel;
     const float *bias = gemm->weights->bias + weight_panel * columns;
-    sum_tile(gemm, begin, height, weight_panel, sums);
     const clipc_gemm_output *output = &gemm->output;
     const size_t row_stride = output->packed ? CLIPC_BLOCK : output->row_length;
     const size_t block_stride = output->packed ? CLIPC_BLOCK * height : CLIPC_BLOCK;
     uint32_t *values = (uint32_t *)output->values + begin * output->row_length;
+    if (gemm->epilogue == CLIPC_EPILOGUE_RESIDUAL)
+        fetch_residual(values + panel * columns, height, columns, row_stride);
+    sum_tile(gemm, begin, height, weight_panel, sums);
     if (output->dtype == CLIPC_DTYPE_BF16) {
         const size_t unit = panel * columns / 2;
         values += unit / CLIPC_BLOCK * block_stride + unit % CLIPC_BLOCK;
