@@ -4,7 +4,8 @@
 #   make demo     classify the sample images with the embedded model
 #   make check    every test: gcc and clang with warnings as errors, sanitizers, fuzz targets, installed library
 #   make check-aarch64   the same tests of kernels and towers, cross-built for aarch64 and run under qemu-user
-#   make cuda     the program with the cuda backend: build-cuda/clipc
+#   make release  the program as it is given away: the cuda backend with every architecture, stripped: build-release/clipc
+#   make cuda     the program with the cuda backend and warnings as errors: build-cuda/clipc
 #   make gpu-bundle   a folder with the device tests, to be carried to a machine with a GPU: build-cuda-bundle
 #   make check-gpu    runs them here (says so and passes where there is no device)
 #   make eval     top-1 of the demo model on models/demo/eval (PRECISION=fp32)
@@ -16,7 +17,8 @@ PREFIX ?= /usr/local
 PRECISION ?= fp32
 VENV := build-venv
 PARITY_VENV := build-venv-parity
-CTEST := ctest --output-on-failure -j $(JOBS) --no-tests=error
+# Where there is a device, tests of the program still mean the CPU; make check-gpu tests the device.
+CTEST := CUDA_VISIBLE_DEVICES= ctest --output-on-failure -j $(JOBS) --no-tests=error
 LABELS := cat,dog,horse,elephant,fish,butterfly,apple,tree,house,car,clock,camera,guitar,cat and dog,yellow star,two green triangles
 
 .PHONY: all demo check check-release check-sanitizers check-threads check-fuzz check-aarch64 check-parity eval install clean
@@ -34,6 +36,7 @@ setup-check:
 .PHONY: build/clipc
 build/clipc: setup
 	@cmake --preset release -G Ninja > build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
+	@grep "cuda backend is left out" build-configure.log || true
 	@rm -f build-configure.log
 	@cmake --build build --target clipc_program clipc_shared clipc_pages -j $(JOBS)
 
@@ -44,7 +47,7 @@ check: setup-check check-release check-sanitizers check-threads check-fuzz check
 	@echo "make check: every part passed"
 
 check-release: setup-check
-	cmake --preset check -G Ninja -DCLIPC_PYTHON=$(CURDIR)/$(VENV)/bin/python
+	nvcc=$$(scripts/setup_cuda.sh build-cuda-toolkit) && cmake --preset check -G Ninja -DCLIPC_NVCC=$$nvcc -DCLIPC_PYTHON=$(CURDIR)/$(VENV)/bin/python
 	cmake --build build-check -j $(JOBS)
 	$(CTEST) --test-dir build-check
 
@@ -93,7 +96,15 @@ bench-peers: build/clipc
 	build-venv-peers/bin/python bench/peers.py --clipc build/clipc --rows "$(ROWS)"
 
 # The cuda backend in a folder of its own; nvcc comes from the machine or from Python wheels.
-.PHONY: cuda gpu-bundle check-gpu
+.PHONY: cuda gpu-bundle check-gpu release
+# The wheels' compiler wants Python.
+release:
+	@scripts/setup.sh cuda
+	@nvcc=$$(scripts/setup_cuda.sh build-cuda-toolkit) && cmake --preset fat -G Ninja -DCLIPC_NVCC=$$nvcc
+	@cmake --build build-release --target clipc_program clipc_shared clipc_pages -j $(JOBS)
+	@strip build-release/clipc
+	@ls -l build-release/clipc
+
 cuda: setup-check
 	@nvcc=$$(scripts/setup_cuda.sh build-cuda-toolkit) && cmake --preset cuda -G Ninja -DCLIPC_NVCC=$$nvcc
 	@cmake --build build-cuda -j $(JOBS)

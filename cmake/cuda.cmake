@@ -1,7 +1,8 @@
-# The CUDA toolkit, where it is wanted: its compiler, headers and static run-time library. The driver is not needed here.
-set(CLIPC_CUDA "off" CACHE STRING "Build the cuda backend: on, off, or auto (when nvcc is found)")
-set(CLIPC_CUDA_ARCHITECTURES "80;90a" CACHE STRING "Architectures of the portable kernels, as nvcc names them")
+# The CUDA toolkit: its compiler, headers and static run-time library. The driver is not needed here.
+set(CLIPC_CUDA "auto" CACHE STRING "Build the cuda backend: on, off, or auto (when nvcc is found)")
 set_property(CACHE CLIPC_CUDA PROPERTY STRINGS auto on off)
+# Every architecture is for releases: two are enough to compile and to test all that is written.
+set(CLIPC_CUDA_ARCHITECTURES "80;90a" CACHE STRING "Architectures of the portable kernels, as nvcc names them")
 
 set(CLIPC_CUDA_FOUND FALSE)
 if(NOT CLIPC_CUDA STREQUAL "off")
@@ -14,11 +15,15 @@ if(NOT CLIPC_CUDA STREQUAL "off")
   endif()
   if(CLIPC_NVCC AND CLIPC_CUDA_INCLUDE AND CLIPC_CUDART)
     set(CLIPC_CUDA_FOUND TRUE)
-    message(STATUS "cuda backend: ${CLIPC_NVCC}, architectures ${CLIPC_CUDA_ARCHITECTURES}")
+    message(STATUS "The cuda backend is built for ${CLIPC_CUDA_ARCHITECTURES} by ${CLIPC_NVCC}")
   elseif(CLIPC_CUDA STREQUAL "on")
     message(FATAL_ERROR "CLIPC_CUDA is on, but nvcc, cuda_runtime_api.h or libcudart_static.a was not found")
+  else()
+    message(STATUS "The cuda backend is left out, as nvcc was not found (make release installs it)")
   endif()
 endif()
 if(CLIPC_CUDA_FOUND)
   target_link_libraries(clipc_dependencies INTERFACE ${CLIPC_CUDART} ${CMAKE_DL_LIBS} rt)
+  get_filename_component(cuda_library_folder ${CLIPC_CUDART} DIRECTORY)
+  set(CLIPC_CUDA_PC_LIBS "-L${cuda_library_folder} -lcudart_static -ldl -lrt")
 endif()

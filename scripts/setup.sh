@@ -1,15 +1,17 @@
 #!/bin/sh
-# Installs the Debian packages that are missing. Usage: setup.sh build|check|aarch64
-#   build: what compiles the program; check: what the tests need besides; aarch64: what cross-builds and emulates.
+# Installs the Debian packages that are missing. Usage: setup.sh build|check|aarch64|cuda
+#   build: what compiles the program; check: what the tests need besides; aarch64: what cross-builds and emulates;
+#   cuda: what setup_cuda.sh needs besides.
 set -eu
 
 packages="gcc libc6-dev cmake ninja-build pkg-config libjpeg62-turbo-dev libspng-dev zlib1g-dev libwebp-dev libgif-dev
           libutf8proc-dev libjansson-dev"
 case "${1:-build}" in
 build) ;;
+cuda) packages="$packages g++ python3 python3-venv python3-pip" ;;
 check) packages="$packages g++ clang libclang-rt-14-dev clang-format libcmocka-dev python3 python3-venv python3-pip man-db" ;;
 aarch64) packages="gcc cmake ninja-build pkg-config python3 gcc-aarch64-linux-gnu qemu-user" ;;
-*) echo "usage: setup.sh build|check|aarch64" >&2; exit 2 ;;
+*) echo "usage: setup.sh build|check|aarch64|cuda" >&2; exit 2 ;;
 esac
 
 missing=""

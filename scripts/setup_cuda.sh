@@ -12,7 +12,7 @@ done
 scripts/python_venv.sh "$folder" scripts/requirements-cuda.txt >&2
 for program in "$folder"/lib/python3*/site-packages/nvidia/cu*/bin/nvcc; do
     if [ -x "$program" ]; then
-        echo "$program"
+        echo "$(cd "$(dirname "$program")" && pwd)/nvcc"
         exit 0
     fi
 done

@@ -4,7 +4,14 @@ file(GLOB_RECURSE cuda_sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE
 # A file named …__sm90a.cu holds instructions of that architecture alone.
 set(cuda_flags -O3 -std=c++17 -Xcompiler -fPIC,-fvisibility=hidden,-fno-threadsafe-statics -I${CMAKE_CURRENT_SOURCE_DIR}
     -I${PROJECT_SOURCE_DIR}/include)
-set(cuda_portable "")
+if(CLIPC_WERROR)
+  list(APPEND cuda_flags -Werror all-warnings)
+endif()
+# A function that only one architecture's half of a file calls is not used in the other's.
+list(APPEND cuda_flags --diag-suppress 177)
+# PTX of the oldest architecture, which the driver compiles for cards that have no machine code here.
+list(GET CLIPC_CUDA_ARCHITECTURES 0 oldest)
+set(cuda_portable -gencode arch=compute_${oldest},code=compute_${oldest})
 foreach(architecture ${CLIPC_CUDA_ARCHITECTURES})
   list(APPEND cuda_portable -gencode arch=compute_${architecture},code=sm_${architecture})
 endforeach()

@@ -1,6 +1,5 @@
 /* The n-th allocation fails, for n = 1, 2, 3 … until all goes well: no crash, nothing left behind, the right status.
  */
-#include "backend/backend.h"
 #include "clipc/clipc.h"
 #include "fail/failing_allocator.h"
 
@@ -109,12 +108,15 @@ static void fail_each_in_turn(scenario *run, bool rest)
 }
 
 static const char *const models[] = {SMALL_MODEL, NULL};
+/* Device memory and its driver are not ours to count: tests/device. */
+static const char *const backends[] = {"cpu", "ref"};
+#define BACKENDS (sizeof backends / sizeof *backends)
 
 static void test_every_allocation_may_fail(void **state)
 {
     (void)state;
-    for (size_t i = 0; clipc_backend_at(i); i++) {
-        scenario run = {.model_path = SMALL_MODEL, .backend = clipc_backend_at(i)->name};
+    for (size_t i = 0; i < BACKENDS; i++) {
+        scenario run = {.model_path = SMALL_MODEL, .backend = backends[i]};
         fail_each_in_turn(&run, false);
         fail_each_in_turn(&run, true);
     }
@@ -130,9 +132,9 @@ static void test_every_allocation_of_the_demo_model_may_fail(void **state)
 static void test_encoding_allocates_nothing(void **state)
 {
     (void)state;
-    for (size_t i = 0; clipc_backend_at(i); i++)
+    for (size_t i = 0; i < BACKENDS; i++)
         for (size_t j = 0; j < sizeof models / sizeof *models; j++) {
-            scenario run = {.model_path = models[j], .backend = clipc_backend_at(i)->name, .encode_calls = SIZE_MAX};
+            scenario run = {.model_path = models[j], .backend = backends[i], .encode_calls = SIZE_MAX};
             clipc_error error = {0};
             failing_allocator_arm(0, false);
             if (perform(&run, &error) != CLIPC_OK)
