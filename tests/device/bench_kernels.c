@@ -72,7 +72,7 @@ static void bench_gemm(int rows, int columns, int depth, int role)
     uint64_t state = 1;
     /* Numbers of the size that real rows have, different everywhere: drawn once, repeated. */
     const size_t some = 1 << 20;
-    uint16_t *values = random_halves(some, 1, &state, NULL);
+    uint16_t *values = random_halves(CLIPC_CUDA_F16, some, 1, &state, NULL);
     const size_t input = (size_t)rows * (size_t)depth;
     const size_t weight = (size_t)columns * (size_t)depth;
     uint16_t *input_device = device_memory(input * 2, 0);
@@ -152,27 +152,29 @@ static void bench_steps(const clipc_cuda_engine *engine, int count)
     const clipc_cuda_tower *tower = &engine->image;
     const int tokens = (int)config->image_tokens;
     float microseconds = 0;
+    TIME_LAUNCH(microseconds, 10, engine->stream,
+                DEVICE_CHECK(clipc_cuda_patches(engine->type, engine->pixels, count, (int)config->image_size,
+                                                (int)config->patch_size, engine->patches, tower->patch.depth,
+                                                engine->stream)));
+    printf("step patches, %d images: %.2f us\n", count, (double)microseconds);
     TIME_LAUNCH(
         microseconds, 10, engine->stream,
-        DEVICE_CHECK(clipc_cuda_patches(engine->pixels, count, (int)config->image_size, (int)config->patch_size,
-                                        engine->patches, tower->patch.depth, engine->stream)));
-    printf("step patches, %d images: %.2f us\n", count, (double)microseconds);
-    TIME_LAUNCH(microseconds, 10, engine->stream,
-                DEVICE_CHECK(clipc_cuda_image_rows(engine->rows, count, tokens, tower->width, tower->stride,
-                                                   tower->class_row, tower->norm_pre_weight, tower->norm_pre_bias,
-                                                   tower->epsilon, engine->statistics, engine->stream)));
+        DEVICE_CHECK(clipc_cuda_image_rows(engine->type, engine->rows, count, tokens, tower->width, tower->stride,
+                                           tower->class_row, tower->norm_pre_weight, tower->norm_pre_bias,
+                                           tower->epsilon, engine->statistics, engine->stream)));
     printf("step image rows, %d images: %.2f us\n", count, (double)microseconds);
-    clipc_cuda_attention attention = {.qkv = engine->qkv,
+    clipc_cuda_attention attention = {.type = engine->type,
+                                      .qkv = engine->qkv,
                                       .output = engine->context,
                                       .count = count,
                                       .tokens = tokens,
                                       .heads = tower->heads,
                                       .head_stride = tower->head_stride,
                                       .only_row = -1};
-    TIME_LAUNCH(microseconds, 10, engine->stream, DEVICE_CHECK(clipc_cuda_attention_f16(&attention, engine->stream)));
+    TIME_LAUNCH(microseconds, 10, engine->stream, DEVICE_CHECK(clipc_cuda_attention_run(&attention, engine->stream)));
     printf("step attention, %d images: %.2f us\n", count, (double)microseconds);
     attention.only_row = 0;
-    TIME_LAUNCH(microseconds, 10, engine->stream, DEVICE_CHECK(clipc_cuda_attention_f16(&attention, engine->stream)));
+    TIME_LAUNCH(microseconds, 10, engine->stream, DEVICE_CHECK(clipc_cuda_attention_run(&attention, engine->stream)));
     printf("step attention of one row, %d images: %.2f us\n", count, (double)microseconds);
 }
 

@@ -11,11 +11,16 @@
 
 static int failures;
 static clipc_gemm_device device;
+static clipc_cuda_type type; /* that is being checked */
+static const char *const type_names[] = {"fp16", "bf16"};
 
-/* Rounding to fp16 is 2⁻¹¹ of the value; twice that, and the same beside sums of order one. */
+/* Rounding is 2⁻¹² of the value in fp16 and 2⁻⁹ in bf16; four times that, and about as much beside sums of order one.
+ */
 static int close_enough(double value, double expected)
 {
-    return fabs(value - expected) <= 1e-3 * fabs(expected) + 2e-3;
+    static const double relative[] = {1e-3, 8e-3};
+    static const double absolute[] = {2e-3, 16e-3};
+    return fabs(value - expected) <= relative[type] * fabs(expected) + absolute[type];
 }
 
 static double activation_of(int activation, double x)
@@ -48,14 +53,14 @@ static product make_product(int rows, int columns, int depth, uint64_t *state)
     p.leave_parts = (columns + 63) / 64;
     p.leave_columns = columns > 8 ? columns - 3 : columns;
     p.output_rows = 2 * rows + 3;
-    p.input = random_halves((size_t)rows * (size_t)depth, 1, state, &p.input_device);
-    p.weight = random_halves((size_t)columns * (size_t)depth, 1, state, NULL);
+    p.input = random_halves(type, (size_t)rows * (size_t)depth, 1, state, &p.input_device);
+    p.weight = random_halves(type, (size_t)columns * (size_t)depth, 1, state, NULL);
     /* columns beyond the row are zero, as packed weights are */
     for (int c = p.leave_columns; c < columns; c++)
         memset(p.weight + (size_t)c * (size_t)depth, 0, (size_t)depth * 2);
     p.weight_device = device_memory((size_t)columns * (size_t)depth * 2, 0);
     device_write(p.weight_device, p.weight, (size_t)columns * (size_t)depth * 2);
-    p.residual = random_halves((size_t)p.output_rows * (size_t)columns, 4, state, NULL);
+    p.residual = random_halves(type, (size_t)p.output_rows * (size_t)columns, 4, state, NULL);
     p.terms = random_floats((size_t)columns * 2, 1, state, NULL);
     for (int r = 0; r < p.output_rows; r++)
         for (int c = p.leave_columns; c < columns; c++)
@@ -96,9 +101,9 @@ static product make_product(int rows, int columns, int depth, uint64_t *state)
     float *a = malloc((size_t)rows * (size_t)depth * 4);
     float *b = malloc((size_t)columns * (size_t)depth * 4);
     for (size_t i = 0; i < (size_t)rows * (size_t)depth; i++)
-        a[i] = float_of(p.input[i]);
+        a[i] = float_of(type, p.input[i]);
     for (size_t i = 0; i < (size_t)columns * (size_t)depth; i++)
-        b[i] = float_of(p.weight[i]);
+        b[i] = float_of(type, p.weight[i]);
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < columns; c++) {
             double sum = 0;
@@ -131,6 +136,7 @@ static int check_case(product *p, const clipc_gemm_plan *plan, int which, int ac
     const size_t columns = (size_t)p->columns;
     const size_t outputs = (size_t)p->output_rows * columns;
     clipc_cuda_gemm gemm = {
+        .type = type,
         .input = p->input_device,
         .weight = p->weight_device,
         .rows = p->rows,
@@ -183,10 +189,11 @@ static int check_case(product *p, const clipc_gemm_plan *plan, int which, int ac
             expected = activation_of(activation, expected + p->terms[2 * c]);
             if (gemm.residual) {
                 const int from = which == MAPPED ? p->residual_row[r] : r;
-                expected += float_of(p->residual[(size_t)from * columns + (size_t)c]);
+                expected += float_of(type, p->residual[(size_t)from * columns + (size_t)c]);
             }
             const size_t at = (size_t)to * columns + (size_t)c;
-            const double value = which == FP32 ? ((const float *)(const void *)output)[at] : float_of(output[at]);
+            const double value =
+                which == FP32 ? ((const float *)(const void *)output)[at] : float_of(type, output[at]);
             if (!close_enough(value, expected) && wrong++ < 3)
                 printf("    row %d column %d: %g, expected %g\n", r, c, value, expected);
         }
@@ -196,9 +203,9 @@ static int check_case(product *p, const clipc_gemm_plan *plan, int which, int ac
             double mean = 0;
             double squares = 0;
             for (int c = begin; c < end; c++)
-                mean += (double)float_of(output[(size_t)to * columns + (size_t)c]) / (end - begin);
+                mean += (double)float_of(type, output[(size_t)to * columns + (size_t)c]) / (end - begin);
             for (int c = begin; c < end; c++)
-                squares += pow(float_of(output[(size_t)to * columns + (size_t)c]) - mean, 2);
+                squares += pow(float_of(type, output[(size_t)to * columns + (size_t)c]) - mean, 2);
             const float *pair = leave + 2 * (to * p->leave_parts + part);
             if (end > begin &&
                 (!(fabs(pair[0] - mean) <= 1e-4 * (1 + fabs(mean))) ||
@@ -243,13 +250,13 @@ static void check_gemm(void)
                                                                      : CLIPC_CUDA_ACTIVATION_NONE;
                 const int wrong = check_case(&p, &plan, which % CASES, activation);
                 if (wrong) {
-                    printf("WRONG gemm %dx%dx%d %s, %s: %d values\n", p.rows, p.columns, p.depth, text,
-                           names[which % CASES], wrong);
+                    printf("WRONG gemm %s %dx%dx%d %s, %s: %d values\n", type_names[type], p.rows, p.columns, p.depth,
+                           text, names[which % CASES], wrong);
                     failures++;
                 }
             }
         }
-        printf("gemm %dx%dx%d: every tile checked\n", p.rows, p.columns, p.depth);
+        printf("gemm %s %dx%dx%d: every tile checked\n", type_names[type], p.rows, p.columns, p.depth);
         fflush(stdout);
         free_product(&p);
     }
@@ -268,12 +275,13 @@ static void check_attention(int count, int tokens, int heads, int head, int ragg
     const size_t rows = (size_t)offsets[count];
     const size_t inner = (size_t)(heads * head);
     void *qkv_device = NULL;
-    uint16_t *qkv = random_halves(rows * 3 * inner, 1.5F, &state, &qkv_device);
+    uint16_t *qkv = random_halves(type, rows * 3 * inner, 1.5F, &state, &qkv_device);
     const size_t outputs = (only_row >= 0 ? (size_t)count : rows) * inner;
     void *output_device = device_memory(outputs * 2, 0xFF);
     void *offsets_device = device_memory(((size_t)count + 1) * 4, 0);
     device_write(offsets_device, offsets, ((size_t)count + 1) * 4);
-    const clipc_cuda_attention attention = {.qkv = qkv_device,
+    const clipc_cuda_attention attention = {.type = type,
+                                            .qkv = qkv_device,
                                             .output = output_device,
                                             .offsets = ragged ? offsets_device : NULL,
                                             .count = count,
@@ -282,7 +290,7 @@ static void check_attention(int count, int tokens, int heads, int head, int ragg
                                             .head_stride = head,
                                             .causal = causal,
                                             .only_row = only_row};
-    DEVICE_CHECK(clipc_cuda_attention_f16(&attention, 0));
+    DEVICE_CHECK(clipc_cuda_attention_run(&attention, 0));
     DEVICE_CHECK(cudaDeviceSynchronize());
     uint16_t *output = malloc(outputs * 2);
     device_read(output, output_device, outputs * 2);
@@ -302,7 +310,7 @@ static void check_attention(int count, int tokens, int heads, int head, int ragg
                     const uint16_t *key = qkv + (size_t)(offsets[i] + k) * 3 * inner + inner + (size_t)(h * head);
                     scores[k] = 0;
                     for (int d = 0; d < head; d++)
-                        scores[k] += (double)float_of(query[d]) * float_of(key[d]);
+                        scores[k] += (double)float_of(type, query[d]) * float_of(type, key[d]);
                     largest = fmax(largest, scores[k]);
                 }
                 for (int k = 0; k < limit; k++)
@@ -313,15 +321,17 @@ static void check_attention(int count, int tokens, int heads, int head, int ragg
                     for (int k = 0; k < limit; k++)
                         expected +=
                             scores[k] / sum *
-                            float_of(qkv[(size_t)(offsets[i] + k) * 3 * inner + 2 * inner + (size_t)(h * head + d)]);
-                    const double value = float_of(output[row * inner + (size_t)(h * head + d)]);
+                            float_of(type,
+                                     qkv[(size_t)(offsets[i] + k) * 3 * inner + 2 * inner + (size_t)(h * head + d)]);
+                    const double value = float_of(type, output[row * inner + (size_t)(h * head + d)]);
                     if (!close_enough(value, expected) && wrong++ < 3)
                         printf("    item %d head %d token %d value %d: %g, expected %g\n", i, h, t, d, value,
                                expected);
                 }
             }
-    printf("%s attention %d x %d tokens%s, %d heads of %d%s%s\n", wrong ? "WRONG" : "ok   ", count, tokens,
-           ragged ? " (ragged)" : "", heads, head, causal ? ", causal" : "", only_row >= 0 ? ", one row" : "");
+    printf("%s attention %s %d x %d tokens%s, %d heads of %d%s%s\n", wrong ? "WRONG" : "ok   ", type_names[type],
+           count, tokens, ragged ? " (ragged)" : "", heads, head, causal ? ", causal" : "",
+           only_row >= 0 ? ", one row" : "");
     fflush(stdout);
     failures += wrong != 0;
     free(offsets), free(qkv), free(output), free(scores);
@@ -330,15 +340,8 @@ static void check_attention(int count, int tokens, int heads, int head, int ragg
     DEVICE_CHECK(cudaFree(offsets_device));
 }
 
-int main(void)
+static void check_type(void)
 {
-    struct cudaDeviceProp properties;
-    if (cudaGetDeviceProperties(&properties, 0) != cudaSuccess) {
-        printf("no device: nothing was tested\n");
-        return 77;
-    }
-    device = (clipc_gemm_device){properties.multiProcessorCount, properties.major * 10 + properties.minor};
-    printf("%s, %d multiprocessors\n", properties.name, properties.multiProcessorCount);
     static const int heads[] = {16, 32, 48, 64, 80, 96, 112, 128};
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
         check_attention(3, 50, 2, heads[i], 0, 0, -1);
@@ -350,6 +353,19 @@ int main(void)
         check_attention(3, lengths[i], 2, 64, 0, 0, 0);
     }
     check_gemm();
+}
+
+int main(void)
+{
+    struct cudaDeviceProp properties;
+    if (cudaGetDeviceProperties(&properties, 0) != cudaSuccess) {
+        printf("no device: nothing was tested\n");
+        return 77;
+    }
+    device = (clipc_gemm_device){properties.multiProcessorCount, properties.major * 10 + properties.minor};
+    printf("%s, %d multiprocessors\n", properties.name, properties.multiProcessorCount);
+    for (type = CLIPC_CUDA_F16; type <= CLIPC_CUDA_BF16; type++)
+        check_type();
     printf("%s\n", failures ? "FAILED" : "every kernel is right");
     return failures ? 1 : 0;
 }

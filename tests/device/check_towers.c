@@ -1,5 +1,6 @@
 /* Whole towers on the device against the CPU backend in fp32, through the public interface: cosine of every row, the
- * same bits from run to run and for every position and neighbour. Usage: check_towers [ARCHITECTURE [COUNT]] */
+ * same bits from run to run and for every position and neighbour, in every precision that the device has. Usage:
+ * check_towers [ARCHITECTURE [COUNT [PRECISION]]] */
 #include "clipc/clipc.h"
 
 #include <math.h>
@@ -9,6 +10,12 @@
 
 static int failures;
 
+/* The lowest cosine to fp32 that a precision may have. */
+static const struct {
+    clipc_precision precision;
+    double lowest;
+} precisions[] = {{CLIPC_PRECISION_FP16, 0.9999}, {CLIPC_PRECISION_BF16, 0.999}};
+
 static void must(clipc_status status, const clipc_error *error)
 {
     if (status == CLIPC_OK)
@@ -17,12 +24,14 @@ static void must(clipc_status status, const clipc_error *error)
     exit(3);
 }
 
-static clipc_engine *make_engine(const clipc_model *model, const char *backend, size_t batch)
+static clipc_engine *make_engine(const clipc_model *model, const char *backend, clipc_precision precision,
+                                 size_t batch)
 {
     clipc_error error;
     clipc_engine_config config;
     clipc_engine_config_init(&config);
     config.backend = backend;
+    config.precision = precision;
     config.max_batch = batch;
     clipc_engine *engine = NULL;
     must(clipc_engine_create(model, &config, &engine, &error), &error);
@@ -42,14 +51,14 @@ static double cosine(const float *a, const float *b, size_t count)
     return ab / sqrt(aa * bb);
 }
 
-static void report(const char *what, const float *a, const float *b, size_t rows, size_t dimension)
+static void report(const char *what, double limit, const float *a, const float *b, size_t rows, size_t dimension)
 {
     double lowest = 2;
     for (size_t i = 0; i < rows; i++) {
         const double value = cosine(a + i * dimension, b + i * dimension, dimension);
         lowest = value < lowest || isnan(value) ? value : lowest;
     }
-    const int good = lowest >= 0.9999;
+    const int good = lowest >= limit;
     printf("%s %s: lowest cosine of %zu rows to fp32 %.7f\n", good ? "ok   " : "WRONG", what, rows, lowest);
     failures += !good;
 }
@@ -61,8 +70,8 @@ static void same_bits(const char *what, const float *a, const float *b, size_t c
     failures += !good;
 }
 
-static void check_images(const clipc_model *model, const clipc_model_info *info, clipc_engine *device,
-                         clipc_engine *host, size_t count)
+static void check_images(const clipc_model_info *info, clipc_engine *device, clipc_engine *host, double limit,
+                         size_t count)
 {
     clipc_error error;
     const size_t dimension = info->embedding_dimension;
@@ -78,7 +87,7 @@ static void check_images(const clipc_model *model, const clipc_model_info *info,
     }
     must(clipc_engine_encode_images(host, pixels, count, 0, expected, &error), &error);
     must(clipc_engine_encode_images(device, pixels, count, 0, got, &error), &error);
-    report("images", got, expected, count, dimension);
+    report("images", limit, got, expected, count, dimension);
     must(clipc_engine_encode_images(device, pixels, count, 0, again, &error), &error);
     same_bits("images, run again", got, again, count * dimension);
     if (count > 1) { /* the same batch backwards */
@@ -93,11 +102,11 @@ static void check_images(const clipc_model *model, const clipc_model_info *info,
         failures += !same;
         free(backwards);
     }
-    (void)model;
     free(pixels), free(expected), free(got), free(again);
 }
 
-static void check_texts(const clipc_model_info *info, clipc_engine *device, clipc_engine *host, size_t count)
+static void check_texts(const clipc_model_info *info, clipc_engine *device, clipc_engine *host, double limit,
+                        size_t count)
 {
     clipc_error error;
     const size_t dimension = info->embedding_dimension;
@@ -118,15 +127,15 @@ static void check_texts(const clipc_model_info *info, clipc_engine *device, clip
     }
     must(clipc_engine_encode_tokens(host, ids, offsets, count, 0, expected, &error), &error);
     must(clipc_engine_encode_tokens(device, ids, offsets, count, 0, got, &error), &error);
-    report("texts", got, expected, count, dimension);
+    report("texts", limit, got, expected, count, dimension);
     must(clipc_engine_encode_tokens(device, ids, offsets, count, 0, again, &error), &error);
     same_bits("texts, run again", got, again, count * dimension);
     must(clipc_engine_encode_tokens(device, ids, offsets, 1, 0, again, &error), &error);
-    report("one text", again, expected, 1, dimension);
+    report("one text", limit, again, expected, 1, dimension);
     free(ids), free(offsets), free(expected), free(got), free(again);
 }
 
-static void check_model(const char *architecture, size_t count)
+static void check_model(const char *architecture, size_t count, const char *precision)
 {
     clipc_error error;
     clipc_model *model = NULL;
@@ -136,13 +145,18 @@ static void check_model(const char *architecture, size_t count)
         must(clipc_model_open(NULL, NULL, &model, &error), &error);
     clipc_model_info info = {.size = sizeof info};
     must(clipc_model_get_info(model, &info, &error), &error);
-    clipc_engine *host = make_engine(model, "cpu", count);
-    clipc_engine *device = make_engine(model, "cuda", count);
-    printf("%s, %zu images and texts\n", info.name, count);
-    check_images(model, &info, device, host, count);
-    check_images(model, &info, device, host, 1);
-    check_texts(&info, device, host, count);
-    clipc_engine_destroy(&device);
+    clipc_engine *host = make_engine(model, "cpu", CLIPC_PRECISION_FP32, count);
+    for (size_t i = 0; i < sizeof precisions / sizeof *precisions; i++) {
+        const char *name = clipc_precision_name(precisions[i].precision);
+        if (precision && strcmp(precision, name) != 0)
+            continue;
+        clipc_engine *device = make_engine(model, "cuda", precisions[i].precision, count);
+        printf("%s, %s, %zu images and texts\n", info.name, name, count);
+        check_images(&info, device, host, precisions[i].lowest, count);
+        check_images(&info, device, host, precisions[i].lowest, 1);
+        check_texts(&info, device, host, precisions[i].lowest, count);
+        clipc_engine_destroy(&device);
+    }
     clipc_engine_destroy(&host);
     clipc_model_destroy(&model);
 }
@@ -150,10 +164,10 @@ static void check_model(const char *architecture, size_t count)
 int main(int argc, char **argv)
 {
     if (argc > 1) {
-        check_model(argv[1], argc > 2 ? (size_t)strtoul(argv[2], NULL, 10) : 3);
+        check_model(argv[1], argc > 2 ? (size_t)strtoul(argv[2], NULL, 10) : 3, argc > 3 ? argv[3] : NULL);
     } else {
-        check_model(NULL, 40);
-        check_model("ViT-B-32", 3);
+        check_model(NULL, 40, NULL);
+        check_model("ViT-B-32", 3, NULL);
     }
     printf("%s\n", failures ? "FAILED" : "every tower is right");
     return failures ? 1 : 0;

@@ -13,8 +13,20 @@ void device_check(cudaError_t result, const char *call, const char *file, int li
     exit(3);
 }
 
-uint16_t half_of(float value)
+static uint16_t bf16_of(float value)
 {
+    uint32_t bits = 0;
+    memcpy(&bits, &value, sizeof bits);
+    const uint32_t below = bits & 0xFFFF;
+    const uint32_t above = bits >> 16;
+    const int up = below > 0x8000 || (below == 0x8000 && above % 2);
+    return (uint16_t)(isnan(value) ? above | 0x40 : above + (up ? 1 : 0));
+}
+
+uint16_t half_of(clipc_cuda_type type, float value)
+{
+    if (type == CLIPC_CUDA_BF16)
+        return bf16_of(value);
     const float absolute = fabsf(value);
     const uint16_t sign = signbit(value) ? 0x8000 : 0;
     if (isnan(value))
@@ -28,8 +40,14 @@ uint16_t half_of(float value)
     return (uint16_t)(sign | (bits >= 0x7C00 ? 0x7C00 : (uint16_t)bits));
 }
 
-float float_of(uint16_t half)
+float float_of(clipc_cuda_type type, uint16_t half)
 {
+    if (type == CLIPC_CUDA_BF16) {
+        const uint32_t bits = (uint32_t)half << 16;
+        float value = 0;
+        memcpy(&value, &bits, sizeof value);
+        return value;
+    }
     const int exponent = half >> 10 & 31;
     const float mantissa = (float)(half & 1023);
     float value = exponent ? ldexpf(1024.0F + mantissa, exponent - 25) : ldexpf(mantissa, -24);
@@ -76,11 +94,11 @@ static void *host_memory(size_t bytes)
     return memory;
 }
 
-uint16_t *random_halves(size_t count, float scale, uint64_t *state, void **device)
+uint16_t *random_halves(clipc_cuda_type type, size_t count, float scale, uint64_t *state, void **device)
 {
     uint16_t *values = host_memory(count * sizeof *values);
     for (size_t i = 0; i < count; i++)
-        values[i] = half_of(scale * random_value(state));
+        values[i] = half_of(type, scale * random_value(state));
     if (device) {
         *device = device_memory(count * sizeof *values, 0);
         device_write(*device, values, count * sizeof *values);

@@ -2,6 +2,8 @@
 #ifndef CLIPC_TESTS_DEVICE_SUPPORT_H
 #define CLIPC_TESTS_DEVICE_SUPPORT_H
 
+#include "backend/cuda/gemm_select.h"
+
 #include <cuda_runtime_api.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -10,13 +12,14 @@
 
 void device_check(cudaError_t result, const char *call, const char *file, int line);
 
-uint16_t half_of(float value);
-float float_of(uint16_t half);
+/* fp16 or bf16 */
+uint16_t half_of(clipc_cuda_type type, float value);
+float float_of(clipc_cuda_type type, uint16_t half);
 
 /* The next of a seeded sequence, uniform over −1 … 1. */
 float random_value(uint64_t *state);
 /* Halves −scale … scale on the host, and (when not NULL) the same on the device. */
-uint16_t *random_halves(size_t count, float scale, uint64_t *state, void **device);
+uint16_t *random_halves(clipc_cuda_type type, size_t count, float scale, uint64_t *state, void **device);
 float *random_floats(size_t count, float scale, uint64_t *state, void **device);
 
 void *device_memory(size_t bytes, int fill);

@@ -48,7 +48,12 @@ static clipc_status probe(clipc_error *error)
 
 static bool supports_precision(clipc_precision precision)
 {
-    return precision == CLIPC_PRECISION_AUTO || precision == CLIPC_PRECISION_FP16;
+    return precision == CLIPC_PRECISION_AUTO || precision == CLIPC_PRECISION_FP16 || precision == CLIPC_PRECISION_BF16;
+}
+
+static clipc_precision settled_precision(const clipc_compile_options *options)
+{
+    return options->precision == CLIPC_PRECISION_AUTO ? CLIPC_PRECISION_FP16 : options->precision;
 }
 
 static void destroy(void **compiled)
@@ -173,6 +178,8 @@ static clipc_status check_attention(const clipc_cuda_engine *engine, const clipc
 static clipc_status prepare(clipc_cuda_engine *engine, const clipc_compile_options *options, clipc_error *error)
 {
     const clipc_config *config = &engine->model->config;
+    engine->precision = settled_precision(options);
+    engine->type = engine->precision == CLIPC_PRECISION_BF16 ? CLIPC_CUDA_BF16 : CLIPC_CUDA_F16;
     CLIPC_TRY(read_device(&engine->device, &engine->shared_limit, error));
     CLIPC_CUDA_TRY(cudaSetDevice(0), "choosing the device");
     CLIPC_CUDA_TRY(cudaStreamCreateWithFlags(&engine->stream, cudaStreamNonBlocking), "making a stream");
@@ -186,7 +193,7 @@ static clipc_status prepare(clipc_cuda_engine *engine, const clipc_compile_optio
     engine->dimension = (int32_t)clipc_round_up(config->embedding_dimension, 8);
     size_t rows = 0;
     if (engine->has_image) {
-        CLIPC_TRY(clipc_cuda_tower_pack(engine->model, true, &engine->image, error));
+        CLIPC_TRY(clipc_cuda_tower_pack(engine->model, true, engine->type, &engine->image, error));
         CLIPC_TRY(check_attention(engine, &engine->image, config->image_tokens, error));
         engine->patch_count = (int32_t)config->image_tokens - 1;
         const size_t fitting = clipc_max(PASS_ROWS / config->image_tokens, 1);
@@ -195,7 +202,7 @@ static clipc_status prepare(clipc_cuda_engine *engine, const clipc_compile_optio
     }
     if (engine->has_text) {
         const size_t context = clipc_max(engine->model->context_length, 1);
-        CLIPC_TRY(clipc_cuda_tower_pack(engine->model, false, &engine->text, error));
+        CLIPC_TRY(clipc_cuda_tower_pack(engine->model, false, engine->type, &engine->text, error));
         CLIPC_TRY(check_attention(engine, &engine->text, context, error));
         const size_t wanted = clipc_min((size_t)engine->batch * context, PASS_ROWS);
         rows = clipc_max(rows, clipc_max(wanted, context));
@@ -234,7 +241,7 @@ static void info(const void *compiled, clipc_compiled_info *out)
 {
     const clipc_cuda_engine *engine = compiled;
     *out = (clipc_compiled_info){
-        .precision = CLIPC_PRECISION_FP16,
+        .precision = engine->precision,
         .isa = engine->device.architecture == 90 ? "sm90" : "sm80",
         .threads = 1, /* of the host */
         .packed_bytes = engine->image.bytes + engine->text.bytes,
@@ -244,12 +251,11 @@ static void info(const void *compiled, clipc_compiled_info *out)
 
 static clipc_status plan(const clipc_compile_options *options, clipc_compiled_info *out, clipc_error *error)
 {
-    (void)options;
     clipc_gemm_device device;
     int32_t shared_limit = 0;
     CLIPC_TRY(read_device(&device, &shared_limit, error));
     *out = (clipc_compiled_info){
-        .precision = CLIPC_PRECISION_FP16,
+        .precision = settled_precision(options),
         .isa = device.architecture == 90 ? "sm90" : "sm80",
         .threads = 1,
     };

@@ -20,6 +20,8 @@ typedef struct clipc_cuda_graph {
 
 typedef struct clipc_cuda_engine {
     const clipc_model *model;
+    clipc_precision precision;
+    clipc_cuda_type type; /* of rows: fp16 or bf16 */
     clipc_gemm_device device;
     int32_t shared_limit; /* bytes a block may have */
     cudaStream_t stream;

@@ -19,12 +19,12 @@
 
 cudaError_t clipc_cuda_gemm_run(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
 {
-    switch (plan->kind) {
-    case CLIPC_GEMM_SM80: return clipc_cuda_gemm_f16_sm80(gemm, plan, stream);
-    case CLIPC_GEMM_SKINNY: return clipc_cuda_gemm_f16_skinny(gemm, plan, stream);
-    case CLIPC_GEMM_SM90: return clipc_cuda_gemm_f16_sm90(gemm, plan, stream);
-    }
-    return cudaErrorInvalidConfiguration;
+    static clipc_cuda_gemm_launcher *const launchers[][2] = {
+        [CLIPC_GEMM_SM80] = {clipc_cuda_gemm_mma_f16, clipc_cuda_gemm_mma_bf16},
+        [CLIPC_GEMM_SKINNY] = {clipc_cuda_gemm_skinny_f16, clipc_cuda_gemm_skinny_bf16},
+        [CLIPC_GEMM_SM90] = {clipc_cuda_gemm_wgmma_f16, clipc_cuda_gemm_wgmma_bf16},
+    };
+    return launchers[plan->kind][gemm->type](gemm, plan, stream);
 }
 
 static cudaError_t run(const clipc_cuda_engine *engine, const clipc_cuda_gemm *gemm)
@@ -67,6 +67,7 @@ static clipc_cuda_gemm product(const void *input, int32_t input_stride, int32_t 
                                const clipc_cuda_matrix *matrix, void *output)
 {
     return (clipc_cuda_gemm){
+        .type = matrix->type,
         .input = input,
         .weight = matrix->weight,
         .rows = rows,
@@ -120,6 +121,7 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
     TRY(run(engine, &qkv));
 
     const clipc_cuda_attention attention = {
+        .type = engine->type,
         .qkv = engine->qkv,
         .output = engine->context,
         .offsets = items->offsets,
@@ -130,7 +132,7 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
         .causal = items->text,
         .only_row = last ? (items->text ? 1 : 0) : -1,
     };
-    TRY(clipc_cuda_attention_f16(&attention, engine->stream));
+    TRY(clipc_cuda_attention_run(&attention, engine->stream));
 
     void *to = last ? engine->pooled : engine->rows;
     float *statistics = last ? engine->pooled_statistics : engine->statistics;
@@ -162,8 +164,8 @@ cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t cou
     const clipc_cuda_tower *tower = &engine->image;
     const int32_t tokens = (int32_t)config->image_tokens;
     const int32_t patches = count * engine->patch_count;
-    TRY(clipc_cuda_patches(engine->pixels, count, (int32_t)config->image_size, (int32_t)config->patch_size,
-                           engine->patches, tower->patch.depth, engine->stream));
+    TRY(clipc_cuda_patches(engine->type, engine->pixels, count, (int32_t)config->image_size,
+                           (int32_t)config->patch_size, engine->patches, tower->patch.depth, engine->stream));
     clipc_cuda_gemm embed = product(engine->patches, tower->patch.depth, patches, engine->batch * engine->patch_count,
                                     &tower->patch, engine->rows);
     embed.residual = tower->position;
@@ -171,7 +173,7 @@ cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t cou
     embed.residual_row = engine->patch_position;
     embed.output_row = engine->patch_output_row;
     TRY(run(engine, &embed));
-    TRY(clipc_cuda_image_rows(engine->rows, count, tokens, tower->width, tower->stride, tower->class_row,
+    TRY(clipc_cuda_image_rows(engine->type, engine->rows, count, tokens, tower->width, tower->stride, tower->class_row,
                               tower->norm_pre_weight, tower->norm_pre_bias, tower->epsilon, engine->statistics,
                               engine->stream));
     const sequence items = {count, count * tokens, tokens, NULL, engine->image_pooled_row, false};
@@ -181,8 +183,9 @@ cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t cou
 cudaError_t clipc_cuda_launch_text(const clipc_cuda_engine *engine, int32_t count, int32_t rows, int32_t longest)
 {
     const clipc_cuda_tower *tower = &engine->text;
-    TRY(clipc_cuda_text_rows(engine->ids, engine->offsets, count, longest, tower->embedding, tower->position,
-                             tower->width, tower->stride, engine->rows, engine->statistics, engine->stream));
+    TRY(clipc_cuda_text_rows(engine->type, engine->ids, engine->offsets, count, longest, tower->embedding,
+                             tower->position, tower->width, tower->stride, engine->rows, engine->statistics,
+                             engine->stream));
     const sequence items = {count, rows, longest, engine->offsets, engine->pooled_row, true};
     return encoder(engine, tower, &items);
 }

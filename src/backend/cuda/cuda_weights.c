@@ -2,6 +2,7 @@
 
 #include "backend/cuda/cuda_status.h"
 #include "backend/cuda/gemm.h"
+#include "backend/cuda/weight_pack.h"
 #include "base/checked.h"
 #include "base/memory.h"
 
@@ -13,44 +14,11 @@ typedef struct packed_tower {
     uint8_t *host; /* NULL while counting */
     uint8_t *device;
     size_t used;
-    float *row;     /* scratch: one row of the widest matrix */
-    float *scratch; /* LayerNorm weights and biases */
+    clipc_cuda_type type; /* of rows */
+    float *row;           /* scratch: one row of the widest matrix */
+    float *folded;        /* scratch: the same as it is packed, padding included */
+    float *scratch;       /* LayerNorm weights and biases */
 } packed_tower;
-
-/* Nearest, ties to even; beyond the range infinity (IEEE 754 binary16). */
-static uint16_t half_of_float(float value)
-{
-    uint32_t bits = 0;
-    memcpy(&bits, &value, sizeof bits);
-    const uint32_t sign = bits >> 16 & 0x8000;
-    const uint32_t magnitude = bits & 0x7FFFFFFF;
-    if (magnitude >= 0x7F800000) /* NaN or infinity */
-        return (uint16_t)(sign | 0x7C00 | (magnitude > 0x7F800000 ? 0x200 : 0));
-    if (magnitude >= 0x477FF000) /* rounds to 65536 or more */
-        return (uint16_t)(sign | 0x7C00);
-    if (magnitude < 0x38800000) { /* below 2⁻¹⁴: a multiple of 2⁻²⁴ */
-        float absolute = 0;
-        memcpy(&absolute, &magnitude, sizeof absolute);
-        return (uint16_t)(sign | (uint32_t)lrintf(absolute * 16777216.0F));
-    }
-    const uint32_t rounded = magnitude + 0xFFF + (magnitude >> 13 & 1);
-    return (uint16_t)(sign | (rounded - 0x38000000) >> 13);
-}
-
-/* Of a finite number. */
-static float float_of_half(uint16_t half)
-{
-    const uint32_t magnitude = half & 0x7FFF;
-    const uint32_t sign = (uint32_t)(half & 0x8000) << 16;
-    const float subnormal = (float)magnitude * 0x1p-24F;
-    uint32_t bits = (magnitude << 13) + 0x38000000;
-    if (magnitude < 0x400)
-        memcpy(&bits, &subnormal, sizeof bits);
-    bits |= sign;
-    float value = 0;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 /* Space for `bytes`; NULL while counting. *device gets its address. */
 static void *take(packed_tower *packer, size_t bytes, void **device)
@@ -92,6 +60,7 @@ static void pack_rows(packed_tower *packer, const matrix_source *source, size_t 
 {
     const size_t out = source->weight->shape[0];
     const size_t in = source->weight->count / out;
+    memset(packer->folded, 0, depth * sizeof *packer->folded);
     for (size_t r = 0; r < out; r++) {
         const size_t to = source->first + padded_index(source->rows_layout, r);
         float bias = 0;
@@ -99,19 +68,17 @@ static void pack_rows(packed_tower *packer, const matrix_source *source, size_t 
             clipc_tensor_read(source->bias, r, 1, &bias);
         clipc_tensor_read(source->weight, r * in, in, packer->row);
         double offset = bias;
-        double sum = 0;
         for (size_t c = 0; c < in; c++) {
             const float value = packer->row[c];
             if (source->norm_bias)
                 offset += (double)value * source->norm_bias[c];
-            const float folded = (source->norm_weight ? value * source->norm_weight[c] : value) * source->scale;
-            const uint16_t half = half_of_float(folded);
-            weight[to * depth + padded_index(source->columns_layout, c)] = half;
-            if (source->norm_weight)
-                sum += float_of_half(half); /* of what the products will see */
+            packer->folded[padded_index(source->columns_layout, c)] =
+                (source->norm_weight ? value * source->norm_weight[c] : value) * source->scale;
         }
+        /* of what the products will see */
+        const double sum = clipc_pack_halves(packer->type, packer->folded, depth, weight + to * depth);
         terms[2 * to] = (float)(offset * source->scale);
-        terms[2 * to + 1] = (float)sum;
+        terms[2 * to + 1] = source->norm_weight ? (float)sum : 0;
     }
 }
 
@@ -123,13 +90,14 @@ static void pack_matrix(packed_tower *packer, const matrix_source *sources, size
     out->weight = device;
     float *terms = take(packer, columns * 2 * sizeof *terms, &device);
     out->terms = device;
+    out->type = packer->type;
     out->columns = (int32_t)columns;
     out->depth = (int32_t)depth;
     for (size_t i = 0; weight && i < count; i++)
         pack_rows(packer, &sources[i], depth, weight, terms);
 }
 
-/* A table of rows as fp16, `stride` apart. */
+/* A table of rows, `stride` apart. */
 static void *pack_table(packed_tower *packer, const clipc_tensor *tensor, size_t width, size_t stride)
 {
     const size_t rows = tensor->count / width;
@@ -137,8 +105,7 @@ static void *pack_table(packed_tower *packer, const clipc_tensor *tensor, size_t
     uint16_t *table = take(packer, rows * stride * 2, &device);
     for (size_t r = 0; table && r < rows; r++) {
         clipc_tensor_read(tensor, r * width, width, packer->row);
-        for (size_t c = 0; c < width; c++)
-            table[r * stride + c] = half_of_float(packer->row[c]);
+        clipc_pack_halves(packer->type, packer->row, width, table + r * stride);
     }
     return device;
 }
@@ -246,7 +213,8 @@ static int32_t activation_of(clipc_activation activation)
     return CLIPC_CUDA_ACTIVATION_NONE;
 }
 
-clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, clipc_cuda_tower *out, clipc_error *error)
+clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, clipc_cuda_type type, clipc_cuda_tower *out,
+                                   clipc_error *error)
 {
     const clipc_config *config = &model->config;
     const clipc_tower_config *shape = image ? &config->image : &config->text;
@@ -269,13 +237,15 @@ clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, clipc_c
         .epsilon = shape->layer_norm_epsilon,
     };
     clipc_status status = CLIPC_OK;
-    packed_tower packer = {0};
+    packed_tower packer = {.type = type};
     const size_t patch = 3 * config->patch_size * config->patch_size;
-    const size_t longest = clipc_max(clipc_max(shape->width, shape->mlp_width), image ? patch : 0);
+    const size_t inner = clipc_max((size_t)out->inner, shape->width);
+    const size_t longest = clipc_max(clipc_max(inner, shape->mlp_width), image ? patch : 0);
     out->layers = clipc_allocate(shape->layers, sizeof *out->layers);
     packer.row = clipc_allocate(longest, sizeof *packer.row);
+    packer.folded = clipc_allocate(longest + 8, sizeof *packer.folded);
     packer.scratch = clipc_allocate(2 * shape->width, sizeof *packer.scratch);
-    if (!out->layers || !packer.row || !packer.scratch) {
+    if (!out->layers || !packer.row || !packer.folded || !packer.scratch) {
         status = clipc_fail_memory(error, longest * sizeof *packer.row, "a tower's weights");
         goto fail;
     }
@@ -295,6 +265,7 @@ clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, clipc_c
 fail:
     clipc_free(packer.host);
     clipc_free(packer.row);
+    clipc_free(packer.folded);
     clipc_free(packer.scratch);
     if (status != CLIPC_OK)
         clipc_cuda_tower_free(out);

@@ -1,14 +1,16 @@
-/* A tower's weights as the kernels read them: fp16 matrices with the LayerNorm before them folded in, in one block of
+/* A tower's weights as the kernels read them: matrices with the LayerNorm before them folded in, in one block of
  * device memory. */
 #ifndef CLIPC_BACKEND_CUDA_WEIGHTS_H
 #define CLIPC_BACKEND_CUDA_WEIGHTS_H
 
+#include "backend/cuda/gemm_select.h"
 #include "model/model.h"
 
-/* fp16 [columns, depth] and [columns, 2] floats: bias and the sum of the row (gemm.h). Device pointers. */
+/* [columns, depth] of `type` and [columns, 2] floats: bias and the sum of the row (gemm.h). Device pointers. */
 typedef struct clipc_cuda_matrix {
     void *weight;
     float *terms;
+    clipc_cuda_type type;
     int32_t columns;
     int32_t depth;
 } clipc_cuda_matrix;
@@ -32,19 +34,21 @@ typedef struct clipc_cuda_tower {
     float epsilon;
     clipc_cuda_layer *layers;
     clipc_cuda_matrix projection;
-    void *position; /* fp16 [tokens, stride] */
+    void *position; /* [tokens, stride] */
     /* image */
     clipc_cuda_matrix patch;
     float *class_row; /* fp32 [width]: class embedding + position 0 */
     float *norm_pre_weight;
     float *norm_pre_bias;
     /* text */
-    void *embedding; /* fp16 [vocabulary, stride] */
+    void *embedding; /* [vocabulary, stride] */
     void *memory;    /* all of the above */
     size_t bytes;
 } clipc_cuda_tower;
 
-clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, clipc_cuda_tower *out, clipc_error *error);
+/* `type`: what rows are kept in. */
+clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, clipc_cuda_type type, clipc_cuda_tower *out,
+                                   clipc_error *error);
 void clipc_cuda_tower_free(clipc_cuda_tower *tower);
 
 #endif

@@ -4,6 +4,7 @@
 #define CLIPC_BACKEND_CUDA_EPILOGUE_CUH
 
 #include "backend/cuda/gemm.h"
+#include "backend/cuda/operand.cuh"
 #include "backend/cuda/ptx.cuh"
 
 /* A warp's staging area holds 16 rows of the tile at a time, or several times 16: the residual first, then the result
@@ -121,7 +122,7 @@ static __device__ __forceinline__ void fetch_residual(const clipc_cuda_gemm &gem
                                                       unsigned char *staging)
 {
     constexpr int pieces = columns / 8;
-    const __half *residual = reinterpret_cast<const __half *>(gemm.residual);
+    const uint16_t *residual = static_cast<const uint16_t *>(gemm.residual);
 #pragma unroll
     for (int i = 0; i < pieces / 2; i++) {
         const int at = i * 32 + (int)threadIdx.x % 32;
@@ -135,14 +136,14 @@ static __device__ __forceinline__ void fetch_residual(const clipc_cuda_gemm &gem
 }
 
 /* A lane's own places in the staging area: pairs of columns of rows lane/4 and lane/4 + 8. */
-template <int columns>
+template <typename row, int columns>
 static __device__ __forceinline__ void add_residual(const unsigned char *place, float (&sum)[8][4])
 {
 #pragma unroll
     for (int j = 0; j < 8; j++) {
-        const float2 a = unpack_half2(*reinterpret_cast<const uint32_t *>(place + j * 16));
+        const float2 a = row::unpack(*reinterpret_cast<const uint32_t *>(place + j * 16));
         const float2 b =
-            unpack_half2(*reinterpret_cast<const uint32_t *>(place + 8 * staging_stride(columns) + j * 16));
+            row::unpack(*reinterpret_cast<const uint32_t *>(place + 8 * staging_stride(columns) + j * 16));
         sum[j][0] += a.x;
         sum[j][1] += a.y;
         sum[j][2] += b.x;
@@ -211,17 +212,18 @@ static __device__ __forceinline__ void store_fp32(const clipc_cuda_gemm &gemm, c
     }
 }
 
-/* Rounds to fp16; sum keeps the rounded values. */
-template <int columns> static __device__ __forceinline__ void stage_fp16(unsigned char *place, float (&sum)[8][4])
+/* Rounds to what rows are kept in; sum keeps the rounded values. */
+template <typename row, int columns>
+static __device__ __forceinline__ void stage_rows(unsigned char *place, float (&sum)[8][4])
 {
 #pragma unroll
     for (int j = 0; j < 8; j++) {
-        const uint32_t a = pack_half2(sum[j][0], sum[j][1]);
-        const uint32_t b = pack_half2(sum[j][2], sum[j][3]);
+        const uint32_t a = row::pack(sum[j][0], sum[j][1]);
+        const uint32_t b = row::pack(sum[j][2], sum[j][3]);
         *reinterpret_cast<uint32_t *>(place + j * 16) = a;
         *reinterpret_cast<uint32_t *>(place + 8 * staging_stride(columns) + j * 16) = b;
-        const float2 rounded_a = unpack_half2(a);
-        const float2 rounded_b = unpack_half2(b);
+        const float2 rounded_a = row::unpack(a);
+        const float2 rounded_b = row::unpack(b);
         sum[j][0] = rounded_a.x;
         sum[j][1] = rounded_a.y;
         sum[j][2] = rounded_b.x;
@@ -249,7 +251,7 @@ static __device__ __forceinline__ void store_staged(const clipc_cuda_gemm &gemm,
         const int column = column0 + at % pieces * 8;
         if (row < gemm.rows && column < gemm.columns) {
             const int to = gemm.output_row ? gemm.output_row[row] : row;
-            __half *output = reinterpret_cast<__half *>(gemm.output) + (size_t)to * gemm.output_stride + column;
+            uint16_t *output = static_cast<uint16_t *>(gemm.output) + (size_t)to * gemm.output_stride + column;
             *reinterpret_cast<uint4 *>(output) = part[i];
         }
     }
@@ -305,7 +307,7 @@ static __device__ __forceinline__ void apply_terms(const clipc_cuda_gemm &gemm, 
 
 /* The whole epilogue of a warp's 16 rows: n8 × 8 columns (a multiple of 64) from (row0, column0) on. `terms` are the
  * tile's; the residual, if there is one, lies in `staging`. */
-template <epilogue_kind kind, int n8>
+template <typename row, epilogue_kind kind, int n8>
 static __device__ __forceinline__ void finish_rows(const clipc_cuda_gemm &gemm, float (&sums)[n8][4], int row0,
                                                    int column0, const float *terms, const row_pair &rows,
                                                    unsigned char *staging)
@@ -323,11 +325,11 @@ static __device__ __forceinline__ void finish_rows(const clipc_cuda_gemm &gemm, 
         float(&sum)[8][4] = *reinterpret_cast<float(*)[8][4]>(&sums[chunk * 8]);
         apply_terms<kind>(gemm, sum, column, terms + chunk * 128, rows);
         if (kind == EPILOGUE_RESIDUAL)
-            add_residual<columns>(place + chunk * 128, sum);
+            add_residual<row, columns>(place + chunk * 128, sum);
         if (kind == EPILOGUE_FP32)
             store_fp32(gemm, sum, row0, column);
         else
-            stage_fp16<columns>(place + chunk * 128, sum);
+            stage_rows<row, columns>(place + chunk * 128, sum);
         if (kind == EPILOGUE_RESIDUAL && gemm.leave.pairs)
             leave_statistics(gemm, sum, row0, column);
     }

@@ -1,4 +1,5 @@
-/* Matrix products on the device: output = epilogue(input × weightᵀ), fp16 operands, fp32 accumulation.
+/* Matrix products on the device: output = epilogue(input × weightᵀ), operands of 16 bits, fp32
+ * accumulation.
  *
  * What stands around a product in a transformer is part of it. LayerNorm before it is linear but for two numbers a
  * row: LN(x)·wᵀ + b = (x·w'ᵀ − mean · Σw') / σ + b',   w' = w·γ,  b' = b + w·β so the weights are packed as w' and the
@@ -39,8 +40,9 @@ typedef struct clipc_cuda_statistics {
 #define CLIPC_CUDA_STATISTICS_WIDTH 64
 
 typedef struct clipc_cuda_gemm {
-    const void *input;  /* fp16 [rows, depth], row stride input_stride */
-    const void *weight; /* fp16 [columns, depth], row stride depth */
+    clipc_cuda_type type; /* of input, weight, residual and output */
+    const void *input;    /* [rows, depth], row stride input_stride */
+    const void *weight;   /* [columns, depth], row stride depth */
     int32_t rows;
     int32_t input_capacity; /* rows that may be read (what they hold does not matter): at least `rows` */
     int32_t columns;        /* a multiple of 8 */
@@ -50,11 +52,11 @@ typedef struct clipc_cuda_gemm {
     const float *terms; /* [columns, 2]: bias and Σw' */
     clipc_cuda_statistics normalize;
     int32_t activation;          /* clipc_cuda_activation */
-    const void *residual;        /* fp16, added; NULL: nothing */
+    const void *residual;        /* added; NULL: nothing */
     const int32_t *residual_row; /* [rows], or NULL: row r takes residual row r */
     int32_t residual_stride;
     int32_t output_stride;
-    void *output;                /* fp16 [rows, columns] */
+    void *output;                /* [rows, columns] */
     float *output_fp32;          /* instead of `output`, when not NULL */
     const int32_t *output_row;   /* [rows], or NULL: row r goes to output row r */
     clipc_cuda_statistics leave; /* of the output with its residual, in parts of CLIPC_CUDA_STATISTICS_WIDTH columns */
@@ -63,10 +65,12 @@ typedef struct clipc_cuda_gemm {
 /* Launches one product. `plan` is clipc_gemm_select's for this shape. */
 cudaError_t clipc_cuda_gemm_run(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream);
 
-/* One launcher a family of kernels. */
-cudaError_t clipc_cuda_gemm_f16_sm80(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream);
-cudaError_t clipc_cuda_gemm_f16_sm90(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream);
-cudaError_t clipc_cuda_gemm_f16_skinny(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream);
+/* One launcher a family of kernels and type. */
+typedef cudaError_t clipc_cuda_gemm_launcher(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan,
+                                             cudaStream_t stream);
+clipc_cuda_gemm_launcher clipc_cuda_gemm_mma_f16, clipc_cuda_gemm_mma_bf16;
+clipc_cuda_gemm_launcher clipc_cuda_gemm_wgmma_f16, clipc_cuda_gemm_wgmma_bf16;
+clipc_cuda_gemm_launcher clipc_cuda_gemm_skinny_f16, clipc_cuda_gemm_skinny_bf16;
 
 #ifdef __cplusplus
 }

@@ -10,6 +10,9 @@
 extern "C" {
 #endif
 
+/* What the operands of a product are kept in. Around a product of bytes, rows are fp16. */
+typedef enum clipc_cuda_type { CLIPC_CUDA_F16, CLIPC_CUDA_BF16 } clipc_cuda_type;
+
 typedef enum clipc_gemm_kind {
     CLIPC_GEMM_SM80,   /* mma.sync, cp.async: every card from sm_80 on */
     CLIPC_GEMM_SKINNY, /* few rows: every block holds its whole part of the operands, a cluster shares out the depth */

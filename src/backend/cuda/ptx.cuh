@@ -2,7 +2,6 @@
 #ifndef CLIPC_BACKEND_CUDA_PTX_CUH
 #define CLIPC_BACKEND_CUDA_PTX_CUH
 
-#include <cuda_fp16.h>
 #include <stdint.h>
 
 /* ---- programmatic dependent launch: a kernel may start while the one before it ends; what that one wrote may be read
@@ -64,15 +63,6 @@ static __device__ __forceinline__ void load_matrix_x4_transposed(uint32_t (&frag
                  : "memory");
 }
 
-/* sum[16×8] += a[16×16] · b[8×16]ᵀ. */
-static __device__ __forceinline__ void mma_16x8x16(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
-{
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
-}
-
 /* ---- fast functions ---- */
 
 static __device__ __forceinline__ float exp2_fast(float x)
@@ -80,17 +70,6 @@ static __device__ __forceinline__ float exp2_fast(float x)
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
-}
-
-static __device__ __forceinline__ uint32_t pack_half2(float low, float high)
-{
-    const __half2 pair = __floats2half2_rn(low, high);
-    return *reinterpret_cast<const uint32_t *>(&pair);
-}
-
-static __device__ __forceinline__ float2 unpack_half2(uint32_t pair)
-{
-    return __half22float2(*reinterpret_cast<const __half2 *>(&pair));
 }
 
 /* ---- barriers and bulk copies, sm_90 ---- */

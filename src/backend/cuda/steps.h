@@ -1,7 +1,9 @@
-/* The steps of a tower that are not products, fp16 rows and fp32 arithmetic. Rows are `stride` halves apart, `width`
- * of them used; what lies between is zero and stays so. */
+/* The steps of a tower that are not products, rows of fp16 or bf16 (`type`) and fp32 arithmetic. Rows are `stride`
+ * values apart, `width` of them used; what lies between is zero and stays so. */
 #ifndef CLIPC_BACKEND_CUDA_STEPS_H
 #define CLIPC_BACKEND_CUDA_STEPS_H
+
+#include "backend/cuda/gemm_select.h"
 
 #include <cuda_runtime_api.h>
 #include <stdint.h>
@@ -10,29 +12,30 @@
 extern "C" {
 #endif
 
-/* Pixels [count, 3, image_size, image_size] → fp16 patches [count × grid², stride], grid = image_size / patch_size,
+/* Pixels [count, 3, image_size, image_size] → patches [count × grid², stride], grid = image_size / patch_size,
  * each [3, patch_size, patch_size] and zeros. */
-cudaError_t clipc_cuda_patches(const float *pixels, int32_t count, int32_t image_size, int32_t patch_size,
-                               void *patches, int32_t stride, cudaStream_t stream);
+cudaError_t clipc_cuda_patches(clipc_cuda_type type, const float *pixels, int32_t count, int32_t image_size,
+                               int32_t patch_size, void *patches, int32_t stride, cudaStream_t stream);
 
 /* Puts class_row (class embedding + first position, fp32 [width]) into the first row of each item of `tokens` rows,
  * then LayerNorm over every row in place, and leaves statistics: one pair a row. */
-cudaError_t clipc_cuda_image_rows(void *rows, int32_t count, int32_t tokens, int32_t width, int32_t stride,
-                                  const float *class_row, const float *weight, const float *bias, float epsilon,
-                                  float *statistics, cudaStream_t stream);
+cudaError_t clipc_cuda_image_rows(clipc_cuda_type type, void *rows, int32_t count, int32_t tokens, int32_t width,
+                                  int32_t stride, const float *class_row, const float *weight, const float *bias,
+                                  float epsilon, float *statistics, cudaStream_t stream);
 
 /* rows[r] = embedding[ids[r]] + position[r − start of its text], with statistics; offsets [count + 1]. */
-cudaError_t clipc_cuda_text_rows(const int32_t *ids, const int32_t *offsets, int32_t count, int32_t longest,
-                                 const void *embedding, const void *position, int32_t width, int32_t stride,
-                                 void *rows, float *statistics, cudaStream_t stream);
+cudaError_t clipc_cuda_text_rows(clipc_cuda_type type, const int32_t *ids, const int32_t *offsets, int32_t count,
+                                 int32_t longest, const void *embedding, const void *position, int32_t width,
+                                 int32_t stride, void *rows, float *statistics, cudaStream_t stream);
 
 /* Statistics in parts (gemm.h) → one pair a row. `to` must not overlap `from`. */
 cudaError_t clipc_cuda_join_statistics(const float *from, int32_t rows, int32_t parts, int32_t part_width,
                                        int32_t columns, float *to, cudaStream_t stream);
 
 typedef struct clipc_cuda_attention {
-    const void *qkv;        /* fp16 [rows, 3, heads, head_stride]; queries are scaled by log₂e / √head_width */
-    void *output;           /* fp16 [rows, heads, head_stride]; [count, …] with only_row */
+    clipc_cuda_type type;   /* of what goes in and out: fp16 or bf16 */
+    const void *qkv;        /* [rows, 3, heads, head_stride]; queries are scaled by log₂e / √head_width */
+    void *output;           /* [rows, heads, head_stride]; [count, …] with only_row */
     const int32_t *offsets; /* [count + 1], or NULL: every item has `tokens` rows */
     int32_t count;
     int32_t tokens; /* of the longest item */
@@ -42,7 +45,7 @@ typedef struct clipc_cuda_attention {
     int32_t only_row; /* −1: every row asks; 0: only the first of each item; 1: only the last */
 } clipc_cuda_attention;
 
-cudaError_t clipc_cuda_attention_f16(const clipc_cuda_attention *attention, cudaStream_t stream);
+cudaError_t clipc_cuda_attention_run(const clipc_cuda_attention *attention, cudaStream_t stream);
 /* Shared memory that a block needs for items of `tokens` rows. */
 int32_t clipc_cuda_attention_shared_bytes(int32_t tokens, int32_t head_stride);
 

@@ -1,5 +1,6 @@
 /* Patches out of pixels, rows out of patches and token ids. A warp has a row. */
 #include "backend/cuda/launch.cuh"
+#include "backend/cuda/operand.cuh"
 #include "backend/cuda/ptx.cuh"
 #include "backend/cuda/steps.h"
 
@@ -18,8 +19,9 @@ __device__ __forceinline__ float warp_sum(float value)
 }
 
 /* Eight neighbours of a patch for each thread: one 16-byte store. */
-__global__ void __launch_bounds__(threads)
-    patches_f16(const float *pixels, long long pieces, int image_size, int patch_size, __half *patches, int stride)
+template <typename half>
+__global__ void __launch_bounds__(threads) patches_of_pixels(const float *pixels, long long pieces, int image_size,
+                                                             int patch_size, uint16_t *patches, int stride)
 {
     let_next_kernel_start();
     wait_for_previous_kernel();
@@ -61,8 +63,8 @@ __global__ void __launch_bounds__(threads)
         }
     }
     reinterpret_cast<uint4 *>(patches)[piece] =
-        make_uint4(pack_half2(value[0], value[1]), pack_half2(value[2], value[3]), pack_half2(value[4], value[5]),
-                   pack_half2(value[6], value[7]));
+        make_uint4(half::pack(value[0], value[1]), half::pack(value[2], value[3]), half::pack(value[4], value[5]),
+                   half::pack(value[6], value[7]));
 }
 
 /* A row in registers, eight values a lane and step: up to steps × 256 of them. */
@@ -92,7 +94,8 @@ template <int steps> __device__ __forceinline__ float2 measure(const row_values<
     return make_float2(mean, warp_sum(squares));
 }
 
-template <int steps> __device__ __forceinline__ void load_row(const __half *from, int stride, row_values<steps> &row)
+template <typename half, int steps>
+__device__ __forceinline__ void load_row(const uint16_t *from, int stride, row_values<steps> &row)
 {
     const int lane = threadIdx.x % 32;
 #pragma unroll
@@ -104,7 +107,7 @@ template <int steps> __device__ __forceinline__ void load_row(const __half *from
         const uint32_t pairs[4] = {piece.x, piece.y, piece.z, piece.w};
 #pragma unroll
         for (int j = 0; j < 4; j++) {
-            const float2 pair = unpack_half2(pairs[j]);
+            const float2 pair = half::unpack(pairs[j]);
             row.value[i][2 * j] = pair.x;
             row.value[i][2 * j + 1] = pair.y;
         }
@@ -124,8 +127,9 @@ __device__ __forceinline__ void load_vector(const float *from, int column, int s
     value[4] = high.x, value[5] = high.y, value[6] = high.z, value[7] = high.w;
 }
 
-/* Rounds the row to fp16, in registers too, and stores it. */
-template <int steps> __device__ __forceinline__ void store_row(__half *to, int stride, row_values<steps> &row)
+/* Rounds the row to what it is kept in, in registers too, and stores it. */
+template <typename half, int steps>
+__device__ __forceinline__ void store_row(uint16_t *to, int stride, row_values<steps> &row)
 {
     const int lane = threadIdx.x % 32;
 #pragma unroll
@@ -134,8 +138,8 @@ template <int steps> __device__ __forceinline__ void store_row(__half *to, int s
         uint32_t pairs[4];
 #pragma unroll
         for (int j = 0; j < 4; j++) {
-            pairs[j] = pack_half2(row.value[i][2 * j], row.value[i][2 * j + 1]);
-            const float2 rounded = unpack_half2(pairs[j]);
+            pairs[j] = half::pack(row.value[i][2 * j], row.value[i][2 * j + 1]);
+            const float2 rounded = half::unpack(pairs[j]);
             row.value[i][2 * j] = rounded.x;
             row.value[i][2 * j + 1] = rounded.y;
         }
@@ -144,10 +148,10 @@ template <int steps> __device__ __forceinline__ void store_row(__half *to, int s
     }
 }
 
-template <int steps>
+template <typename half, int steps>
 __global__ void __launch_bounds__(threads)
-    image_rows_f16(__half *rows, int count, int tokens, int width, int stride, const float *class_row,
-                   const float *weight, const float *bias, float epsilon, float2 *statistics)
+    image_rows(uint16_t *rows, int count, int tokens, int width, int stride, const float *class_row,
+               const float *weight, const float *bias, float epsilon, float2 *statistics)
 {
     let_next_kernel_start();
     wait_for_previous_kernel();
@@ -156,13 +160,13 @@ __global__ void __launch_bounds__(threads)
     if (index >= count * tokens)
         return;
     row_values<steps> row;
-    __half *place = rows + (size_t)index * stride;
+    uint16_t *place = rows + (size_t)index * stride;
     if (index % tokens == 0) {
 #pragma unroll
         for (int i = 0; i < steps; i++)
             load_vector(class_row, i * 256 + lane * 8, stride, row.value[i]);
     } else {
-        load_row(place, stride, row);
+        load_row<half>(place, stride, row);
     }
     const float2 before = measure(row, width);
     const float scale = rsqrtf(before.y / (float)width + epsilon);
@@ -176,16 +180,16 @@ __global__ void __launch_bounds__(threads)
         for (int j = 0; j < 8; j++)
             row.value[i][j] = (row.value[i][j] - before.x) * scale * factor[j] + offset[j];
     }
-    store_row(place, stride, row);
+    store_row<half>(place, stride, row);
     const float2 after = measure(row, width);
     if (lane == 0)
         statistics[index] = after;
 }
 
-template <int steps>
+template <typename half, int steps>
 __global__ void __launch_bounds__(threads)
-    text_rows_f16(const int *ids, const int *offsets, const __half *embedding, const __half *position, int width,
-                  int stride, __half *rows, float2 *statistics)
+    text_rows(const int *ids, const int *offsets, const uint16_t *embedding, const uint16_t *position, int width,
+              int stride, uint16_t *rows, float2 *statistics)
 {
     let_next_kernel_start();
     wait_for_previous_kernel();
@@ -195,14 +199,14 @@ __global__ void __launch_bounds__(threads)
         return;
     row_values<steps> row;
     row_values<steps> place;
-    load_row(embedding + (size_t)ids[begin + token] * stride, stride, row);
-    load_row(position + (size_t)token * stride, stride, place);
+    load_row<half>(embedding + (size_t)ids[begin + token] * stride, stride, row);
+    load_row<half>(position + (size_t)token * stride, stride, place);
 #pragma unroll
     for (int i = 0; i < steps; i++)
 #pragma unroll
         for (int j = 0; j < 8; j++)
             row.value[i][j] += place.value[i][j];
-    store_row(rows + (size_t)(begin + token) * stride, stride, row);
+    store_row<half>(rows + (size_t)(begin + token) * stride, stride, row);
     const float2 pair = measure(row, width);
     if (threadIdx.x % 32 == 0)
         statistics[begin + token] = pair;
@@ -234,45 +238,53 @@ __global__ void __launch_bounds__(threads)
 
 } // namespace
 
-/* Calls `launch<steps>` with as many steps as a row of `stride` needs. */
-#define BY_STEPS(stride, launch, ...)                                                                                 \
+/* Calls kernel<half, steps> with as many steps as a row of `stride` needs. */
+#define BY_STEPS(half, stride, kernel, ...)                                                                           \
     switch (((stride) + 255) / 256) {                                                                                 \
-    case 1: return launch_kernel(launch<1>, __VA_ARGS__);                                                             \
-    case 2: return launch_kernel(launch<2>, __VA_ARGS__);                                                             \
-    case 3: return launch_kernel(launch<3>, __VA_ARGS__);                                                             \
-    case 4: return launch_kernel(launch<4>, __VA_ARGS__);                                                             \
-    case 5: return launch_kernel(launch<5>, __VA_ARGS__);                                                             \
-    case 6: return launch_kernel(launch<6>, __VA_ARGS__);                                                             \
-    case 7: return launch_kernel(launch<7>, __VA_ARGS__);                                                             \
-    case 8: return launch_kernel(launch<8>, __VA_ARGS__);                                                             \
+    case 1: return launch_kernel(kernel<half, 1>, __VA_ARGS__);                                                       \
+    case 2: return launch_kernel(kernel<half, 2>, __VA_ARGS__);                                                       \
+    case 3: return launch_kernel(kernel<half, 3>, __VA_ARGS__);                                                       \
+    case 4: return launch_kernel(kernel<half, 4>, __VA_ARGS__);                                                       \
+    case 5: return launch_kernel(kernel<half, 5>, __VA_ARGS__);                                                       \
+    case 6: return launch_kernel(kernel<half, 6>, __VA_ARGS__);                                                       \
+    case 7: return launch_kernel(kernel<half, 7>, __VA_ARGS__);                                                       \
+    case 8: return launch_kernel(kernel<half, 8>, __VA_ARGS__);                                                       \
     default: return cudaErrorInvalidValue;                                                                            \
     }
+#define BY_TYPE(type, ...)                                                                                            \
+    if ((type) == CLIPC_CUDA_BF16)                                                                                    \
+        BY_STEPS(bf16, __VA_ARGS__)                                                                                   \
+    BY_STEPS(f16, __VA_ARGS__)
 
-extern "C" cudaError_t clipc_cuda_patches(const float *pixels, int32_t count, int32_t image_size, int32_t patch_size,
-                                          void *patches, int32_t stride, cudaStream_t stream)
+extern "C" cudaError_t clipc_cuda_patches(clipc_cuda_type type, const float *pixels, int32_t count, int32_t image_size,
+                                          int32_t patch_size, void *patches, int32_t stride, cudaStream_t stream)
 {
     const long long grid = image_size / patch_size;
     const long long pieces = (long long)count * grid * grid * (stride / 8);
-    return launch_kernel(patches_f16, dim3((unsigned)((pieces + threads - 1) / threads)), dim3(threads), 0, 1, stream,
-                         pixels, pieces, image_size, patch_size, (__half *)patches, stride);
+    const auto kernel = type == CLIPC_CUDA_BF16 ? patches_of_pixels<bf16> : patches_of_pixels<f16>;
+    return launch_kernel(kernel, dim3((unsigned)((pieces + threads - 1) / threads)), dim3(threads), 0, 1, stream,
+                         pixels, pieces, image_size, patch_size, (uint16_t *)patches, stride);
 }
 
-extern "C" cudaError_t clipc_cuda_image_rows(void *rows, int32_t count, int32_t tokens, int32_t width, int32_t stride,
-                                             const float *class_row, const float *weight, const float *bias,
-                                             float epsilon, float *statistics, cudaStream_t stream)
+extern "C" cudaError_t clipc_cuda_image_rows(clipc_cuda_type type, void *rows, int32_t count, int32_t tokens,
+                                             int32_t width, int32_t stride, const float *class_row,
+                                             const float *weight, const float *bias, float epsilon, float *statistics,
+                                             cudaStream_t stream)
 {
     const unsigned blocks = (unsigned)((count * tokens + warps - 1) / warps);
-    BY_STEPS(stride, image_rows_f16, dim3(blocks), dim3(threads), 0, 1, stream, (__half *)rows, count, tokens, width,
-             stride, class_row, weight, bias, epsilon, (float2 *)statistics);
+    BY_TYPE(type, stride, image_rows, dim3(blocks), dim3(threads), 0, 1, stream, (uint16_t *)rows, count, tokens,
+            width, stride, class_row, weight, bias, epsilon, (float2 *)statistics);
 }
 
-extern "C" cudaError_t clipc_cuda_text_rows(const int32_t *ids, const int32_t *offsets, int32_t count, int32_t longest,
-                                            const void *embedding, const void *position, int32_t width, int32_t stride,
-                                            void *rows, float *statistics, cudaStream_t stream)
+extern "C" cudaError_t clipc_cuda_text_rows(clipc_cuda_type type, const int32_t *ids, const int32_t *offsets,
+                                            int32_t count, int32_t longest, const void *embedding,
+                                            const void *position, int32_t width, int32_t stride, void *rows,
+                                            float *statistics, cudaStream_t stream)
 {
     const unsigned blocks = (unsigned)((longest + warps - 1) / warps);
-    BY_STEPS(stride, text_rows_f16, dim3(blocks, (unsigned)count), dim3(threads), 0, 1, stream, ids, offsets,
-             (const __half *)embedding, (const __half *)position, width, stride, (__half *)rows, (float2 *)statistics);
+    BY_TYPE(type, stride, text_rows, dim3(blocks, (unsigned)count), dim3(threads), 0, 1, stream, ids, offsets,
+            (const uint16_t *)embedding, (const uint16_t *)position, width, stride, (uint16_t *)rows,
+            (float2 *)statistics);
 }
 
 extern "C" cudaError_t clipc_cuda_join_statistics(const float *from, int32_t rows, int32_t parts, int32_t part_width,

@@ -15,20 +15,20 @@ __host__ __device__ constexpr int row_bytes(int head)
 }
 
 template <int head>
-__device__ __forceinline__ void fetch_rows(uint32_t shared, const __half *from, size_t stride, int rows, int padded,
+__device__ __forceinline__ void fetch_rows(uint32_t shared, const uint16_t *from, size_t stride, int rows, int padded,
                                            int first, int step)
 {
     constexpr int pieces = head / 8;
     for (int i = first; i < padded * pieces; i += step) {
-        const int row = i / pieces;
-        const bool valid = row < rows;
-        copy_async_16(shared + row * row_bytes(head) + i % pieces * 16,
-                      valid ? from + row * stride + i % pieces * 8 : from, valid);
+        const int line = i / pieces;
+        const bool valid = line < rows;
+        copy_async_16(shared + line * row_bytes(head) + i % pieces * 16,
+                      valid ? from + line * stride + i % pieces * 8 : from, valid);
     }
 }
 
 /* One block of 64 keys for 16 queries. `limit0/1`: keys that this lane's two rows may see. */
-template <int head>
+template <typename row, int head>
 __device__ __forceinline__ void attend(const uint32_t (&query)[head / 16][4], uint32_t keys, uint32_t values, int key0,
                                        int limit0, int limit1, float (&output)[head / 8][4], float (&maximum)[2],
                                        float (&sum)[2])
@@ -42,8 +42,8 @@ __device__ __forceinline__ void attend(const uint32_t (&query)[head / 16][4], ui
             uint32_t b[4];
             load_matrix_x4(b, keys + (key0 + j * 16 + lane / 16 * 8 + lane % 8) * row_bytes(head) +
                                   (k * 2 + lane / 8 % 2) * 16);
-            mma_16x8x16(score[j * 2], query[k], b[0], b[1]);
-            mma_16x8x16(score[j * 2 + 1], query[k], b[2], b[3]);
+            row::multiply(score[j * 2], query[k], b[0], b[1]);
+            row::multiply(score[j * 2 + 1], query[k], b[2], b[3]);
         }
 #pragma unroll
     for (int half = 0; half < 2; half++) {
@@ -81,25 +81,24 @@ __device__ __forceinline__ void attend(const uint32_t (&query)[head / 16][4], ui
     }
 #pragma unroll
     for (int k = 0; k < 4; k++) {
-        const uint32_t a[4] = {pack_half2(score[k * 2][0], score[k * 2][1]),
-                               pack_half2(score[k * 2][2], score[k * 2][3]),
-                               pack_half2(score[k * 2 + 1][0], score[k * 2 + 1][1]),
-                               pack_half2(score[k * 2 + 1][2], score[k * 2 + 1][3])};
+        const uint32_t a[4] = {
+            row::pack(score[k * 2][0], score[k * 2][1]), row::pack(score[k * 2][2], score[k * 2][3]),
+            row::pack(score[k * 2 + 1][0], score[k * 2 + 1][1]), row::pack(score[k * 2 + 1][2], score[k * 2 + 1][3])};
 #pragma unroll
         for (int j = 0; j < head / 16; j++) {
             uint32_t b[4];
             load_matrix_x4_transposed(b, values + (key0 + k * 16 + lane % 16) * row_bytes(head) +
                                              (j * 2 + lane / 16) * 16);
-            mma_16x8x16(output[j * 2], a, b[0], b[1]);
-            mma_16x8x16(output[j * 2 + 1], a, b[2], b[3]);
+            row::multiply(output[j * 2], a, b[0], b[1]);
+            row::multiply(output[j * 2 + 1], a, b[2], b[3]);
         }
     }
 }
 
 /* `most`: warps a block may have; fewer, and more blocks fit side by side. */
-template <int head, int most>
+template <typename row, int head, int most>
 __global__ void __launch_bounds__(most * 32, most <= 4 ? 4 : 1)
-    attention_f16(const __grid_constant__ clipc_cuda_attention attention)
+    attention_rows(const __grid_constant__ clipc_cuda_attention attention)
 {
     extern __shared__ __align__(128) unsigned char memory[];
     let_next_kernel_start();
@@ -110,9 +109,9 @@ __global__ void __launch_bounds__(most * 32, most <= 4 ? 4 : 1)
     const int tokens = attention.offsets ? attention.offsets[item + 1] - begin : attention.tokens;
     const int padded = (tokens + 63) / 64 * 64;
     const int stride = 3 * attention.heads * head;
-    const __half *query = static_cast<const __half *>(attention.qkv) + (size_t)begin * stride + index * head;
-    const __half *key = query + attention.heads * head;
-    const __half *value = key + attention.heads * head;
+    const uint16_t *query = static_cast<const uint16_t *>(attention.qkv) + (size_t)begin * stride + index * head;
+    const uint16_t *key = query + attention.heads * head;
+    const uint16_t *value = key + attention.heads * head;
     const int warp = threadIdx.x / 32;
     const int lane = threadIdx.x % 32;
     const int warps = (int)blockDim.x / 32;
@@ -147,27 +146,28 @@ __global__ void __launch_bounds__(most * 32, most <= 4 ? 4 : 1)
         float output[head / 8][4] = {};
         float maximum[2] = {-INFINITY, -INFINITY};
         float sum[2] = {};
-        const int row = tile + lane / 4;
+        const int top = tile + lane / 4;
         const bool causal = attention.causal && !single;
-        const int limit0 = causal ? min(row + 1, tokens) : tokens;
-        const int limit1 = causal ? min(row + 9, tokens) : tokens;
+        const int limit0 = causal ? min(top + 1, tokens) : tokens;
+        const int limit1 = causal ? min(top + 9, tokens) : tokens;
         const int end = causal ? min(tile + 16, tokens) : tokens;
         for (int key0 = 0; key0 < end; key0 += 64)
-            attend<head>(fragment, keys, values, key0, limit0, limit1, output, maximum, sum);
+            attend<row, head>(fragment, keys, values, key0, limit0, limit1, output, maximum, sum);
         const float scale0 = 1.0f / quad_sum(sum[0]);
         const float scale1 = 1.0f / quad_sum(sum[1]);
         __syncwarp();
 #pragma unroll
         for (int j = 0; j < head / 8; j++) {
-            unsigned char *top = own + lane / 4 * row_bytes(head) + j * 16 + lane % 4 * 4;
-            *reinterpret_cast<uint32_t *>(top) = pack_half2(output[j][0] * scale0, output[j][1] * scale0);
-            *reinterpret_cast<uint32_t *>(top + 8 * row_bytes(head)) =
-                pack_half2(output[j][2] * scale1, output[j][3] * scale1);
+            unsigned char *place = own + lane / 4 * row_bytes(head) + j * 16 + lane % 4 * 4;
+            *reinterpret_cast<uint32_t *>(place) = row::pack(output[j][0] * scale0, output[j][1] * scale0);
+            *reinterpret_cast<uint32_t *>(place + 8 * row_bytes(head)) =
+                row::pack(output[j][2] * scale1, output[j][3] * scale1);
         }
         __syncwarp();
         constexpr int pieces = head / 8;
         const int first = single ? item : begin + tile;
-        __half *out = static_cast<__half *>(attention.output) + (size_t)first * attention.heads * head + index * head;
+        uint16_t *out =
+            static_cast<uint16_t *>(attention.output) + (size_t)first * attention.heads * head + index * head;
         for (int i = lane; i < min(16, queries - tile) * pieces; i += 32)
             *reinterpret_cast<uint4 *>(out + (size_t)(i / pieces) * attention.heads * head + i % pieces * 8) =
                 *reinterpret_cast<const uint4 *>(own + i / pieces * row_bytes(head) + i % pieces * 16);
@@ -182,18 +182,33 @@ int warps_for(int tokens)
     return (tiles + rounds - 1) / rounds;
 }
 
-template <int head> cudaError_t launch(const clipc_cuda_attention *attention, cudaStream_t stream)
+template <typename row, int head> cudaError_t launch(const clipc_cuda_attention *attention, cudaStream_t stream)
 {
     const int warps = attention->only_row >= 0 ? 1 : warps_for(attention->tokens);
     const dim3 grid((unsigned)(attention->count * attention->heads));
     const size_t shared_bytes = (size_t)(2 * ((attention->tokens + 63) / 64 * 64) + warps * 16) * row_bytes(head);
     if (warps == 1)
-        return launch_kernel(attention_f16<head, 1>, grid, dim3(32), shared_bytes, 1, stream, *attention);
+        return launch_kernel(attention_rows<row, head, 1>, grid, dim3(32), shared_bytes, 1, stream, *attention);
     if (warps <= 4)
-        return launch_kernel(attention_f16<head, 4>, grid, dim3((unsigned)warps * 32), shared_bytes, 1, stream,
+        return launch_kernel(attention_rows<row, head, 4>, grid, dim3((unsigned)warps * 32), shared_bytes, 1, stream,
                              *attention);
-    return launch_kernel(attention_f16<head, 12>, grid, dim3((unsigned)warps * 32), shared_bytes, 1, stream,
+    return launch_kernel(attention_rows<row, head, 12>, grid, dim3((unsigned)warps * 32), shared_bytes, 1, stream,
                          *attention);
+}
+
+template <typename row> cudaError_t launch_head(const clipc_cuda_attention *attention, cudaStream_t stream)
+{
+    switch (attention->head_stride) {
+    case 16: return launch<row, 16>(attention, stream);
+    case 32: return launch<row, 32>(attention, stream);
+    case 48: return launch<row, 48>(attention, stream);
+    case 64: return launch<row, 64>(attention, stream);
+    case 80: return launch<row, 80>(attention, stream);
+    case 96: return launch<row, 96>(attention, stream);
+    case 112: return launch<row, 112>(attention, stream);
+    case 128: return launch<row, 128>(attention, stream);
+    default: return cudaErrorInvalidValue;
+    }
 }
 
 } // namespace
@@ -203,17 +218,8 @@ extern "C" int32_t clipc_cuda_attention_shared_bytes(int32_t tokens, int32_t hea
     return (2 * ((tokens + 63) / 64 * 64) + warps_for(tokens) * 16) * row_bytes(head_stride);
 }
 
-extern "C" cudaError_t clipc_cuda_attention_f16(const clipc_cuda_attention *attention, cudaStream_t stream)
+extern "C" cudaError_t clipc_cuda_attention_run(const clipc_cuda_attention *attention, cudaStream_t stream)
 {
-    switch (attention->head_stride) {
-    case 16: return launch<16>(attention, stream);
-    case 32: return launch<32>(attention, stream);
-    case 48: return launch<48>(attention, stream);
-    case 64: return launch<64>(attention, stream);
-    case 80: return launch<80>(attention, stream);
-    case 96: return launch<96>(attention, stream);
-    case 112: return launch<112>(attention, stream);
-    case 128: return launch<128>(attention, stream);
-    default: return cudaErrorInvalidValue;
-    }
+    return attention->type == CLIPC_CUDA_BF16 ? launch_head<bf16>(attention, stream)
+                                              : launch_head<f16>(attention, stream);
 }

@@ -1,6 +1,9 @@
-/* fp16 products with mma.sync and cp.async: every card from sm_80 on. A block computes one tile; operands go through a
+/* Products with mma.sync and cp.async: every card from sm_80 on. A block computes one tile; operands go through a
  * ring of stages of 64 columns, the 16-byte pieces of each 128-byte row exchanged by the row's number so that neither
  * filling nor ldmatrix meets a bank twice. */
+#ifndef CLIPC_BACKEND_CUDA_GEMM_MMA_CUH
+#define CLIPC_BACKEND_CUDA_GEMM_MMA_CUH
+
 #include "backend/cuda/epilogue.cuh"
 #include "backend/cuda/launch.cuh"
 
@@ -10,8 +13,8 @@ namespace
 constexpr int tile_depth = 64;
 
 template <int rows, int threads>
-__device__ __forceinline__ void fetch_tile(uint32_t shared, const __half *matrix, int row0, int row_limit, int stride,
-                                           int depth0, int depth)
+__device__ __forceinline__ void fetch_tile(uint32_t shared, const uint16_t *matrix, int row0, int row_limit,
+                                           int stride, int depth0, int depth)
 {
 #pragma unroll
     for (int i = 0; i < rows * 8 / threads; i++) {
@@ -20,15 +23,15 @@ __device__ __forceinline__ void fetch_tile(uint32_t shared, const __half *matrix
         const int part = piece % 8;
         const int column = depth0 + part * 8;
         const bool valid = row0 + row < row_limit && column < depth;
-        const __half *from = valid ? matrix + (size_t)(row0 + row) * stride + column : matrix;
+        const uint16_t *from = valid ? matrix + (size_t)(row0 + row) * stride + column : matrix;
         copy_async_16(shared + row * 128 + ((part ^ (row & 7)) << 4), from, valid);
     }
 }
 
 /* warp_rows × 64 of the tile for each warp. */
-template <epilogue_kind kind, int tile_rows, int tile_columns, int warp_rows, int stages>
+template <typename operand, epilogue_kind kind, int tile_rows, int tile_columns, int warp_rows, int stages>
 __global__ void __launch_bounds__(tile_rows / warp_rows * tile_columns / 64 * 32)
-    gemm_f16_sm80(const __grid_constant__ clipc_cuda_gemm gemm)
+    gemm_mma(const __grid_constant__ clipc_cuda_gemm gemm)
 {
     constexpr int row_warps = tile_rows / warp_rows;
     constexpr int threads = row_warps * (tile_columns / 64) * 32;
@@ -46,8 +49,8 @@ __global__ void __launch_bounds__(tile_rows / warp_rows * tile_columns / 64 * 32
     const int lane = threadIdx.x % 32;
     const int warp_row = warp % row_warps * warp_rows;
     const int warp_column = warp / row_warps * 64;
-    const __half *input = static_cast<const __half *>(gemm.input);
-    const __half *weight = static_cast<const __half *>(gemm.weight);
+    const uint16_t *input = static_cast<const uint16_t *>(gemm.input);
+    const uint16_t *weight = static_cast<const uint16_t *>(gemm.weight);
 
     let_next_kernel_start();
     wait_for_previous_kernel();
@@ -94,7 +97,7 @@ __global__ void __launch_bounds__(tile_rows / warp_rows * tile_columns / 64 * 32
             for (int i = 0; i < blocks; i++)
 #pragma unroll
                 for (int j = 0; j < 8; j++)
-                    mma_16x8x16(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+                    operand::multiply(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
         }
     }
     copy_async_wait<0>();
@@ -113,30 +116,33 @@ __global__ void __launch_bounds__(tile_rows / warp_rows * tile_columns / 64 * 32
     __syncwarp();
 #pragma unroll
     for (int i = 0; i < blocks; i++)
-        finish_rows<kind, 8>(gemm, sums[i], own_row + i * 16, own_column, gemm.terms + 2 * own_column, rows[i],
-                             staging + i * staging_bytes);
+        finish_rows<typename operand::row, kind, 8>(gemm, sums[i], own_row + i * 16, own_column,
+                                                    gemm.terms + 2 * own_column, rows[i], staging + i * staging_bytes);
 }
 
-template <int tile_rows, int tile_columns, int warp_rows, int stages>
+template <typename operand, int tile_rows, int tile_columns, int warp_rows, int stages>
 cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
 {
     constexpr unsigned threads = tile_rows / warp_rows * tile_columns / 64 * 32;
     constexpr size_t shared_bytes = stages * (tile_rows + tile_columns) * 128;
-#define LAUNCH(kind, ...) launch_kernel(gemm_f16_sm80<kind, tile_rows, tile_columns, warp_rows, stages>, __VA_ARGS__)
+#define LAUNCH(kind, ...)                                                                                             \
+    launch_kernel(gemm_mma<operand, kind, tile_rows, tile_columns, warp_rows, stages>, __VA_ARGS__)
     BY_EPILOGUE(gemm, LAUNCH, dim3((unsigned)plan->blocks), dim3(threads), shared_bytes, 1, stream, *gemm)
 #undef LAUNCH
 }
 
-} // namespace
-
-extern "C" cudaError_t clipc_cuda_gemm_f16_sm80(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan,
-                                                cudaStream_t stream)
+template <typename operand>
+cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
 {
     switch (plan->tile_rows * 1000 + plan->tile_columns) {
-    case 128128: return launch<128, 128, 32, 3>(gemm, plan, stream);
-    case 64128: return launch<64, 128, 32, 3>(gemm, plan, stream);
-    case 64064: return launch<64, 64, 16, 4>(gemm, plan, stream);
-    case 32064: return launch<32, 64, 16, 5>(gemm, plan, stream);
+    case 128128: return launch<operand, 128, 128, 32, 3>(gemm, plan, stream);
+    case 64128: return launch<operand, 64, 128, 32, 3>(gemm, plan, stream);
+    case 64064: return launch<operand, 64, 64, 16, 4>(gemm, plan, stream);
+    case 32064: return launch<operand, 32, 64, 16, 5>(gemm, plan, stream);
     default: return cudaErrorInvalidConfiguration;
     }
 }
+
+} // namespace
+
+#endif

@@ -1,7 +1,10 @@
-/* fp16 products of few rows, where reading the weights is all there is, from sm_90 on. A cluster of blocks has 64
+/* Products of few rows, where reading the weights is all there is, from sm_90 on. A cluster of blocks has 64
  * columns and shares out the depth; every block asks the copy engine for the whole of its part of the operands at
  * once, weights before the previous kernel has ended. Its warps share out the block's part again. The partial sums are
  * joined in a fixed order, each block of the cluster finishing some of the rows. */
+#ifndef CLIPC_BACKEND_CUDA_GEMM_SKINNY_CUH
+#define CLIPC_BACKEND_CUDA_GEMM_SKINNY_CUH
+
 #include "backend/cuda/epilogue.cuh"
 #include "backend/cuda/launch.cuh"
 
@@ -82,14 +85,14 @@ template <epilogue_kind kind> __device__ __forceinline__ void fetch_quarter(cons
 {
     if (kind == EPILOGUE_RESIDUAL && q.inside) {
         const int from = gemm.residual_row ? gemm.residual_row[q.row] : q.row;
-        const __half *residual = static_cast<const __half *>(gemm.residual);
+        const uint16_t *residual = static_cast<const uint16_t *>(gemm.residual);
         q.residual = *reinterpret_cast<const uint2 *>(residual + (size_t)from * gemm.residual_stride + q.column);
     }
     if (gemm.normalize.pairs)
         q.statistics = half_warp_statistics(gemm.normalize, q.row >= 0 ? q.row : 0);
 }
 
-template <epilogue_kind kind>
+template <typename row, epilogue_kind kind>
 __device__ __forceinline__ void finish_quarter(const clipc_cuda_gemm &gemm, const quarter &q, float4 sums, int column0)
 {
     const int lane = threadIdx.x % 16;
@@ -97,8 +100,8 @@ __device__ __forceinline__ void finish_quarter(const clipc_cuda_gemm &gemm, cons
     float value[4] = {
         s.y * (sums.x - s.x * q.terms[0].y) + q.terms[0].x, s.y * (sums.y - s.x * q.terms[0].w) + q.terms[0].z,
         s.y * (sums.z - s.x * q.terms[1].y) + q.terms[1].x, s.y * (sums.w - s.x * q.terms[1].w) + q.terms[1].z};
-    const float2 low = unpack_half2(q.residual.x);
-    const float2 high = unpack_half2(q.residual.y);
+    const float2 low = row::unpack(q.residual.x);
+    const float2 high = row::unpack(q.residual.y);
     const float residual[4] = {low.x, low.y, high.x, high.y};
 #pragma unroll
     for (int i = 0; i < 4; i++)
@@ -108,11 +111,11 @@ __device__ __forceinline__ void finish_quarter(const clipc_cuda_gemm &gemm, cons
         *reinterpret_cast<float4 *>(gemm.output_fp32 + (size_t)to * gemm.output_stride + q.column) =
             make_float4(value[0], value[1], value[2], value[3]);
     } else if (q.inside) {
-        const uint2 pair = make_uint2(pack_half2(value[0], value[1]), pack_half2(value[2], value[3]));
-        __half *output = static_cast<__half *>(gemm.output) + (size_t)to * gemm.output_stride + q.column;
+        const uint2 pair = make_uint2(row::pack(value[0], value[1]), row::pack(value[2], value[3]));
+        uint16_t *output = static_cast<uint16_t *>(gemm.output) + (size_t)to * gemm.output_stride + q.column;
         *reinterpret_cast<uint2 *>(output) = pair;
-        const float2 rounded_low = unpack_half2(pair.x);
-        const float2 rounded_high = unpack_half2(pair.y);
+        const float2 rounded_low = row::unpack(pair.x);
+        const float2 rounded_high = row::unpack(pair.y);
         value[0] = rounded_low.x;
         value[1] = rounded_low.y;
         value[2] = rounded_high.x;
@@ -148,11 +151,12 @@ __device__ __forceinline__ void fetch_operand(uint32_t shared, const void *matri
 #if __CUDA_ARCH__ >= 900
     const int row = (int)threadIdx.x - first;
     if (row >= 0 && row < rows && depth > 0)
-        copy_bulk(shared + row * stride, static_cast<const __half *>(matrix) + (row0 + row) * matrix_stride + depth0,
+        copy_bulk(shared + row * stride, static_cast<const uint16_t *>(matrix) + (row0 + row) * matrix_stride + depth0,
                   (uint32_t)depth * 2, barrier);
 #endif
 }
 
+template <typename operand>
 __device__ __forceinline__ void multiply_share(float (&sum)[8][4], uint32_t inputs, uint32_t weights, int stride,
                                                int row, int part, int parts, int depth)
 {
@@ -165,15 +169,15 @@ __device__ __forceinline__ void multiply_share(float (&sum)[8][4], uint32_t inpu
         for (int i = 0; i < 4; i++) {
             uint32_t b[4];
             load_matrix_x4(b, weights + (i * 16 + lane / 16 * 8 + lane % 8) * stride + (k * 2 + lane / 8 % 2) * 16);
-            mma_16x8x16(sum[i * 2], a, b[0], b[1]);
-            mma_16x8x16(sum[i * 2 + 1], a, b[2], b[3]);
+            operand::multiply(sum[i * 2], a, b[0], b[1]);
+            operand::multiply(sum[i * 2 + 1], a, b[2], b[3]);
         }
     }
 }
 
 /* blocks: of 16 rows. `share` is the depth of one block of the cluster, a multiple of 16. */
-template <epilogue_kind kind, int blocks, int cluster>
-__global__ void __launch_bounds__(threads) gemm_f16_skinny(const __grid_constant__ clipc_cuda_gemm gemm, int share)
+template <typename operand, epilogue_kind kind, int blocks, int cluster>
+__global__ void __launch_bounds__(threads) gemm_skinny(const __grid_constant__ clipc_cuda_gemm gemm, int share)
 {
 #if __CUDA_ARCH__ >= 900
     constexpr int row_warps = blocks == 3 ? 4 : blocks; /* warps that have different rows; the others, other depths */
@@ -219,7 +223,7 @@ __global__ void __launch_bounds__(threads) gemm_f16_skinny(const __grid_constant
     const int part = warp / row_warps;
     float sum[8][4] = {};
     if (block < blocks)
-        multiply_share(sum, inputs, weights, stride, block * 16, part, depth_warps, depth);
+        multiply_share<operand>(sum, inputs, weights, stride, block * 16, part, depth_warps, depth);
     __syncthreads();
     float *sums = reinterpret_cast<float *>(memory); /* [depth_warps][rows][sum_stride] over the operands */
     if (block < blocks) {
@@ -268,7 +272,7 @@ __global__ void __launch_bounds__(threads) gemm_f16_skinny(const __grid_constant
             for (int other = 1; other < cluster; other++)
                 add_to(total, parts[other]);
         }
-        finish_quarter<kind>(gemm, own, total, column0);
+        finish_quarter<typename operand::row, kind>(gemm, own, total, column0);
     }
     if (cluster > 1) { /* no block leaves while another may still read its sums */
         cluster_arrive();
@@ -277,7 +281,8 @@ __global__ void __launch_bounds__(threads) gemm_f16_skinny(const __grid_constant
 #endif
 }
 
-template <int blocks, int cluster> cudaError_t launch(const clipc_cuda_gemm *gemm, cudaStream_t stream)
+template <typename operand, int blocks, int cluster>
+cudaError_t launch(const clipc_cuda_gemm *gemm, cudaStream_t stream)
 {
     const int share = ((gemm->depth + cluster - 1) / cluster + 15) / 16 * 16;
     constexpr int rows = blocks * 16;
@@ -288,32 +293,35 @@ template <int blocks, int cluster> cudaError_t launch(const clipc_cuda_gemm *gem
     const unsigned row_tiles = (unsigned)(gemm->rows + rows - 1) / rows;
     const dim3 grid(column_tiles * cluster, row_tiles);
     const size_t shared_bytes = (size_t)(operands > sums ? operands : sums);
-#define LAUNCH(kind, ...) launch_kernel(gemm_f16_skinny<kind, blocks, cluster>, __VA_ARGS__)
+#define LAUNCH(kind, ...) launch_kernel(gemm_skinny<operand, kind, blocks, cluster>, __VA_ARGS__)
     BY_EPILOGUE(gemm, LAUNCH, grid, dim3(threads), shared_bytes, cluster, stream, *gemm, share)
 #undef LAUNCH
 }
 
-template <int blocks> cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
+template <typename operand, int blocks>
+cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
 {
     switch (plan->cluster) {
-    case 1: return launch<blocks, 1>(gemm, stream);
-    case 2: return launch<blocks, 2>(gemm, stream);
-    case 4: return launch<blocks, 4>(gemm, stream);
-    case 8: return launch<blocks, 8>(gemm, stream);
+    case 1: return launch<operand, blocks, 1>(gemm, stream);
+    case 2: return launch<operand, blocks, 2>(gemm, stream);
+    case 4: return launch<operand, blocks, 4>(gemm, stream);
+    case 8: return launch<operand, blocks, 8>(gemm, stream);
+    default: return cudaErrorInvalidConfiguration;
+    }
+}
+
+template <typename operand>
+cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
+{
+    switch (plan->tile_rows) {
+    case 16: return launch<operand, 1>(gemm, plan, stream);
+    case 32: return launch<operand, 2>(gemm, plan, stream);
+    case 48: return launch<operand, 3>(gemm, plan, stream);
+    case 64: return launch<operand, 4>(gemm, plan, stream);
     default: return cudaErrorInvalidConfiguration;
     }
 }
 
 } // namespace
 
-extern "C" cudaError_t clipc_cuda_gemm_f16_skinny(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan,
-                                                  cudaStream_t stream)
-{
-    switch (plan->tile_rows) {
-    case 16: return launch<1>(gemm, plan, stream);
-    case 32: return launch<2>(gemm, plan, stream);
-    case 48: return launch<3>(gemm, plan, stream);
-    case 64: return launch<4>(gemm, plan, stream);
-    default: return cudaErrorInvalidConfiguration;
-    }
-}
+#endif

@@ -1,6 +1,9 @@
-/* fp16 products on Hopper: one warpgroup feeds tiles to shared memory through the copy engine, two compute them with
+/* Products on Hopper: one warpgroup feeds tiles to shared memory through the copy engine, two compute them with
  * wgmma. The grid is persistent. With ping-pong each computing warpgroup has its own tile, so that the epilogue of one
  * hides behind the products of the other; without, both share one larger tile. */
+#ifndef CLIPC_BACKEND_CUDA_GEMM_WGMMA_CUH
+#define CLIPC_BACKEND_CUDA_GEMM_WGMMA_CUH
+
 #include "backend/cuda/epilogue.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/tensor_map.h"
@@ -50,10 +53,10 @@ template <int stages> __device__ __forceinline__ void skip(position &at, int ste
     at.stage = to % stages;
 }
 
-template <epilogue_kind kind, int tile_rows, int tile_columns, bool ping_pong>
+template <typename operand, epilogue_kind kind, int tile_rows, int tile_columns, bool ping_pong>
 __global__ void __launch_bounds__(threads, 1)
-    gemm_f16_sm90(const __grid_constant__ CUtensorMap input_map, const __grid_constant__ CUtensorMap weight_map,
-                  const __grid_constant__ clipc_cuda_gemm gemm)
+    gemm_wgmma(const __grid_constant__ CUtensorMap input_map, const __grid_constant__ CUtensorMap weight_map,
+               const __grid_constant__ clipc_cuda_gemm gemm)
 {
 #if __CUDA_ARCH__ >= 900
     using shape = tile<tile_rows, tile_columns, ping_pong>;
@@ -165,8 +168,8 @@ __global__ void __launch_bounds__(threads, 1)
                 for (int k = 0; k < tile_depth / 16; k++)
 #pragma unroll
                     for (int block = 0; block < blocks; block++)
-                        wgmma_f16<tile_columns / 8>::run(sums[block], a + block * (64 * 128 >> 4) + k * 2, b + k * 2,
-                                                         step | k);
+                        wgmma<operand, tile_columns / 8>::run(sums[block], a + block * (64 * 128 >> 4) + k * 2,
+                                                              b + k * 2, step | k);
                 wgmma_commit();
                 wgmma_wait<1>();
                 if (step > 0 && lane == 0)
@@ -183,14 +186,15 @@ __global__ void __launch_bounds__(threads, 1)
             turn_wait(3 + member, 128);
 #pragma unroll
             for (int block = 0; block < blocks; block++)
-                finish_rows<kind, tile_columns / 8>(gemm, sums[block], row + block * 64, column, own_terms,
-                                                    rows[block], own + block * shape::staging_bytes);
+                finish_rows<typename operand::row, kind, tile_columns / 8>(gemm, sums[block], row + block * 64, column,
+                                                                           own_terms, rows[block],
+                                                                           own + block * shape::staging_bytes);
         }
     }
 #endif
 }
 
-template <int tile_rows, int tile_columns, bool ping_pong>
+template <typename operand, int tile_rows, int tile_columns, bool ping_pong>
 cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
 {
     using shape = tile<tile_rows, tile_columns, ping_pong>;
@@ -203,24 +207,26 @@ cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cud
             clipc_cuda_tensor_map(gemm->weight, gemm->columns, gemm->depth, gemm->depth, tile_columns, &weight_map);
     if (result != cudaSuccess)
         return result;
-#define LAUNCH(kind, ...) launch_kernel(gemm_f16_sm90<kind, tile_rows, tile_columns, ping_pong>, __VA_ARGS__)
+#define LAUNCH(kind, ...) launch_kernel(gemm_wgmma<operand, kind, tile_rows, tile_columns, ping_pong>, __VA_ARGS__)
     BY_EPILOGUE(gemm, LAUNCH, dim3((unsigned)plan->blocks), dim3(threads), shape::shared_bytes, 1, stream, input_map,
                 weight_map, *gemm)
 #undef LAUNCH
 }
 
-} // namespace
-
-extern "C" cudaError_t clipc_cuda_gemm_f16_sm90(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan,
-                                                cudaStream_t stream)
+template <typename operand>
+cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
 {
     switch (plan->tile_rows * 10000 + plan->tile_columns * 10 + (plan->ping_pong ? 1 : 0)) {
-    case 1281281: return launch<128, 128, true>(gemm, plan, stream);
-    case 1282560: return launch<128, 256, false>(gemm, plan, stream);
-    case 1281280: return launch<128, 128, false>(gemm, plan, stream);
-    case 641921: return launch<64, 192, true>(gemm, plan, stream);
-    case 641281: return launch<64, 128, true>(gemm, plan, stream);
-    case 640641: return launch<64, 64, true>(gemm, plan, stream);
+    case 1281281: return launch<operand, 128, 128, true>(gemm, plan, stream);
+    case 1282560: return launch<operand, 128, 256, false>(gemm, plan, stream);
+    case 1281280: return launch<operand, 128, 128, false>(gemm, plan, stream);
+    case 641921: return launch<operand, 64, 192, true>(gemm, plan, stream);
+    case 641281: return launch<operand, 64, 128, true>(gemm, plan, stream);
+    case 640641: return launch<operand, 64, 64, true>(gemm, plan, stream);
     default: return cudaErrorInvalidConfiguration;
     }
 }
+
+} // namespace
+
+#endif
