@@ -76,7 +76,7 @@ clipc_status clipc_image_read(const char *path, const clipc_image_options *optio
     clipc_image_options checked;
     CLIPC_TRY(check_options(options, &checked, error));
     clipc_mapped_file file = {0};
-    CLIPC_TRY(clipc_mapped_file_open(path, 0, &file, error));
+    CLIPC_TRY(clipc_mapped_file_read(path, 0, &file, error));
     const clipc_status status = decode(file.bytes, file.size, path, &checked, out, error);
     clipc_mapped_file_close(&file);
     return status;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -20,17 +21,17 @@ static clipc_status fail_errno(clipc_error *error, const char *path, const char 
     return clipc_fail(error, status, "%s: cannot %s: %s", path, action, strerror(number));
 }
 
-static clipc_status read_stream(int descriptor, const char *path, size_t limit, clipc_mapped_file *out,
+/* `expected` bytes are thought to come; fewer or more may. */
+static clipc_status read_stream(int descriptor, const char *path, size_t expected, size_t most, clipc_mapped_file *out,
                                 clipc_error *error)
 {
-    const size_t most = limit && limit < STREAM_LIMIT ? limit : STREAM_LIMIT;
     uint8_t *bytes = NULL;
     size_t size = 0;
     size_t capacity = 0;
     clipc_status status = CLIPC_OK;
     for (;;) {
         if (size == capacity) {
-            capacity = capacity ? 2 * capacity : READ_STEP;
+            capacity = capacity ? 2 * capacity : expected ? expected + 1 : READ_STEP; /* + 1: room to see the end */
             uint8_t *larger = clipc_reallocate(bytes, capacity, 1);
             if (!larger) {
                 status = clipc_fail_memory(error, capacity, path);
@@ -71,12 +72,13 @@ static clipc_status map_regular(int descriptor, const char *path, size_t size, c
     return CLIPC_OK;
 }
 
-clipc_status clipc_mapped_file_open(const char *path, size_t limit, clipc_mapped_file *out, clipc_error *error)
+static clipc_status open_file(const char *path, size_t limit, bool map, clipc_mapped_file *out, clipc_error *error)
 {
     *out = (clipc_mapped_file){0};
     const int descriptor = open(path, O_RDONLY | O_CLOEXEC);
     if (descriptor < 0)
         return fail_errno(error, path, "open");
+    const size_t most = limit && limit < STREAM_LIMIT ? limit : STREAM_LIMIT;
     struct stat info;
     clipc_status status = CLIPC_OK;
     if (fstat(descriptor, &info) != 0)
@@ -84,14 +86,26 @@ clipc_status clipc_mapped_file_open(const char *path, size_t limit, clipc_mapped
     else if (S_ISDIR(info.st_mode))
         status = clipc_fail(error, CLIPC_ERROR_IO, "%s: is a directory", path);
     else if (!S_ISREG(info.st_mode) || info.st_size == 0) /* files of /proc say 0 and are not empty */
-        status = read_stream(descriptor, path, limit, out, error);
+        status = read_stream(descriptor, path, 0, most, out, error);
     else if (limit && (uint64_t)info.st_size > limit)
         status = clipc_fail(error, CLIPC_ERROR_LIMIT, "%s: %lld bytes, over the limit of %zu", path,
                             (long long)info.st_size, limit);
-    else
+    else if (map)
         status = map_regular(descriptor, path, (size_t)info.st_size, out, error);
+    else
+        status = read_stream(descriptor, path, (size_t)info.st_size, limit ? limit : SIZE_MAX / 4, out, error);
     close(descriptor);
     return status;
+}
+
+clipc_status clipc_mapped_file_open(const char *path, size_t limit, clipc_mapped_file *out, clipc_error *error)
+{
+    return open_file(path, limit, true, out, error);
+}
+
+clipc_status clipc_mapped_file_read(const char *path, size_t limit, clipc_mapped_file *out, clipc_error *error)
+{
+    return open_file(path, limit, false, out, error);
 }
 
 void clipc_mapped_file_close(clipc_mapped_file *file)

@@ -18,6 +18,9 @@ typedef struct clipc_mapped_file {
  * Directories, files over `limit` (0: none) and whatever cannot be read fail with a sentence that begins with the
  * path. */
 clipc_status clipc_mapped_file_open(const char *path, size_t limit, clipc_mapped_file *out, clipc_error *error);
+/* The same bytes, always as a copy in memory. A mapped file that is cut short while it is used ends the process
+ * (SIGBUS); a copy is merely incomplete. So what others may be writing, as images, is read. */
+clipc_status clipc_mapped_file_read(const char *path, size_t limit, clipc_mapped_file *out, clipc_error *error);
 /* Frees the view and zeroes *file. A zeroed *file is allowed. */
 void clipc_mapped_file_close(clipc_mapped_file *file);
 
