@@ -83,7 +83,7 @@ eval: build/clipc
 	@scripts/eval.sh build/clipc $(PRECISION)
 
 install: build/clipc
-	@cmake --build build -j $(JOBS)
+	@cmake --build build --target clipc_static -j $(JOBS)
 	cmake --install build --prefix $(PREFIX)
 
 clean:

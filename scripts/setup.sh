@@ -14,6 +14,11 @@ aarch64) packages="gcc cmake ninja-build pkg-config python3 gcc-aarch64-linux-gn
 *) echo "usage: setup.sh build|check|aarch64|cuda" >&2; exit 2 ;;
 esac
 
+if ! command -v dpkg-query >/dev/null 2>&1; then
+    echo "This is no Debian, so nothing is installed; what is needed, by Debian's names:" $packages >&2
+    exit 0
+fi
+
 missing=""
 for package in $packages; do
     state=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)

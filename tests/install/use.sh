@@ -21,16 +21,27 @@ mkdir "$folder/package"
 cat >"$folder/package/CMakeLists.txt" <<END
 cmake_minimum_required(VERSION 3.22)
 project(example C)
-find_package(clipc 0.1 REQUIRED)
-add_executable(shared $source/examples/classify.c)
-target_link_libraries(shared PRIVATE clipc::clipc)
+find_package(clipc 0.1 REQUIRED COMPONENTS static)
 add_executable(static $source/examples/classify.c)
 target_link_libraries(static PRIVATE clipc::clipc_static)
 END
 cmake -S "$folder/package" -B "$folder/package/build" -DCMAKE_PREFIX_PATH="$folder/prefix" >"$folder/cmake.log"
 cmake --build "$folder/package/build" >>"$folder/cmake.log"
-check_answer "$folder/package/build/shared"
 check_answer "$folder/package/build/static"
+
+# The shared library asks for no development files of others.
+mkdir "$folder/shared"
+cat >"$folder/shared/CMakeLists.txt" <<END
+cmake_minimum_required(VERSION 3.22)
+project(example C)
+find_package(clipc 0.1 REQUIRED)
+add_executable(shared $source/examples/classify.c)
+target_link_libraries(shared PRIVATE clipc::clipc)
+END
+PKG_CONFIG_LIBDIR=/nowhere cmake -S "$folder/shared" -B "$folder/shared/build" -DCMAKE_PREFIX_PATH="$folder/prefix" \
+    >"$folder/cmake.log"
+cmake --build "$folder/shared/build" >>"$folder/cmake.log"
+check_answer "$folder/shared/build/shared"
 
 libraries=$(find "$folder/prefix" -name libclipc.so -printf '%h')
 PKG_CONFIG_PATH="$libraries/pkgconfig"
