@@ -195,5 +195,6 @@ const tool_command command_bench = {
         "the least time these products take at the peaks of arithmetic and of memory.",
     .examples = examples,
     .options = options,
+    .shared = SHARED_MODEL | SHARED_ENGINE | SHARED_WORK,
     .run = run,
 };

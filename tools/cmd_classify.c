@@ -2,11 +2,13 @@
 #include "commands.h"
 
 #include "conflicts.h"
+#include "encode.h"
 #include "image_pipeline.h"
 #include "json_line.h"
 #include "message.h"
 #include "progress.h"
 #include "ranking.h"
+#include "report.h"
 #include "result_sheet.h"
 #include "session.h"
 #include "texts.h"
@@ -14,8 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PLACE           "{}"
-#define BYTE_ORDER_MARK "\xEF\xBB\xBF"
+#define PLACE "{}"
 /* A card of the result sheet with all of a thousand labels helps nobody. */
 #define SHEET_LABELS 8
 
@@ -77,15 +78,32 @@ static void drop_empty(text_list *labels)
     labels->count = kept;
 }
 
-/* A byte order mark before the first line is none of the label's. A NUL byte would cut the label where it is shown. */
+static int compare_labels(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* A label named twice shares its score with itself, which is seldom meant. */
+static void note_duplicates(const text_list *labels)
+{
+    char **sorted = allocate(labels->count, sizeof *sorted);
+    for (size_t i = 0; i < labels->count; i++)
+        sorted[i] = labels->items[i].bytes;
+    qsort(sorted, labels->count, sizeof *sorted, compare_labels);
+    for (size_t i = 1; i < labels->count; i++)
+        if (strcmp(sorted[i - 1], sorted[i]) == 0) {
+            message_note("label '%s' is named more than once: its score is shared out", sorted[i]);
+            break;
+        }
+    free(sorted);
+}
+
+/* A NUL byte would cut the label where it is shown. */
 static void add_file_label(text_list *labels, const char *file, size_t index, const text_line *line)
 {
-    const bool marked = index == 0 && line->length >= strlen(BYTE_ORDER_MARK) &&
-                        memcmp(line->bytes, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0;
-    const size_t start = marked ? strlen(BYTE_ORDER_MARK) : 0;
     if (memchr(line->bytes, '\0', line->length))
         quit(STATUS_USAGE, "%s: line %zu holds a NUL byte", file, index + 1);
-    text_list_add_trimmed(labels, line->bytes + start, line->length - start);
+    text_list_add_trimmed(labels, line->bytes, line->length);
 }
 
 static void read_labels(const tool_settings *settings, text_list *labels)
@@ -106,6 +124,7 @@ static void read_labels(const tool_settings *settings, text_list *labels)
     if (labels->count == 0)
         quit(STATUS_USAGE, "classify: no labels%s (--labels A,B,C or --labels-file FILE)",
              settings->labels_file ? " in the file" : "");
+    note_duplicates(labels);
 }
 
 static void check_templates(const string_list *templates)
@@ -212,40 +231,42 @@ static void show(zero_shot *classifier, const image_item *item, const float *sim
                          !top && count > SHEET_LABELS ? SHEET_LABELS : count);
 }
 
-static void classify_run(zero_shot *classifier, const image_item *items, const float *pixels, size_t count)
+static void show_missing(zero_shot *classifier, const image_item *item, image_outcome outcome, const char *reason,
+                         input_report *report)
+{
+    report_image(report, item->path, outcome, reason);
+    if (classifier->sheet && outcome == IMAGE_FAILED)
+        result_sheet_add_missing(classifier->sheet, item, reason);
+}
+
+static void classify_run(zero_shot *classifier, const image_item *items, const float *pixels, size_t count,
+                         input_report *report)
 {
     const size_t labels = classifier->labels->count;
     const size_t dimension = classifier->info->embedding_dimension;
-    clipc_error error = {0};
-    if (clipc_engine_encode_images(classifier->engine, pixels, count, 0, classifier->image_embeddings, &error) !=
-        CLIPC_OK)
-        quit_failed(&error);
+    encode_images(classifier->engine, pixels, count, 0, classifier->image_embeddings);
     clipc_similarities(classifier->image_embeddings, count, classifier->label_embeddings, labels, dimension,
                        classifier->similarities);
     for (size_t i = 0; i < count; i++) {
         progress_hide();
-        show(classifier, &items[i], classifier->similarities + i * labels);
+        if (embedding_is_finite(classifier->image_embeddings + i * dimension, dimension))
+            show(classifier, &items[i], classifier->similarities + i * labels);
+        else
+            show_missing(classifier, &items[i], IMAGE_FAILED, not_finite, report);
     }
 }
 
-/* Returns how many named inputs failed. */
-static size_t classify_all(zero_shot *classifier, image_pipeline *pipeline, size_t *total)
+static void classify_all(zero_shot *classifier, image_pipeline *pipeline, input_report *report)
 {
-    size_t failed = 0;
     const image_item *items = NULL;
     const float *pixels = NULL;
-    for (size_t count = 0; (count = image_pipeline_next(pipeline, &items, &pixels)); *total += count) {
-        progress_update(*total);
-        if (items[0].outcome == IMAGE_READY) {
-            classify_run(classifier, items, pixels, count);
-            continue;
-        }
-        image_item_report(&items[0]);
-        if (classifier->sheet)
-            result_sheet_add_missing(classifier->sheet, &items[0]);
-        failed += items[0].outcome == IMAGE_FAILED;
+    for (size_t count = 0; (count = image_pipeline_next(pipeline, &items, &pixels)); report->total += count) {
+        progress_update(report->total);
+        if (items[0].outcome == IMAGE_READY)
+            classify_run(classifier, items, pixels, count, report);
+        else
+            show_missing(classifier, &items[0], items[0].outcome, items[0].reason, report);
     }
-    return failed;
 }
 
 static void check_usage(const tool_settings *settings)
@@ -297,12 +318,12 @@ static int run(const tool_settings *settings)
         .style = ranking_style_for(&labels),
         .sheet = sheet,
     };
-    size_t total = 0;
-    const size_t failed = classify_all(&classifier, pipeline, &total);
+    input_report report = {0};
+    classify_all(&classifier, pipeline, &report);
     progress_finish();
     if (sheet)
         result_sheet_finish(&sheet);
-    message_detail("%zu inputs, %zu failed, %.3f s", total, failed, progress_seconds());
+    message_detail("%zu inputs, %.3f s", report.total, progress_seconds());
 
     image_pipeline_destroy(&pipeline);
     clipc_engine_destroy(&engine);
@@ -311,7 +332,7 @@ static int run(const tool_settings *settings)
     free(label_embeddings);
     free(default_template.items);
     text_list_free(&labels);
-    return failed ? STATUS_INPUT : STATUS_DONE;
+    return report_end(&report);
 }
 
 const tool_command command_classify = {
@@ -327,5 +348,6 @@ const tool_command command_classify = {
         "The template is \"a photo of a {}\" unless the model's directory names another or --template is given.",
     .examples = examples,
     .options = options,
+    .shared = SHARED_ALL,
     .run = run,
 };

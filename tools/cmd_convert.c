@@ -5,6 +5,12 @@
 #include "output.h"
 #include "session.h"
 
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SUFFIX ".clipc"
+
 static const char *const synopsis[] = {
     "convert DIR OUT.clipc [--precision P]",
     "convert [--model DIR | --arch NAME] OUT.clipc [--precision P]",
@@ -56,6 +62,27 @@ static void report(const char *path)
     clipc_model_destroy(&model);
 }
 
+static bool is_engine_name(const char *path)
+{
+    const size_t length = strlen(path);
+    return length >= strlen(SUFFIX) && strcmp(path + length - strlen(SUFFIX), SUFFIX) == 0;
+}
+
+/* With one operand and no model named, the demo model would be written over what was most likely meant as the source.
+ */
+static void check_single(const tool_settings *settings, const char *path)
+{
+    const char *variable = getenv("CLIPC_MODEL");
+    if (settings->model || settings->architecture || (variable && variable[0]))
+        return;
+    if (!is_engine_name(path) || access(path, F_OK) == 0)
+        quit(
+            STATUS_USAGE,
+            "convert: '%s' is the only operand (convert DIR OUT.clipc; a new NAME.clipc alone takes the embedded demo "
+            "model)",
+            path);
+}
+
 static int run(const tool_settings *settings)
 {
     const size_t operands = settings->operands.count;
@@ -71,6 +98,10 @@ static int run(const tool_settings *settings)
     if (operands == 2)
         source.model = settings->operands.items[0];
     const char *path = settings->operands.items[operands - 1];
+    if (operands == 1)
+        check_single(settings, path);
+    if (!is_engine_name(path)) /* an engine file may be packed anew in its place; no other model is replaced */
+        source.output = path;
     output_file *output = output_open(path);
     const bool regular = output_is_regular(output);
     clipc_model_info info;
@@ -100,5 +131,6 @@ const tool_command command_convert = {
         "layout it still works: it is repacked at every start, with a notice.",
     .examples = examples,
     .options = options,
+    .shared = SHARED_MODEL | SHARED_ENGINE | SHARED_WORK,
     .run = run,
 };

@@ -2,10 +2,13 @@
 #include "commands.h"
 
 #include "conflicts.h"
+#include "encode.h"
 #include "image_pipeline.h"
+#include "json_line.h"
 #include "message.h"
 #include "npy_writer.h"
 #include "progress.h"
+#include "report.h"
 #include "session.h"
 #include "sidecar.h"
 #include "texts.h"
@@ -53,8 +56,7 @@ typedef struct embedding_run {
     float *rows; /* [batch, D] */
     npy_writer *array;
     sidecar_file *sidecar; /* or NULL */
-    size_t failed;
-    size_t done;
+    input_report report;
 } embedding_run;
 
 static void open_model(embedding_run *run, const tool_settings *settings)
@@ -74,54 +76,63 @@ static void open_outputs(embedding_run *run, const char *path)
         run->sidecar = sidecar_open(path);
 }
 
-static void start_outputs(embedding_run *run)
+static void start_outputs(embedding_run *run, bool images)
 {
     npy_writer_start(run->array, &run->info.embedding_dimension, 1);
     clipc_engine_info engine = {.size = sizeof engine};
     clipc_engine_get_info(run->engine, &engine, NULL);
-    if (run->sidecar)
-        sidecar_start(run->sidecar, &run->info, &engine);
+    if (run->sidecar) {
+        json_t *head = sidecar_head(&run->info, images ? run->settings : NULL);
+        json_put(head, "precision", json_string(clipc_precision_name(engine.precision)));
+        json_put(head, "backend", json_string(engine.backend));
+        json_put(head, "isa", json_string(engine.isa));
+        json_put(head, "dimension", json_integer((json_int_t)run->info.embedding_dimension));
+        json_put(head, "normalized", json_boolean(!run->settings->no_normalize));
+        sidecar_start(run->sidecar, head);
+    }
     run->rows = allocate(run->batch * run->info.embedding_dimension, sizeof *run->rows);
+}
+
+static void write_row(embedding_run *run, const float *row, size_t index, const char *input, size_t length)
+{
+    npy_writer_rows(run->array, row, 1);
+    if (run->sidecar)
+        sidecar_row(run->sidecar, index, input, length);
 }
 
 static int finish(embedding_run *run)
 {
     progress_finish();
-    npy_writer_close(run->array);
-    if (run->sidecar)
-        sidecar_close(run->sidecar);
     const size_t rows = npy_writer_count(run->array);
-    npy_writer_publish(&run->array);
-    if (run->sidecar)
-        sidecar_publish(&run->sidecar);
+    outputs_finish(&run->array, &run->sidecar, run->report.failed != 0, run->settings->output);
     const double seconds = progress_seconds();
-    message_detail("%zu rows, %zu failed, %.3f s, %.1f/s", rows, run->failed, seconds, (double)rows / seconds);
-    if (rows == 0 && run->failed == 0)
-        message_note("nothing to embed: the array has no rows");
+    message_detail("%zu rows, %.3f s, %.1f/s", rows, seconds, (double)rows / seconds);
     free(run->rows);
     clipc_engine_destroy(&run->engine);
     clipc_model_destroy(&run->model);
-    return run->failed ? STATUS_INPUT : STATUS_DONE;
+    return report_end(&run->report);
 }
 
 /* ---- images ---- */
 
-static void add_images(embedding_run *run, const image_item *items, const float *pixels, size_t count)
+static void skip_image(embedding_run *run, size_t index, const image_item *item, image_outcome outcome,
+                       const char *reason)
 {
-    clipc_error error = {0};
-    if (clipc_engine_encode_images(run->engine, pixels, count, run->flags, run->rows, &error) != CLIPC_OK)
-        quit_failed(&error);
-    npy_writer_rows(run->array, run->rows, count);
-    for (size_t i = 0; i < count && run->sidecar; i++)
-        sidecar_row(run->sidecar, items[i].path, strlen(items[i].path));
+    report_image(&run->report, item->path, outcome, reason);
+    if (run->sidecar)
+        sidecar_skip(run->sidecar, index, item->path, strlen(item->path), reason);
 }
 
-static void skip_image(embedding_run *run, const image_item *item)
+static void add_images(embedding_run *run, const image_item *items, const float *pixels, size_t count)
 {
-    image_item_report(item);
-    run->failed += item->outcome == IMAGE_FAILED;
-    if (run->sidecar)
-        sidecar_skip(run->sidecar, item->path, strlen(item->path), item->reason);
+    const size_t dimension = run->info.embedding_dimension;
+    encode_images(run->engine, pixels, count, run->flags, run->rows);
+    for (size_t i = 0; i < count; i++) {
+        if (embedding_is_finite(run->rows + i * dimension, dimension))
+            write_row(run, run->rows + i * dimension, run->report.total + i, items[i].path, strlen(items[i].path));
+        else
+            skip_image(run, run->report.total + i, &items[i], IMAGE_FAILED, not_finite);
+    }
 }
 
 static int embed_images(const tool_settings *settings)
@@ -137,16 +148,16 @@ static int embed_images(const tool_settings *settings)
     open_model(&run, settings);
     image_pipeline *pipeline = image_pipeline_create(settings, run.model, run.batch, false);
     run.engine = session_create_engine(settings, run.model, true, false, run.batch);
-    start_outputs(&run);
+    start_outputs(&run, true);
     const image_item *items = NULL;
     const float *pixels = NULL;
     for (size_t count = 0; (count = image_pipeline_next(pipeline, &items, &pixels));) {
         if (items[0].outcome == IMAGE_READY)
             add_images(&run, items, pixels, count);
         else
-            skip_image(&run, &items[0]);
-        run.done += count;
-        progress_update(run.done);
+            skip_image(&run, run.report.total, &items[0], items[0].outcome, items[0].reason);
+        run.report.total += count;
+        progress_update(run.report.total);
     }
     image_pipeline_destroy(&pipeline);
     return finish(&run);
@@ -154,27 +165,47 @@ static int embed_images(const tool_settings *settings)
 
 /* ---- texts ---- */
 
-static void encode_gathered(embedding_run *run, token_batch *tokens)
+/* Texts on their way through one encode call. */
+typedef struct text_batch {
+    token_batch tokens;
+    text_list texts;
+    size_t *indices; /* of the inputs, from 0 */
+} text_batch;
+
+static void skip_text(embedding_run *run, size_t index, const text_line *text, const char *reason)
 {
-    const size_t count = tokens->count;
-    token_batch_encode(tokens, run->engine, run->flags, run->rows);
-    npy_writer_rows(run->array, run->rows, count);
-    progress_update(run->done);
+    report_text(&run->report, index, reason);
+    if (run->sidecar)
+        sidecar_skip(run->sidecar, index, text->bytes, text->length, reason);
 }
 
-static void add_text(embedding_run *run, token_batch *tokens, const text_line *text)
+static void encode_gathered(embedding_run *run, text_batch *batch)
+{
+    const size_t dimension = run->info.embedding_dimension;
+    encode_tokens(run->engine, &batch->tokens, run->flags, run->rows);
+    for (size_t i = 0; i < batch->texts.count; i++) {
+        const text_line *text = &batch->texts.items[i];
+        if (embedding_is_finite(run->rows + i * dimension, dimension))
+            write_row(run, run->rows + i * dimension, batch->indices[i], text->bytes, text->length);
+        else
+            skip_text(run, batch->indices[i], text, not_finite);
+    }
+    text_list_free(&batch->texts);
+    progress_update(run->report.total);
+}
+
+static void add_text(embedding_run *run, text_batch *batch, const text_line *text)
 {
     clipc_error error = {0};
-    run->done++;
-    if (token_batch_add(tokens, text->bytes, text->length, &error) == CLIPC_OK) {
-        if (run->sidecar)
-            sidecar_row(run->sidecar, text->bytes, text->length);
+    const size_t index = run->report.total++;
+    if (token_batch_add(&batch->tokens, text->bytes, text->length, &error) != CLIPC_OK) {
+        skip_text(run, index, text, error.message);
         return;
     }
-    run->failed++;
-    message_error("text %zu: %s", run->done, error.message);
-    if (run->sidecar)
-        sidecar_skip(run->sidecar, text->bytes, text->length, error.message);
+    batch->indices[batch->texts.count] = index;
+    text_list_add(&batch->texts, text->bytes, text->length);
+    if (batch->tokens.count == run->batch)
+        encode_gathered(run, batch);
 }
 
 static int embed_texts(const tool_settings *settings)
@@ -188,16 +219,14 @@ static int embed_texts(const tool_settings *settings)
     progress_start("texts", NULL, settings->text_files.count ? 0 : settings->operands.count, false);
     open_model(&run, settings);
     run.engine = session_create_engine(settings, run.model, false, true, run.batch);
-    start_outputs(&run);
-    token_batch tokens;
-    token_batch_init(&tokens, run.model, run.info.context_length, run.batch);
-    for (text_line next; text_source_next(source, &next);) {
-        add_text(&run, &tokens, &next);
-        if (tokens.count == run.batch)
-            encode_gathered(&run, &tokens);
-    }
-    encode_gathered(&run, &tokens);
-    token_batch_free(&tokens);
+    start_outputs(&run, false);
+    text_batch batch = {.indices = allocate(run.batch, sizeof *batch.indices)};
+    token_batch_init(&batch.tokens, run.model, run.info.context_length, run.batch);
+    for (text_line next; text_source_next(source, &next);)
+        add_text(&run, &batch, &next);
+    encode_gathered(&run, &batch);
+    token_batch_free(&batch.tokens);
+    free(batch.indices);
     text_source_close(&source);
     return finish(&run);
 }
@@ -233,5 +262,6 @@ const tool_command command_embed = {
         "text. Image operands are as for classify.",
     .examples = examples,
     .options = options,
+    .shared = SHARED_ALL,
     .run = run,
 };

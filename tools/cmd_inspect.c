@@ -185,5 +185,6 @@ const tool_command command_inspect = {
         "checksum of an engine file is compared, too.",
     .examples = examples,
     .options = options,
+    .shared = SHARED_MODEL | SHARED_ENGINE | SHARED_WORK,
     .run = run,
 };

@@ -6,7 +6,11 @@
 #include "message.h"
 #include "npy_writer.h"
 #include "progress.h"
+#include "report.h"
 #include "session.h"
+#include "sidecar.h"
+
+#include <string.h>
 
 static const char *const synopsis[] = {
     "preprocess [--model DIR] IMAGE|DIR|@LIST|-... -o OUT.npy",
@@ -25,6 +29,20 @@ static const tool_option options[] = {
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
 
+static sidecar_file *start_sidecar(const tool_settings *settings, const clipc_model *model,
+                                   const clipc_model_info *info)
+{
+    json_t *head = sidecar_head(info, settings);
+    json_t *steps = json_array();
+    const char *step = NULL;
+    for (size_t i = 0; (step = clipc_model_preprocessing_step(model, i)); i++)
+        json_append(steps, json_name(step));
+    json_put(head, "preprocessing", steps);
+    sidecar_file *sidecar = sidecar_open(settings->output);
+    sidecar_start(sidecar, head);
+    return sidecar;
+}
+
 static int run(const tool_settings *settings)
 {
     if (settings->operands.count == 0)
@@ -38,26 +56,30 @@ static int run(const tool_settings *settings)
     clipc_model *model = session_open_model(settings, &info);
     const size_t shape[3] = {3, info.image_height, info.image_width};
     npy_writer_start(array, shape, 3);
+    sidecar_file *sidecar = npy_writer_is_regular(array) ? start_sidecar(settings, model, &info) : NULL;
     image_pipeline *pipeline = image_pipeline_create(settings, model, session_batch(settings), false);
-    size_t failed = 0;
-    size_t total = 0;
+    input_report report = {0};
     const image_item *items = NULL;
     const float *pixels = NULL;
-    for (size_t count = 0; (count = image_pipeline_next(pipeline, &items, &pixels)); total += count) {
-        progress_update(total);
-        if (items[0].outcome == IMAGE_READY) {
+    for (size_t count = 0; (count = image_pipeline_next(pipeline, &items, &pixels)); report.total += count) {
+        progress_update(report.total);
+        const bool ready = items[0].outcome == IMAGE_READY;
+        if (ready)
             npy_writer_rows(array, pixels, count);
-            continue;
+        else
+            report_image(&report, items[0].path, items[0].outcome, items[0].reason);
+        for (size_t i = 0; i < count && sidecar; i++) {
+            if (ready)
+                sidecar_row(sidecar, report.total + i, items[i].path, strlen(items[i].path));
+            else
+                sidecar_skip(sidecar, report.total + i, items[i].path, strlen(items[i].path), items[i].reason);
         }
-        image_item_report(&items[0]);
-        failed += items[0].outcome == IMAGE_FAILED;
     }
     progress_finish();
     image_pipeline_destroy(&pipeline);
-    npy_writer_close(array);
-    npy_writer_publish(&array);
+    outputs_finish(&array, &sidecar, report.failed != 0, settings->output);
     clipc_model_destroy(&model);
-    return failed ? STATUS_INPUT : STATUS_DONE;
+    return report_end(&report);
 }
 
 const tool_command command_preprocess = {
@@ -66,9 +88,10 @@ const tool_command command_preprocess = {
     .synopsis = synopsis,
     .description =
         "Writes a float32 array [N, 3, height, width]: decoded, resized, cropped and normalised by the model's "
-        "rule (clipc inspect shows it). An image that fails is reported and has no row; the exit status is "
-        "then 1. Image operands are as for classify.",
+        "rule (clipc inspect shows it), and beside it OUT.npy.json with the image of each row. An image that fails is "
+        "reported and has no row; the exit status is then 1. Image operands are as for classify.",
     .examples = examples,
     .options = options,
+    .shared = SHARED_MODEL | SHARED_WORK | SHARED_IMAGES,
     .run = run,
 };

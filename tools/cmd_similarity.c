@@ -2,12 +2,14 @@
 #include "commands.h"
 
 #include "conflicts.h"
+#include "encode.h"
 #include "escape.h"
 #include "image_pipeline.h"
 #include "json_line.h"
 #include "message.h"
 #include "output.h"
 #include "progress.h"
+#include "report.h"
 #include "session.h"
 #include "texts.h"
 
@@ -104,39 +106,34 @@ typedef struct comparison {
     size_t *widths;          /* of the columns */
 } comparison;
 
-static void compare_run(const comparison *with, const image_item *items, const float *pixels, size_t count)
+static void compare_run(const comparison *with, const image_item *items, const float *pixels, size_t count,
+                        input_report *report)
 {
     const size_t texts = with->texts->count;
-    clipc_error error = {0};
-    if (clipc_engine_encode_images(with->engine, pixels, count, 0, with->image_embeddings, &error) != CLIPC_OK)
-        quit_failed(&error);
+    encode_images(with->engine, pixels, count, 0, with->image_embeddings);
     clipc_similarities(with->image_embeddings, count, with->text_embeddings, texts, with->dimension,
                        with->similarities);
     for (size_t i = 0; i < count; i++) {
-        if (with->settings->json)
+        if (!embedding_is_finite(with->image_embeddings + i * with->dimension, with->dimension))
+            report_image(report, items[i].path, IMAGE_FAILED, not_finite);
+        else if (with->settings->json)
             print_json_row(items[i].path, with->precision, with->similarities + i * texts, texts);
         else
             print_row(items[i].path, with->similarities + i * texts, with->widths, texts);
     }
 }
 
-/* Returns how many named inputs failed. */
-static size_t compare_all(const comparison *with, image_pipeline *pipeline)
+static void compare_all(const comparison *with, image_pipeline *pipeline, input_report *report)
 {
-    size_t failed = 0;
-    size_t total = 0;
     const image_item *items = NULL;
     const float *pixels = NULL;
-    for (size_t count = 0; (count = image_pipeline_next(pipeline, &items, &pixels)); total += count) {
-        progress_update(total);
-        if (items[0].outcome == IMAGE_READY) {
-            compare_run(with, items, pixels, count);
-            continue;
-        }
-        image_item_report(&items[0]);
-        failed += items[0].outcome == IMAGE_FAILED;
+    for (size_t count = 0; (count = image_pipeline_next(pipeline, &items, &pixels)); report->total += count) {
+        progress_update(report->total);
+        if (items[0].outcome == IMAGE_READY)
+            compare_run(with, items, pixels, count, report);
+        else
+            report_image(report, items[0].path, items[0].outcome, items[0].reason);
     }
-    return failed;
 }
 
 static int run(const tool_settings *settings)
@@ -171,7 +168,8 @@ static int run(const tool_settings *settings)
     embed_texts(model, &info, engine, &texts, batch, with.text_embeddings);
     if (!settings->json)
         print_headings(&texts, with.widths);
-    const size_t failed = compare_all(&with, pipeline);
+    input_report report = {0};
+    compare_all(&with, pipeline, &report);
     progress_finish();
     image_pipeline_destroy(&pipeline);
     clipc_engine_destroy(&engine);
@@ -181,7 +179,7 @@ static int run(const tool_settings *settings)
     free(with.similarities);
     free(with.widths);
     text_list_free(&texts);
-    return failed ? STATUS_INPUT : STATUS_DONE;
+    return report_end(&report);
 }
 
 const tool_command command_similarity = {
@@ -193,5 +191,6 @@ const tool_command command_similarity = {
         "template. Image operands are as for classify, files of texts as for embed.",
     .examples = examples,
     .options = options,
+    .shared = SHARED_ALL,
     .run = run,
 };

@@ -96,5 +96,6 @@ const tool_command command_tokenize = {
         "UTF-8 is reported and has no line; the exit status is then 1.",
     .examples = examples,
     .options = options,
+    .shared = SHARED_MODEL,
     .run = run,
 };

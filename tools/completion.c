@@ -56,22 +56,21 @@ static void print_bash(FILE *stream)
     fputs("# bash completion of clipc\n_clipc()\n{\n    local word=${COMP_WORDS[COMP_CWORD]} "
           "before=${COMP_WORDS[COMP_CWORD-1]} options=\"",
           stream);
-    for (const tool_option *common = common_options; common->name; common++)
-        fprintf(stream, "%s--%s", common == common_options ? "" : " ", common->name);
     fputs("\"\n    COMPREPLY=()\n    if ((COMP_CWORD == 1)); then\n        COMPREPLY=($(compgen -W \"", stream);
     put_command_names(stream);
     fputs(" --help --version\" -- \"$word\"))\n        return\n    fi\n    case ${COMP_WORDS[1]} in\n", stream);
     const tool_command *command = NULL;
     for (size_t i = 0; (command = command_at(i)); i++) {
         fprintf(stream, "    %s)\n        options+=\"", command->name);
-        for (const tool_option *own = command->options; own->name; own++)
-            fprintf(stream, " --%s", own->name);
+        const tool_option *option = NULL;
+        for (size_t table = 0; (option = options_table(command, table)); table++)
+            for (; option->name; option++)
+                fprintf(stream, " --%s", option->name);
         fputs("\"\n        case $before in\n", stream);
-        put_bash_values(stream, command->options);
+        for (size_t table = 0; (option = options_table(command, table)); table++)
+            put_bash_values(stream, option);
         fputs("        esac ;;\n", stream);
     }
-    fputs("    esac\n    case $before in\n", stream);
-    put_bash_values(stream, common_options);
     fputs("    esac\n    if [[ ${COMP_WORDS[1]} == embed && COMP_CWORD -eq 2 ]]; then\n"
           "        COMPREPLY=($(compgen -W \"image text\" -- \"$word\"))\n"
           "    elif [[ ${COMP_WORDS[1]} == help ]]; then\n        COMPREPLY=($(compgen -W \"",
@@ -133,8 +132,9 @@ static void print_zsh(FILE *stream)
           stream);
     for (size_t i = 0; (command = command_at(i)); i++) {
         fprintf(stream, "    %s)\n        _arguments", command->name);
-        put_zsh_options(stream, command->options);
-        put_zsh_options(stream, common_options);
+        const tool_option *options = NULL;
+        for (size_t table = 0; (options = options_table(command, table)); table++)
+            put_zsh_options(stream, options);
         fputs(" \\\n            '1: :' '*:input:_files' ;;\n", stream);
     }
     fputs("    esac\n}\n_clipc \"$@\"\n", stream);
@@ -186,9 +186,10 @@ static void print_fish(FILE *stream)
     for (size_t i = 0; (command = command_at(i)); i++) {
         char condition[96];
         snprintf(condition, sizeof condition, " -n '__fish_seen_subcommand_from %s'", command->name);
-        put_fish_options(stream, condition, command->options);
+        const tool_option *options = NULL;
+        for (size_t table = 0; (options = options_table(command, table)); table++)
+            put_fish_options(stream, condition, options);
     }
-    put_fish_options(stream, "", common_options);
 }
 
 bool completion_print(FILE *stream, const char *shell)

@@ -34,6 +34,27 @@ static void check_output(const char *output, const tool_settings *settings, cons
             quit(STATUS_USAGE, "%s: is an input and would be replaced by the output", output);
 }
 
+static void check_not_model(const char *output, const clipc_model *model)
+{
+    const char *file = NULL;
+    uint64_t bytes = 0;
+    for (size_t i = 0; (file = clipc_model_file(model, i, &bytes)); i++)
+        if (is_same_file(output, file))
+            quit(STATUS_USAGE, "%s: is a file of the model and would be replaced by the output", output);
+}
+
+void conflicts_check_model(const tool_settings *settings, const clipc_model *model)
+{
+    if (settings->html)
+        check_not_model(settings->html, model);
+    if (settings->output) {
+        check_not_model(settings->output, model);
+        char *sidecar = format_text("%s.json", settings->output);
+        check_not_model(sidecar, model);
+        free(sidecar);
+    }
+}
+
 void conflicts_check(const tool_settings *settings, const string_list *images)
 {
     size_t readers = count_standard_input(&settings->text_files);

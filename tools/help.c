@@ -50,13 +50,15 @@ static void print_option(FILE *stream, const tool_option *option)
     print_wrapped(stream, option->help, OPTION_COLUMN, OPTION_COLUMN);
 }
 
-static void print_options(FILE *stream, const char *heading, const tool_option *options)
+static void print_options(FILE *stream, const tool_command *command)
 {
-    if (!options[0].name)
-        return;
-    fprintf(stream, "\n%s:\n", heading);
-    for (; options->name; options++)
-        print_option(stream, options);
+    const tool_option *option = NULL;
+    for (size_t table = 0; (option = options_table(command, table)); table++) {
+        if (table < 2 && option->name)
+            fprintf(stream, "\n%s:\n", table ? "Common options" : "Options");
+        for (; option->name; option++)
+            print_option(stream, option);
+    }
 }
 
 void help_print_command(FILE *stream, const tool_command *command)
@@ -71,8 +73,7 @@ void help_print_command(FILE *stream, const tool_command *command)
     }
     fputc('\n', stream);
     print_wrapped(stream, command->description, 0, 0);
-    print_options(stream, "Options", command->options);
-    print_options(stream, "Common options", common_options);
+    print_options(stream, command);
     fprintf(stream, "\nExamples:\n");
     for (size_t i = 0; command->examples[i]; i += 2)
         fprintf(stream, "%s  # %s\n  %s\n", i ? "\n" : "", command->examples[i], command->examples[i + 1]);

@@ -72,9 +72,11 @@ static bool looks_like_image(image_item *item)
     const int number = errno;
     if (descriptor >= 0)
         close(descriptor);
-    if (size < 0)
-        set_reason(item, IMAGE_FAILED, strerror(number));
-    else if (!clipc_image_format(start, (size_t)size))
+    if (size < 0) {
+        item->outcome = IMAGE_FAILED;
+        item->reason = format_text("cannot open: %s", strerror(number));
+    }
+    if (size >= 0 && !clipc_image_format(start, (size_t)size))
         set_reason(item, IMAGE_SKIPPED, size ? "not an image" : "empty file");
     return !item->reason;
 }
@@ -276,12 +278,4 @@ void image_pipeline_destroy(image_pipeline **pipeline)
     free(gone->pixels);
     free(gone->slots);
     free(gone);
-}
-
-void image_item_report(const image_item *item)
-{
-    if (item->outcome == IMAGE_FAILED)
-        message_error("%s: %s", item->path, item->reason);
-    else
-        message_note("skipped %s: %s", item->path, item->reason);
 }

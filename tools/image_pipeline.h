@@ -37,7 +37,4 @@ size_t image_pipeline_next(image_pipeline *pipeline, const image_item **items, c
 /* Only at the end of the inputs. */
 void image_pipeline_destroy(image_pipeline **pipeline);
 
-/* Prints what became of an image that is not ready. */
-void image_item_report(const image_item *item);
-
 #endif

@@ -37,6 +37,7 @@ struct input_stream {
     size_t level_capacity;
     visited_set visited;
     FILE *list; /* the @LIST or standard input being read */
+    bool list_started;
     const char *list_name;
     char *line;
     size_t line_capacity;
@@ -54,6 +55,7 @@ static void close_list(input_stream *inputs)
     if (inputs->list && inputs->list != stdin)
         fclose(inputs->list);
     inputs->list = NULL;
+    inputs->list_started = false;
 }
 
 static void leave_directory(input_stream *inputs)
@@ -152,9 +154,14 @@ static void read_entries(DIR *stream, level *out)
         qsort(out->names, out->count, sizeof *out->names, compare_names);
 }
 
-static void yield_failure(input *out, char *path, bool skipped, const char *reason)
+static void yield_skipped(input *out, char *path, const char *reason)
 {
-    *out = (input){.path = path, .failure = duplicate(reason), .skipped = skipped};
+    *out = (input){.path = path, .failure = duplicate(reason), .skipped = true};
+}
+
+static void yield_errno(input *out, char *path, const char *action, int number)
+{
+    *out = (input){.path = path, .failure = format_text("cannot %s: %s", action, strerror(number))};
 }
 
 /* Takes over `path`. Returns true when there is something to tell: the directory cannot be read or was read before. */
@@ -166,12 +173,12 @@ static bool enter_directory(input_stream *inputs, char *path, input *out)
         const int number = errno;
         if (stream)
             closedir(stream);
-        yield_failure(out, path, false, strerror(number));
+        yield_errno(out, path, "open", number);
         return true;
     }
     if (!visit(&inputs->visited, info.st_dev, info.st_ino)) {
         closedir(stream);
-        yield_failure(out, path, true, "the directory was read already");
+        yield_skipped(out, path, "the directory was read already");
         return true;
     }
     if (inputs->depth == inputs->level_capacity) {
@@ -202,9 +209,9 @@ static bool walk(input_stream *inputs, input *out)
     char *path = join(top->path, name);
     struct stat info;
     if (stat(path, &info) != 0)
-        yield_failure(out, path, false, strerror(errno));
+        yield_errno(out, path, "open", errno);
     else if (!S_ISREG(info.st_mode)) /* opening a pipe would wait for ever */
-        yield_failure(out, path, true, "not a regular file");
+        yield_skipped(out, path, "not a regular file");
     else
         *out = (input){.path = path, .walked = true};
     return true;
@@ -212,7 +219,8 @@ static bool walk(input_stream *inputs, input *out)
 
 /* ---- lists and operands ---- */
 
-/* Lines end at \n, with one \r before it dropped; empty ones are passed over. */
+/* Lines end at \n, with one \r before it dropped, as is a byte order mark before the first; empty ones are passed
+ * over. */
 static bool read_list(input_stream *inputs, input *out)
 {
     errno = 0;
@@ -222,16 +230,19 @@ static bool read_list(input_stream *inputs, input *out)
         const bool failed = ferror(inputs->list) != 0;
         close_list(inputs);
         if (failed)
-            yield_failure(out, duplicate(inputs->list_name), false, strerror(number));
+            yield_errno(out, duplicate(inputs->list_name), "read", number);
         return failed;
     }
     if (length && inputs->line[length - 1] == '\n')
         inputs->line[--length] = '\0';
     if (length && inputs->line[length - 1] == '\r')
         inputs->line[--length] = '\0';
-    if (length == 0)
+    const bool marked = !inputs->list_started && strncmp(inputs->line, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0;
+    const char *path = inputs->line + (marked ? strlen(BYTE_ORDER_MARK) : 0);
+    inputs->list_started = true;
+    if (path == inputs->line + length)
         return false;
-    *out = (input){.path = duplicate(inputs->line)};
+    *out = (input){.path = duplicate(path)};
     if (strlen(inputs->line) != (size_t)length)
         out->failure = duplicate("a path cannot hold a NUL byte");
     return true;
@@ -250,7 +261,7 @@ static bool open_operand(input_stream *inputs, const char *operand, input *out)
         inputs->list = fopen(operand + 1, "re");
         if (inputs->list)
             return false;
-        yield_failure(out, duplicate(operand + 1), false, strerror(errno));
+        yield_errno(out, duplicate(operand + 1), "open", errno);
         return true;
     }
     if (stat(operand, &info) == 0 && S_ISDIR(info.st_mode)) {

@@ -4,6 +4,9 @@
 
 #include "options.h"
 
+/* Of UTF-8, as some editors write it before the first line of a file. */
+#define BYTE_ORDER_MARK "\xEF\xBB\xBF"
+
 typedef struct input_stream input_stream;
 
 /* One path, or the reason why a named input or part of it cannot be read. */

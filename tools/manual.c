@@ -85,6 +85,15 @@ static void put_environment(FILE *stream)
           stream);
 }
 
+/* Those the command shares with others; without a command, all. */
+static void put_common_options(FILE *stream, const tool_command *command)
+{
+    fputs(".SH COMMON OPTIONS\n", stream);
+    const tool_option *options = NULL;
+    for (size_t table = command ? 1 : 0; (options = options_table(command, table)); table++)
+        put_options(stream, options);
+}
+
 void manual_print_command(FILE *stream, const tool_command *command)
 {
     char page[64];
@@ -102,8 +111,7 @@ void manual_print_command(FILE *stream, const tool_command *command)
         fputs(".SH OPTIONS\n", stream);
         put_options(stream, command->options);
     }
-    fputs(".SH COMMON OPTIONS\n", stream);
-    put_options(stream, common_options);
+    put_common_options(stream, command);
     fputs(".SH EXAMPLES\n", stream);
     for (size_t i = 0; command->examples[i]; i += 2) {
         fputs(i ? ".PP\n" : "", stream);
@@ -131,8 +139,7 @@ void manual_print_all(FILE *stream)
         put_roff(stream, command->summary);
         fputc('\n', stream);
     }
-    fputs(".SH COMMON OPTIONS\n", stream);
-    put_options(stream, common_options);
+    put_common_options(stream, NULL);
     put_status(stream);
     put_environment(stream);
     fputs(".SH FILES\nWith no model named, the embedded demo model is used: it knows clip art, emoji and shapes, not "

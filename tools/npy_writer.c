@@ -131,3 +131,15 @@ void npy_writer_publish(npy_writer **writer)
     free(*writer);
     *writer = NULL;
 }
+
+bool npy_writer_replaces(const npy_writer *writer)
+{
+    return output_replaces(writer->output);
+}
+
+void npy_writer_discard(npy_writer **writer)
+{
+    output_discard(&(*writer)->output);
+    free(*writer);
+    *writer = NULL;
+}

@@ -18,5 +18,9 @@ size_t npy_writer_count(const npy_writer *writer);
 void npy_writer_close(npy_writer *writer);
 /* Gives it its name, and frees. */
 void npy_writer_publish(npy_writer **writer);
+/* Whether publishing would replace a file that is there already. */
+bool npy_writer_replaces(const npy_writer *writer);
+/* Leaves what was there, and frees. */
+void npy_writer_discard(npy_writer **writer);
 
 #endif

@@ -11,25 +11,41 @@
 #define DEFAULT_WARMUP     3
 #define DEFAULT_ITERATIONS 20
 
-const tool_option common_options[] = {
+static const tool_option model_options[] = {
     {"model", 'm', OPTION_TEXT, "DIR",
      "the model's directory, or an engine file (default: $CLIPC_MODEL, then the embedded demo model)",
      offsetof(tool_settings, model), 0, 0, NULL},
+    {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
+};
+
+static const tool_option engine_options[] = {
     {"backend", 0, OPTION_CHOICE, "NAME", "what computes: auto, cpu, or ref (plain C, slow)",
      offsetof(tool_settings, backend), 0, 0, "auto|cpu|ref"},
     {"precision", 0, OPTION_CHOICE, "NAME",
      "arithmetic of the network: auto (bf16 where the CPU has it), fp32, bf16 or int8",
      offsetof(tool_settings, precision), 0, 0, "auto|fp32|bf16|int8"},
+    {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
+};
+
+static const tool_option work_options[] = {
     {"threads", 0, OPTION_NUMBER, "N", "threads (default: as many as the process may use)",
      offsetof(tool_settings, threads), 1, 1024, NULL},
     {"batch", 0, OPTION_NUMBER, "N", "items encoded at once (default: 32; bench: 1)", offsetof(tool_settings, batch),
      1, 4096, NULL},
+    {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
+};
+
+static const tool_option image_options[] = {
     {"max-pixels", 0, OPTION_NUMBER, "N", "refuse images with more pixels (default: 178956970)",
      offsetof(tool_settings, max_pixels), 1, UINT64_C(1) << 40, NULL},
     {"alpha", 0, OPTION_CHOICE, "HOW", "transparency: composited on white (default), or drop it",
      offsetof(tool_settings, alpha), 0, 0, "white|drop"},
     {"exif", 0, OPTION_FLAG, NULL, "turn images upright as their EXIF orientation says", offsetof(tool_settings, exif),
      0, 0, NULL},
+    {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
+};
+
+static const tool_option general_options[] = {
     {"quiet", 'q', OPTION_FLAG, NULL, "print errors only", offsetof(tool_settings, quiet), 0, 0, NULL},
     {"verbose", 'v', OPTION_FLAG, NULL, "print what is used and how long it took", offsetof(tool_settings, verbose), 0,
      0, NULL},
@@ -37,6 +53,22 @@ const tool_option common_options[] = {
     {"help", 'h', OPTION_FLAG, NULL, "print this help and exit", offsetof(tool_settings, help), 0, 0, NULL},
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
+
+/* By the bits of tool_command.shared; the last is every command's. */
+static const tool_option *const shared_tables[] = {model_options, engine_options, work_options, image_options,
+                                                   general_options};
+#define SHARED_TABLES (sizeof shared_tables / sizeof *shared_tables)
+
+const tool_option *options_table(const tool_command *command, size_t index)
+{
+    if (command && index-- == 0)
+        return command->options;
+    const unsigned shared = (command ? command->shared : ~0u) | 1u << (SHARED_TABLES - 1);
+    for (size_t i = 0; i < SHARED_TABLES; i++)
+        if ((shared >> i & 1) && index-- == 0)
+            return shared_tables[i];
+    return NULL;
+}
 
 void string_list_add(string_list *list, const char *item)
 {
@@ -94,21 +126,15 @@ const char *nearest_name(const char *word, const char *(*next)(const void *conte
 
 /* ---- parsing ---- */
 
-static size_t table_length(const tool_option *table)
-{
-    size_t length = 0;
-    while (table[length].name)
-        length++;
-    return length;
-}
-
-/* The command's own options, then the common ones. */
+/* Of all the command's tables, one after the other. */
 static const tool_option *option_at(const tool_command *command, size_t index)
 {
-    const size_t own = table_length(command->options);
-    if (index < own)
-        return &command->options[index];
-    return index - own < table_length(common_options) ? &common_options[index - own] : NULL;
+    const tool_option *option = NULL;
+    for (size_t table = 0; (option = options_table(command, table)); table++)
+        for (; option->name; option++)
+            if (index-- == 0)
+                return option;
+    return NULL;
 }
 
 static const char *option_name_at(const void *context, size_t index)

@@ -75,6 +75,15 @@ typedef struct tool_option {
     const char *choices; /* "a|b|c" */
 } tool_option;
 
+/* Options that several commands take. */
+enum {
+    SHARED_MODEL = 1,  /* --model */
+    SHARED_ENGINE = 2, /* --backend, --precision */
+    SHARED_WORK = 4,   /* --threads, --batch */
+    SHARED_IMAGES = 8, /* --max-pixels, --alpha, --exif */
+    SHARED_ALL = 15
+};
+
 typedef struct tool_command {
     const char *name;
     const char *summary;         /* one line, no full stop */
@@ -82,14 +91,16 @@ typedef struct tool_command {
     const char *description;     /* paragraphs separated by an empty line */
     const char *const *examples; /* an explanation and a command line in turn; NULL ends */
     const tool_option *options;
+    unsigned shared;                           /* what else it takes: SHARED_… */
     int (*run)(const tool_settings *settings); /* returns the exit status */
 } tool_command;
 
 /* All commands, in the order help shows them; NULL past the last. */
 const tool_command *command_at(size_t index);
 const tool_command *command_find(const char *name);
-/* The options that every command takes. */
-extern const tool_option common_options[];
+/* The command's tables of options: its own, then those it shares, --help and the like last; NULL past the last.
+ * Without a command, all that are shared. */
+const tool_option *options_table(const tool_command *command, size_t index);
 
 /* Parses the words after the command's name; quits with STATUS_USAGE when they are wrong. */
 void options_parse(const tool_command *command, int count, char **words, tool_settings *out);

@@ -153,6 +153,15 @@ void output_close(output_file *output)
     output->stream = NULL;
 }
 
+static void destroy(output_file **output)
+{
+    free((*output)->name);
+    free((*output)->final);
+    free((*output)->temporary);
+    free(*output);
+    *output = NULL;
+}
+
 void output_publish(output_file **output)
 {
     if ((*output)->final) {
@@ -160,11 +169,21 @@ void output_publish(output_file **output)
             quit_errno((*output)->name, "rename");
         temporary_forget((*output)->temporary_slot);
     }
-    free((*output)->name);
-    free((*output)->final);
-    free((*output)->temporary);
-    free(*output);
-    *output = NULL;
+    destroy(output);
+}
+
+bool output_replaces(const output_file *output)
+{
+    return output->final && access(output->final, F_OK) == 0;
+}
+
+void output_discard(output_file **output)
+{
+    if ((*output)->final) {
+        unlink((*output)->temporary);
+        temporary_forget((*output)->temporary_slot);
+    }
+    destroy(output);
 }
 
 void print_text(const char *text)

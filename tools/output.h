@@ -25,6 +25,11 @@ void output_close(output_file *output);
 /* Gives a closed regular file its name, and frees. */
 void output_publish(output_file **output);
 
+/* Whether publishing would replace a file that is there already. */
+bool output_replaces(const output_file *output);
+/* Removes the temporary file of a regular one, and frees. */
+void output_discard(output_file **output);
+
 /* Standard output, for results printed line by line: fails as the above do. */
 void print_text(const char *text);
 __attribute__((format(printf, 1, 2))) void print_format(const char *format, ...);

@@ -114,14 +114,12 @@ void result_sheet_add(result_sheet *sheet, const image_item *item, const ranked_
     put(sheet, "</ol>\n</article>\n");
 }
 
-void result_sheet_add_missing(result_sheet *sheet, const image_item *item)
+void result_sheet_add_missing(result_sheet *sheet, const image_item *item, const char *reason)
 {
-    if (item->outcome == IMAGE_SKIPPED)
-        return;
     sheet->missing++;
     put_picture(sheet, item);
     put(sheet, "<p>");
-    put_escaped(sheet, item->reason);
+    put_escaped(sheet, reason);
     put(sheet, "</p>\n</article>\n");
 }
 

@@ -1,5 +1,6 @@
 #include "session.h"
 
+#include "conflicts.h"
 #include "message.h"
 
 #include <stdlib.h>
@@ -57,6 +58,7 @@ clipc_model *session_open_model(const tool_settings *settings, clipc_model_info 
         if (clipc_model_open(path, &config, &model, &error) != CLIPC_OK)
             quit_failed(&error);
     }
+    conflicts_check_model(settings, model);
     *info = (clipc_model_info){.size = sizeof *info};
     if (clipc_model_get_info(model, info, &error) != CLIPC_OK)
         quit_failed(&error);

@@ -27,12 +27,20 @@ sidecar_file *sidecar_open(const char *array_path)
     return created;
 }
 
-void sidecar_start(sidecar_file *sidecar, const clipc_model_info *model, const clipc_engine_info *engine)
+json_t *sidecar_head(const clipc_model_info *model, const tool_settings *images)
 {
     json_t *head = json_object();
+    json_put(head, "clipc", json_string(clipc_version()));
     json_put(head, "model", json_name(session_model_label(model)));
-    json_put(head, "precision", json_string(clipc_precision_name(engine->precision)));
-    json_put(head, "backend", json_string(engine->backend));
+    if (images) {
+        json_put(head, "alpha", json_string(images->alpha));
+        json_put(head, "exif", json_boolean(images->exif));
+    }
+    return head;
+}
+
+void sidecar_start(sidecar_file *sidecar, json_t *head)
+{
     char *text = json_to_text(head);
     text[strlen(text) - 1] = '\0'; /* the object stays open */
     output_text(sidecar->output, text);
@@ -40,10 +48,11 @@ void sidecar_start(sidecar_file *sidecar, const clipc_model_info *model, const c
     free(text);
 }
 
-void sidecar_row(sidecar_file *sidecar, const char *input, size_t length)
+void sidecar_row(sidecar_file *sidecar, size_t index, const char *input, size_t length)
 {
     json_t *row = json_object();
     json_put(row, "row", json_integer((json_int_t)sidecar->rows));
+    json_put(row, "index", json_integer((json_int_t)index));
     json_put(row, "input", json_bytes(input, length));
     char *text = json_to_text(row);
     output_text(sidecar->output, sidecar->rows++ ? ",\n" : "\n");
@@ -56,12 +65,13 @@ static _Noreturn void quit_temporary(void)
     quit(STATUS_SYSTEM, "temporary file: %s", strerror(errno));
 }
 
-void sidecar_skip(sidecar_file *sidecar, const char *input, size_t length, const char *reason)
+void sidecar_skip(sidecar_file *sidecar, size_t index, const char *input, size_t length, const char *reason)
 {
     const char *separator = sidecar->skipped ? ",\n" : "\n";
     if (!sidecar->skipped && !(sidecar->skipped = tmpfile()))
         quit_temporary();
     json_t *entry = json_object();
+    json_put(entry, "index", json_integer((json_int_t)index));
     json_put(entry, "input", json_bytes(input, length));
     json_put(entry, "reason", json_name(reason));
     char *text = json_to_text(entry);
@@ -85,7 +95,7 @@ static void copy_skipped(sidecar_file *sidecar)
     free(block);
 }
 
-void sidecar_close(sidecar_file *sidecar)
+static void finish(sidecar_file *sidecar)
 {
     output_text(sidecar->output, "\n],\n\"skipped\":[");
     copy_skipped(sidecar);
@@ -93,9 +103,34 @@ void sidecar_close(sidecar_file *sidecar)
     output_close(sidecar->output);
 }
 
-void sidecar_publish(sidecar_file **sidecar)
+static void publish(sidecar_file **sidecar)
 {
     output_publish(&(*sidecar)->output);
     free(*sidecar);
     *sidecar = NULL;
+}
+
+static void discard(sidecar_file **sidecar)
+{
+    if (!*sidecar)
+        return;
+    output_discard(&(*sidecar)->output);
+    free(*sidecar);
+    *sidecar = NULL;
+}
+
+void outputs_finish(npy_writer **array, sidecar_file **sidecar, bool failed, const char *path)
+{
+    npy_writer_close(*array);
+    if (*sidecar)
+        finish(*sidecar);
+    if (failed && npy_writer_count(*array) == 0 && npy_writer_replaces(*array)) {
+        message_note("%s: left as it was, since there is no row to write", path);
+        npy_writer_discard(array);
+        discard(sidecar);
+        return;
+    }
+    npy_writer_publish(array);
+    if (*sidecar)
+        publish(sidecar);
 }

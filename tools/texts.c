@@ -1,5 +1,6 @@
 #include "texts.h"
 
+#include "inputs.h"
 #include "message.h"
 #include "session.h"
 
@@ -51,12 +52,16 @@ struct text_source {
     size_t next_argument;
     size_t next_file;
     FILE *stream;
+    bool started; /* a line of the stream was read */
     char *line;
     size_t line_capacity;
 };
 
 text_source *text_source_open(const string_list *arguments, const string_list *files)
 {
+    for (size_t i = 0; i < arguments->count; i++)
+        if (strcmp(arguments->items[i], "-") == 0)
+            quit(STATUS_USAGE, "- is no text: texts on standard input are read by a file named -, as in -f -");
     text_source *source = allocate(1, sizeof *source);
     source->arguments = arguments;
     source->files = files;
@@ -68,12 +73,22 @@ static _Noreturn void quit_file(const char *name)
     quit(STATUS_SYSTEM, "%s: cannot read: %s", strcmp(name, "-") == 0 ? "standard input" : name, strerror(errno));
 }
 
+static void drop_byte_order_mark(text_line *line)
+{
+    const size_t size = strlen(BYTE_ORDER_MARK);
+    if (line->length < size || memcmp(line->bytes, BYTE_ORDER_MARK, size) != 0)
+        return;
+    line->bytes += size;
+    line->length -= size;
+}
+
 static void open_next_file(text_source *source)
 {
     const char *name = source->files->items[source->next_file];
     source->stream = strcmp(name, "-") == 0 ? stdin : fopen(name, "re");
     if (!source->stream)
         quit_file(name);
+    source->started = false;
 }
 
 static void close_file(text_source *source)
@@ -101,6 +116,9 @@ static bool read_line(text_source *source, text_line *out)
     }
     source->line[length] = '\0';
     *out = (text_line){source->line, (size_t)length};
+    if (!source->started)
+        drop_byte_order_mark(out);
+    source->started = true;
     return true;
 }
 

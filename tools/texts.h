@@ -24,8 +24,8 @@ void text_list_free(text_list *list);
 void text_list_add_trimmed(text_list *list, const char *bytes, size_t length);
 
 /* The texts of some arguments, then of some files, one after the other. Lines of files end at \n only (one \r before
- * it is dropped); nothing is trimmed, an empty line is a text, and a final \n adds none. "-" is standard input. A file
- * that cannot be read ends the program with STATUS_SYSTEM. */
+ * it is dropped, as is a byte order mark before the first); nothing is trimmed, an empty line is a text, and a final
+ * \n adds none. "-" is standard input. A file that cannot be read ends the program with STATUS_SYSTEM. */
 typedef struct text_source text_source;
 text_source *text_source_open(const string_list *arguments, const string_list *files);
 /* The text is valid until the next call. False at the end. */

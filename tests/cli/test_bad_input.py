@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import struct
+import threading
 
 from program import DEMO_MODEL, JPEG, Case, main, png, read_json, read_npy, sample
 
@@ -39,9 +40,24 @@ class Images(Case):
         sidecar = read_json(self.path("out.npy.json"))
         self.assertEqual([entry["input"] for entry in sidecar["skipped"]], bad)
         lines = self.stderr.splitlines()
+        self.assertEqual(lines.pop(), f"clipc: {len(bad)} of {len(bad) + 1} inputs failed")
         self.assertEqual(len(lines), len(bad))
         for name, line in zip(bad, lines):
             self.assertRegex(line, rf"^clipc: {name}: .{{4,}}$")
+
+    def test_a_file_cut_short_while_it_is_read(self):
+        """Truncated by another process at any moment: a failed image at worst, never the end of the run."""
+        side = 6000
+        header = struct.pack("<IHHIIiiHHIIiiII", 54 + 3 * side * side, 0, 0, 54, 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0)
+        for delay in [0.0, 0.02, 0.05, 0.1, 0.2]:
+            path = self.write("large.bmp", b"BM" + header)
+            os.truncate(path, 54 + 3 * side * side)
+            cutter = threading.Timer(delay, os.truncate, [path, 1000])
+            cutter.start()
+            self.run_clipc("embed", "image", "large.bmp", sample("cat"), "-o", "out.npy", status=None)
+            cutter.join()
+            rows = [row["input"] for row in read_json(self.path("out.npy.json"))["rows"]]
+            self.assertIn(rows, [[sample("cat")], ["large.bmp", sample("cat")]])
 
     def test_neighbours_are_not_changed(self):
         bad = self.write_bad_images()

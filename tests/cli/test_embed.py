@@ -1,5 +1,6 @@
 """clipc embed: rows, sidecar, outputs."""
 
+import filecmp
 import math
 import os
 import shutil
@@ -8,7 +9,7 @@ import stat
 import subprocess
 import time
 
-from program import CLIPC, JPEG, Case, environment, main, read_json, read_npy, rows_of, sample
+from program import CLIPC, DEMO_MODEL, JPEG, Case, environment, main, read_json, read_npy, rows_of, sample, scale_tensor
 
 NAMES = ["cat", "dog", "car"]
 
@@ -25,15 +26,18 @@ class Embed(Case):
         for row in rows_of(array):
             self.assertAlmostEqual(math.sqrt(sum(value * value for value in row)), 1, places=5)
         sidecar = read_json(self.path("out.npy.json"))
-        self.assertEqual(set(sidecar), {"model", "precision", "backend", "rows", "skipped"})
+        self.assertEqual(set(sidecar), {"clipc", "model", "alpha", "exif", "precision", "backend", "isa", "dimension",
+                                        "normalized", "rows", "skipped"})
+        self.assertEqual((sidecar["dimension"], sidecar["normalized"]), (shape[1], True))
         self.assertEqual(sidecar["model"], "demo")
         self.assertEqual(sidecar["precision"], self.precision())
         self.assertIn(sidecar["backend"], ["cpu", "ref"])
-        self.assertEqual(sidecar["rows"], [{"row": i, "input": name} for i, name in
-                                           enumerate([sample("dog"), "d/cat.png", sample("car")])])
+        self.assertEqual(sidecar["rows"], [{"row": i, "index": index, "input": name} for i, (index, name) in
+                                           enumerate([(0, sample("dog")), (2, "d/cat.png"), (4, sample("car"))])])
+        self.assertEqual([entry["index"] for entry in sidecar["skipped"]], [1, 3])
         self.assertEqual([entry["input"] for entry in sidecar["skipped"]], ["bad.png", "d/readme"])
         for entry in sidecar["skipped"]:
-            self.assertEqual(set(entry), {"input", "reason"})
+            self.assertEqual(set(entry), {"index", "input", "reason"})
             self.assertTrue(entry["reason"])
         self.assert_only("bad.png", "d", "out.npy", "out.npy.json")
 
@@ -64,10 +68,41 @@ class Embed(Case):
         self.run_clipc("embed", "text", b"\xff\xfe", "-o", "text.npy", status=1)
         self.assertEqual(read_npy(self.path("text.npy"))[0], shape)
 
+    def test_a_mistyped_path_costs_no_array(self):
+        self.run_clipc("embed", "image", sample("cat"), "-o", "out.npy")
+        good = read_npy(self.path("out.npy")), read_json(self.path("out.npy.json"))
+        for command in [["embed", "image", "none.png"], ["preprocess", "none.png"], ["embed", "text", b"\xff"]]:
+            self.run_clipc(*command, "-o", "out.npy", status=1)
+            self.assertIn("left as it was", self.stderr)
+            self.assertEqual((read_npy(self.path("out.npy")), read_json(self.path("out.npy.json"))), good)
+        self.assert_only("out.npy", "out.npy.json")
+
+    def test_a_row_that_is_not_finite_costs_that_row_alone(self):
+        """The projection is scaled until some of three images overflow."""
+        names = [*map(sample, NAMES)]
+        weights = self.path("model", "model.safetensors")
+        shutil.copytree(DEMO_MODEL, self.path("model"))
+        for step in range(80):
+            shutil.copy(os.path.join(DEMO_MODEL, "model.safetensors"), weights)
+            scale_tensor(weights, "visual_projection.weight", 3e38 * 0.93 ** step)
+            self.run_clipc("embed", "image", *names, "-o", "out.npy", "--model", "model", "--no-normalize",
+                           "--precision", "fp32", status=None)
+            sidecar = read_json(self.path("out.npy.json"))
+            if sidecar["rows"]:
+                break
+        kept, lost = ([entry["input"] for entry in sidecar[key]] for key in ["rows", "skipped"])
+        self.assertTrue(kept and lost)
+        self.assertEqual(sorted(kept + lost), sorted(names))
+        rows = rows_of(read_npy(self.path("out.npy")))
+        self.assertEqual(len(rows), len(kept))
+        self.assertTrue(all(math.isfinite(value) for row in rows for value in row))
+        for name, line in zip(lost, self.stderr.splitlines()):
+            self.assertEqual(line, f"clipc: {name}: the model's arithmetic overflows on it")
+
     def test_lines_of_a_file(self):
         lines = b" two  spaces \n\nA\r\nB\r\r\nlast\xc2\x85line\x0bis\x0cone"
         texts = [" two  spaces ", "", "A", "B\r", "last\x85line\x0bis\x0cone"]
-        self.write("texts", lines)
+        self.write("texts", b"\xef\xbb\xbf" + lines)
         self.run_clipc("embed", "text", "-f", "texts", "-o", "file.npy")
         self.assertEqual([row["input"] for row in read_json(self.path("file.npy.json"))["rows"]], texts)
         self.run_clipc("embed", "text", "-o", "words.npy", "--", *texts)
@@ -193,16 +228,22 @@ class Outputs(Case):
         self.write("texts", "a\nb\n")
         self.write("texts.npy.json", "a\nb\n")
         os.link(self.path("texts"), self.path("same"))
+        shutil.copytree(DEMO_MODEL, self.path("model"))
         labels = ["--labels", "cat,dog"]
         for arguments in [["embed", "image", "cat.png", "-o", "cat.png"], ["embed", "image", "d", "-o", "d/dog.png"],
                           ["preprocess", "@texts", "-o", "./texts"], ["embed", "text", "-f", "texts", "-o", "same"],
                           ["embed", "text", "-f", "texts.npy.json", "-o", "texts.npy"],
+                          ["embed", "text", "a", "--model", "model", "-o", "model/model.safetensors"],
+                          ["embed", "text", "a", "--model", "model", "-o", "model/config.json"],
+                          ["convert", "model", "model/model.safetensors"], ["convert", "model/model.safetensors"],
+                          ["convert", "anything"],
                           ["classify", "cat.png", *labels, "--html", "cat.png"],
                           ["classify", "cat.png", "--labels-file", "texts", "--html", "texts"]]:
             with self.subTest(arguments=arguments):
                 self.assertEqual(self.run_clipc(*arguments, status=2), b"")
                 self.assertIn(arguments[-1], self.stderr)
-        self.assert_only("cat.png", "d", "texts", "same", "texts.npy.json")
+        self.assert_only("cat.png", "d", "texts", "same", "texts.npy.json", "model")
+        self.assertEqual(filecmp.dircmp(DEMO_MODEL, self.path("model")).diff_files, [])
         with open(self.path("texts"), "rb") as file:
             self.assertEqual(file.read(), b"a\nb\n")
 

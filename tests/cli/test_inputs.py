@@ -40,6 +40,8 @@ class Inputs(Case):
         self.write("d/empty.png", "")
         os.mkfifo(self.path("d/pipe"))
         self.assertEqual(self.images("d"), ["d/cat.dat"])
+        self.assertIn("3 entries were found in directories and skipped", self.stderr)
+        self.assertEqual(self.images("d", "--verbose"), ["d/cat.dat"])
         for name in ["d/notes.txt", "d/empty.png", "d/pipe"]:
             self.assertIn("skipped " + name, self.stderr)
         self.images("d", "--quiet")
@@ -55,13 +57,14 @@ class Inputs(Case):
     def test_empty_directory(self):
         os.mkdir(self.path("d"))
         self.assertEqual(self.images("d"), [])
+        self.assertIn("no input", self.stderr)
 
     def test_links_in_a_circle(self):
         self.copy("d/a/cat.png")
         os.symlink("..", self.path("d/a/up"))
         os.symlink("a", self.path("d/again"))
         os.symlink("nowhere", self.path("d/dangling.png"))
-        self.assertEqual(self.images("d", status=1), ["d/a/cat.png"])
+        self.assertEqual(self.images("d", "-v", status=1), ["d/a/cat.png"])
         self.assertIn("read already", self.stderr)
         self.assertIn("dangling.png", self.stderr)
 
@@ -77,7 +80,7 @@ class Inputs(Case):
 
     def test_list(self):
         self.copy("a.png", " b .png", "@c.png", "d/e.png")
-        self.write("list", "a.png\r\n\n b .png\n@c.png\nd\nnone.png\na.png")
+        self.write("list", "\ufeffa.png\r\n\n b .png\n@c.png\nd\nnone.png\na.png")
         expected = ["a.png", " b .png", "@c.png", "a.png"]
         self.assertEqual(self.images("@list", status=1), expected)
         self.assertIn("none.png", self.stderr)

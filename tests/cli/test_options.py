@@ -82,6 +82,8 @@ class Options(Case):
             (["bench", "--tower", "text", "--tokens", "78"], "out of range"),
             (["bench", "--iterations", "0"], "out of range"),
             (["help", "nonsense"], "unknown command"),
+            (["embed", "text", "-", "-o", "a.npy"], "-f -"),
+            (["tokenize", "-"], "-f -"),
         ]:
             with self.subTest(arguments=arguments):
                 output = self.run_clipc(*arguments, status=2)
@@ -96,9 +98,20 @@ class Options(Case):
             self.assertEqual(text, self.run_clipc("help", name).decode())
             self.assertIn("Examples:\n", text)
             self.assertIn("clipc " + name, text)
-            for option in ["--backend", "--precision", "--threads", "--batch", "--max-pixels", "--quiet", "--verbose",
-                           "--version", "--help", "--model"]:
+            for option in ["--quiet", "--verbose", "--version", "--help", "--model"]:
                 self.assertIn(option, text)
+            for options, users in [(["--backend", "--precision"], set(COMMANDS) - {"tokenize", "preprocess"}),
+                                   (["--threads", "--batch"], set(COMMANDS) - {"tokenize"}),
+                                   (["--max-pixels", "--alpha", "--exif"],
+                                    {"classify", "embed", "similarity", "preprocess"})]:
+                for option in options:
+                    self.assertEqual(option in text, name in users, f"{name} {option}")
+
+    def test_options_without_a_meaning_are_refused(self):
+        self.run_clipc("tokenize", "a", "--exif", status=2)
+        self.run_clipc("tokenize", "a", "--batch", "4", status=2)
+        self.run_clipc("preprocess", "a.png", "-o", "a.npy", "--precision", "fp32", status=2)
+        self.run_clipc("inspect", "--alpha", "drop", status=2)
 
     def test_lines_of_help_fit_a_terminal(self):
         for name in COMMANDS:

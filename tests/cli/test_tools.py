@@ -6,7 +6,7 @@ import select
 import subprocess
 import time
 
-from program import CLIPC, JPEG, Case, environment, main, read_npy, sample
+from program import CLIPC, JPEG, Case, environment, main, read_json, read_npy, sample
 
 START, END = 49406, 49407
 
@@ -47,7 +47,10 @@ class Preprocess(Case):
         one = len(values) // 3
         self.assertEqual(values[:one], values[2 * one:])
         self.assertNotEqual(values[:one], values[one:2 * one])
-        self.assert_only("out.npy")
+        self.assert_only("out.npy", "out.npy.json")
+        sidecar = read_json(self.path("out.npy.json"))
+        self.assertEqual([row["input"] for row in sidecar["rows"]], [sample("cat"), JPEG, sample("cat")])
+        self.assertTrue(sidecar["preprocessing"])
 
     def test_failures(self):
         self.run_clipc("preprocess", "none.png", "-o", "out.npy", status=1)
