@@ -2,11 +2,12 @@
 
 #include "message.h"
 
+#include "clipc/clipc.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_MAX_PIXELS 178956970 /* above which Pillow fears a decompression bomb */
 #define DEFAULT_TOKENS     "16"
 #define DEFAULT_WARMUP     3
 #define DEFAULT_ITERATIONS 20
@@ -252,9 +253,11 @@ static int take_letters(const tool_command *command, int count, char **words, to
 
 void options_parse(const tool_command *command, int count, char **words, tool_settings *out)
 {
+    clipc_image_options images;
+    clipc_image_options_init(&images);
     *out = (tool_settings){.backend = "auto",
                            .precision = "auto",
-                           .max_pixels = DEFAULT_MAX_PIXELS,
+                           .max_pixels = images.max_pixels,
                            .alpha = "white",
                            .tower = "image",
                            .tokens = DEFAULT_TOKENS,

@@ -143,10 +143,24 @@ static int read_orientation(spng_ctx *context)
     return clipc_exif_orientation((const uint8_t *)exif.data, exif.length, NULL, 0);
 }
 
+#define IHDR_AT 12 /* after the signature and the chunk's length: the name, the width and the height, big-endian */
+
+/* Before libspng looks, which calls a size that its arithmetic does not hold an overflow. */
+static clipc_status check_claim(const clipc_image_source *source, clipc_error *error)
+{
+    if (source->size < IHDR_AT + 12 || memcmp(source->bytes + IHDR_AT, "IHDR", 4) != 0)
+        return CLIPC_OK;
+    uint32_t sides[2] = {0};
+    for (size_t i = 0; i < 8; i++)
+        sides[i / 4] = sides[i / 4] << 8 | source->bytes[IHDR_AT + 4 + i];
+    return clipc_image_check_size(source, sides[0], sides[1], error);
+}
+
 static clipc_status decode(spng_ctx *context, const clipc_image_source *source, clipc_image **image,
                            clipc_error *error)
 {
     struct spng_ihdr header;
+    CLIPC_TRY(check_claim(source, error));
     TRY_SPNG(spng_set_crc_action(context, SPNG_CRC_ERROR, SPNG_CRC_ERROR));
     TRY_SPNG(spng_set_png_buffer(context, source->bytes, source->size));
     TRY_SPNG(spng_get_ihdr(context, &header));

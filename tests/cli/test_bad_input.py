@@ -22,6 +22,7 @@ class Images(Case):
             "zero.png": b"",
             "text.png": b"this is no image\n" * 9,
             "huge.png": png(70000, 70000),
+            "largest.png": png(2 ** 31 - 1, 2 ** 31 - 1),
             "huge.bmp": b"BM" + struct.pack("<IHHIIiiHHIIiiII", 54, 0, 0, 54, 40, 70000, 70000, 1, 24, 0, 0, 0, 0, 0, 0),
             "huge.gif": b"GIF89a" + struct.pack("<HHBBB", 65535, 65535, 0, 0, 0)
                         + b"," + struct.pack("<HHHHB", 0, 0, 65535, 65535, 0),
@@ -44,6 +45,8 @@ class Images(Case):
         self.assertEqual(len(lines), len(bad))
         for name, line in zip(bad, lines):
             self.assertRegex(line, rf"^clipc: {name}: .{{4,}}$")
+            if name.startswith(("huge", "largest")):
+                self.assertIn("the header claims", line)
 
     def test_a_file_cut_short_while_it_is_read(self):
         """Truncated by another process at any moment: a failed image at worst, never the end of the run."""
