@@ -45,7 +45,7 @@ class Images(Case):
         self.assertEqual(len(lines), len(bad))
         for name, line in zip(bad, lines):
             self.assertRegex(line, rf"^clipc: {name}: .{{4,}}$")
-            if name.startswith(("huge", "largest")):
+            if name in ("huge.png", "largest.png", "huge.bmp"):
                 self.assertIn("the header claims", line)
 
     def test_a_file_cut_short_while_it_is_read(self):
@@ -64,8 +64,8 @@ class Images(Case):
 
     def test_neighbours_are_not_changed(self):
         bad = self.write_bad_images()
-        mixed = [name for pair in zip(bad, [sample("cat"), sample("dog")] * len(bad)) for name in pair]
-        good = [sample("cat"), sample("dog")] * (len(bad) // 2)
+        good = ([sample("cat"), sample("dog")] * len(bad))[:len(bad)]
+        mixed = [name for pair in zip(bad, good) for name in pair]
         self.run_clipc("embed", "image", *mixed, "-o", "mixed.npy", status=1)
         self.run_clipc("embed", "image", *good, "-o", "good.npy")
         self.assertEqual(read_npy(self.path("mixed.npy")), read_npy(self.path("good.npy")))
