@@ -9,7 +9,7 @@
 #define LEVEL_NAMES "c, avx2, avx512, avx512_vnni or avx512_bf16"
 #elif defined(__aarch64__)
 #include <sys/auxv.h>
-#define LEVEL_NAMES "c, neon or neon_dotprod"
+#define LEVEL_NAMES "c, neon, neon_dotprod, neon_i8mm or neon_bf16"
 #else
 #define LEVEL_NAMES "c"
 #endif
@@ -24,6 +24,8 @@ static const char *const level_names[CLIPC_CPU_LEVELS] = {
 #elif defined(__aarch64__)
     [CLIPC_CPU_NEON] = "neon",
     [CLIPC_CPU_NEON_DOTPROD] = "neon_dotprod",
+    [CLIPC_CPU_NEON_I8MM] = "neon_i8mm",
+    [CLIPC_CPU_NEON_BF16] = "neon_bf16",
 #endif
 };
 
@@ -68,9 +70,14 @@ static clipc_cpu_level processor_level(void)
 static clipc_cpu_level processor_level(void)
 {
     const unsigned long has = getauxval(AT_HWCAP);
+    const unsigned long has_more = getauxval(AT_HWCAP2);
     if (!(has & HWCAP_ASIMD))
         return CLIPC_CPU_C;
-    return has & HWCAP_ASIMDDP ? CLIPC_CPU_NEON_DOTPROD : CLIPC_CPU_NEON;
+    if (!(has & HWCAP_ASIMDDP))
+        return CLIPC_CPU_NEON;
+    if (!(has_more & HWCAP2_I8MM))
+        return CLIPC_CPU_NEON_DOTPROD;
+    return has_more & HWCAP2_BF16 ? CLIPC_CPU_NEON_BF16 : CLIPC_CPU_NEON_I8MM;
 }
 #else
 static clipc_cpu_level processor_level(void)

@@ -102,7 +102,7 @@ static clipc_status compare_engine(const clipc_model *model, const clipc_engine_
     const double text_difference = largest_difference(text, want->text_embeds, want->texts * want->dimension);
     const double image_cosine = smallest_cosine(image, want->image_embeds, want->images, want->dimension);
     const double text_cosine = smallest_cosine(text, want->text_embeds, want->texts, want->dimension);
-    printf("| %-14s | %-7s | %-11s | %-9s | %.1e | %.1e | %.6f | %.6f |\n", name, info.backend, info.isa,
+    printf("| %-14s | %-7s | %-12s | %-9s | %.1e | %.1e | %.6f | %.6f |\n", name, info.backend, info.isa,
            clipc_precision_name(info.precision), image_difference, text_difference, image_cosine, text_cosine);
     if (info.precision == CLIPC_PRECISION_FP32)
         *good = *good && image_difference <= TOLERANCE && text_difference <= TOLERANCE &&
@@ -156,8 +156,8 @@ fail:
 int main(int argc, char **argv)
 {
     bool good = true;
-    printf("| model          | backend | level       | precision | images  | texts   | cosine   | cosine   |\n");
-    printf("| -------------- | ------- | ----------- | --------- | ------- | ------- | -------- | -------- |\n");
+    printf("| model          | backend | level        | precision | images  | texts   | cosine   | cosine   |\n");
+    printf("| -------------- | ------- | ------------ | --------- | ------- | ------- | -------- | -------- |\n");
     for (int i = 1; i < argc; i++) {
         clipc_error error = {0};
         clipc_status status;

@@ -9,9 +9,13 @@
 
 #include <cmocka.h>
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__aarch64__)
+#include <sys/auxv.h>
+#endif
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -78,6 +82,34 @@ static void detected_level_matches_the_kernels_list(void **state)
 #elif defined(__aarch64__)
     assert_int_equal(level >= CLIPC_CPU_NEON, strstr(flags, " asimd ") != NULL);
     assert_int_equal(level >= CLIPC_CPU_NEON_DOTPROD, strstr(flags, " asimddp ") != NULL);
+    assert_int_equal(level >= CLIPC_CPU_NEON_I8MM, strstr(flags, " asimddp ") && strstr(flags, " i8mm "));
+    assert_int_equal(level >= CLIPC_CPU_NEON_BF16,
+                     strstr(flags, " asimddp ") && strstr(flags, " i8mm ") && strstr(flags, " bf16 "));
+#endif
+}
+
+/* The registers that say what an Arm processor has; the kernel, or an emulator, lets programs read them (Arm
+ * Architecture Reference Manual, ID_AA64ISAR0_EL1 and ID_AA64ISAR1_EL1). */
+static void detected_level_matches_the_processors_registers(void **state)
+{
+    (void)state;
+#if defined(__aarch64__)
+    if (!(getauxval(AT_HWCAP) & HWCAP_CPUID))
+        skip();
+    uint64_t isar0 = 0;
+    uint64_t isar1 = 0;
+    __asm__("mrs %0, ID_AA64ISAR0_EL1" : "=r"(isar0));
+    __asm__("mrs %0, ID_AA64ISAR1_EL1" : "=r"(isar1));
+    const bool dotprod = (isar0 >> 44 & 15) != 0;
+    const bool i8mm = dotprod && (isar1 >> 52 & 15) != 0;
+    const bool bf16 = i8mm && (isar1 >> 44 & 15) != 0;
+    clipc_cpu_level level = CLIPC_CPU_C;
+    assert_int_equal(clipc_cpu_level_detect(&level, NULL), CLIPC_OK);
+    assert_int_equal(level >= CLIPC_CPU_NEON_DOTPROD, dotprod);
+    assert_int_equal(level >= CLIPC_CPU_NEON_I8MM, i8mm);
+    assert_int_equal(level >= CLIPC_CPU_NEON_BF16, bf16);
+#else
+    skip();
 #endif
 }
 
@@ -138,6 +170,7 @@ int main(void)
         cmocka_unit_test(names_round_trip),
         cmocka_unit_test(environment_lowers_the_level),
         cmocka_unit_test(detected_level_matches_the_kernels_list),
+        cmocka_unit_test(detected_level_matches_the_processors_registers),
         cmocka_unit_test(quotas_are_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

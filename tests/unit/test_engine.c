@@ -1,4 +1,5 @@
 #include "api/engine.h"
+#include "base/cpu_features.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -131,6 +132,28 @@ static void test_info(void **state)
         assert_int_equal(info.precision, CLIPC_PRECISION_FP32);
         assert_int_equal(info.threads, strcmp(info.backend, "ref") == 0 ? 1 : 3);
         assert_true(info.workspace_bytes > 0);
+    }
+    clipc_model_destroy(&model);
+}
+
+/* Left to choose, the CPU backend takes bf16 where the processor multiplies it, and only there. */
+static void test_auto_is_bf16_where_there_is_bf16_arithmetic(void **state)
+{
+    (void)state;
+    clipc_error error = {0};
+    clipc_model *model = NULL;
+    clipc_cpu_level best = CLIPC_CPU_C;
+    assert_int_equal(clipc_model_open(MODELS "odd_widths", NULL, &model, &error), CLIPC_OK);
+    assert_int_equal(clipc_cpu_level_detect(&best, &error), CLIPC_OK);
+    for (int level = CLIPC_CPU_C; level <= (int)best; level++) {
+        clipc_engine_config config;
+        clipc_engine_config_init(&config);
+        config.backend = "cpu";
+        config.cpu_level = clipc_cpu_level_name((clipc_cpu_level)level);
+        clipc_engine_info info = {.size = sizeof info};
+        assert_int_equal(clipc_engine_plan(model, &config, &info, &error), CLIPC_OK);
+        assert_int_equal(info.precision,
+                         strstr(config.cpu_level, "_bf16") ? CLIPC_PRECISION_BF16 : CLIPC_PRECISION_FP32);
     }
     clipc_model_destroy(&model);
 }
@@ -316,6 +339,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_config_is_checked),
         cmocka_unit_test(test_info),
+        cmocka_unit_test(test_auto_is_bf16_where_there_is_bf16_arithmetic),
         cmocka_unit_test(test_null_arguments),
         cmocka_unit_test(test_tokens_are_checked),
         cmocka_unit_test(test_pooling_at_the_first_end_token),

@@ -65,6 +65,18 @@ void clipc_kernels_fill(clipc_kernels *kernels, clipc_cpu_level level)
     if (level < CLIPC_CPU_NEON)
         return;
     FILL(neon, CLIPC_CPU_NEON);
+    FILL_BF16(neon, CLIPC_CPU_NEON);
+    FILL_I8(neon, neon, CLIPC_CPU_NEON);
+    kernels->round_bf16 = clipc_round_bf16__neon;
+    if (level < CLIPC_CPU_NEON_DOTPROD)
+        return;
+    FILL_I8(neon_dotprod, neon, CLIPC_CPU_NEON_DOTPROD);
+    if (level < CLIPC_CPU_NEON_I8MM)
+        return;
+    FILL_I8(neon_i8mm, neon, CLIPC_CPU_NEON_I8MM);
+    if (level < CLIPC_CPU_NEON_BF16)
+        return;
+    FILL_BF16(neon_bf16, CLIPC_CPU_NEON_BF16);
 #else
     (void)level;
 #endif
@@ -84,6 +96,8 @@ bool clipc_kernels_have_bf16(const clipc_kernels *kernels)
 {
 #if defined(__x86_64__)
     return kernels->bf16.level == CLIPC_CPU_AVX512_BF16;
+#elif defined(__aarch64__)
+    return kernels->bf16.level == CLIPC_CPU_NEON_BF16;
 #else
     (void)kernels;
     return false;

@@ -196,14 +196,20 @@ CLIPC_DECLARE_KERNELS(neon);
 CLIPC_DECLARE_TILE_I8(c);
 CLIPC_DECLARE_TILE_I8(avx2);
 CLIPC_DECLARE_TILE_I8(avx512_vnni);
+CLIPC_DECLARE_TILE_I8(neon);
+CLIPC_DECLARE_TILE_I8(neon_dotprod);
+CLIPC_DECLARE_TILE_I8(neon_i8mm);
 CLIPC_DECLARE_LINES_I8(c);
 CLIPC_DECLARE_LINES_I8(avx2);
 CLIPC_DECLARE_LINES_I8(avx512);
+CLIPC_DECLARE_LINES_I8(neon);
 
 CLIPC_DECLARE_KERNELS_BF16(c);
 CLIPC_DECLARE_KERNELS_BF16(avx2);
 CLIPC_DECLARE_KERNELS_BF16(avx512);
 CLIPC_DECLARE_KERNELS_BF16(avx512_bf16);
+CLIPC_DECLARE_KERNELS_BF16(neon);
+CLIPC_DECLARE_KERNELS_BF16(neon_bf16);
 
 #define CLIPC_GEMM_ROWS__c         2
 #define CLIPC_GEMM_COLUMNS__c      16
@@ -222,12 +228,22 @@ CLIPC_DECLARE_KERNELS_BF16(avx512_bf16);
 #define CLIPC_GEMM_BF16_COLUMNS__avx512      32
 #define CLIPC_GEMM_BF16_ROWS__avx512_bf16    14
 #define CLIPC_GEMM_BF16_COLUMNS__avx512_bf16 32
+#define CLIPC_GEMM_BF16_ROWS__neon           6
+#define CLIPC_GEMM_BF16_COLUMNS__neon        16
+#define CLIPC_GEMM_BF16_ROWS__neon_bf16      6
+#define CLIPC_GEMM_BF16_COLUMNS__neon_bf16   16
 
-#define CLIPC_GEMM_I8_ROWS__c              2
-#define CLIPC_GEMM_I8_COLUMNS__c           16
-#define CLIPC_GEMM_I8_ROWS__avx2           6
-#define CLIPC_GEMM_I8_COLUMNS__avx2        16
-#define CLIPC_GEMM_I8_ROWS__avx512_vnni    14
-#define CLIPC_GEMM_I8_COLUMNS__avx512_vnni 32
+#define CLIPC_GEMM_I8_ROWS__c               2
+#define CLIPC_GEMM_I8_COLUMNS__c            16
+#define CLIPC_GEMM_I8_ROWS__avx2            6
+#define CLIPC_GEMM_I8_COLUMNS__avx2         16
+#define CLIPC_GEMM_I8_ROWS__avx512_vnni     14
+#define CLIPC_GEMM_I8_COLUMNS__avx512_vnni  32
+#define CLIPC_GEMM_I8_ROWS__neon            3
+#define CLIPC_GEMM_I8_COLUMNS__neon         16
+#define CLIPC_GEMM_I8_ROWS__neon_dotprod    6
+#define CLIPC_GEMM_I8_COLUMNS__neon_dotprod 16
+#define CLIPC_GEMM_I8_ROWS__neon_i8mm       6
+#define CLIPC_GEMM_I8_COLUMNS__neon_i8mm    16
 
 #endif

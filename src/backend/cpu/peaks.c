@@ -81,6 +81,9 @@ static clipc_peak choose_bf16(clipc_cpu_level level)
 #if defined(__x86_64__)
     if (level >= CLIPC_CPU_AVX512_BF16)
         return clipc_peak_bf16__avx512_bf16;
+#elif defined(__aarch64__)
+    if (level >= CLIPC_CPU_NEON_BF16)
+        return clipc_peak_bf16__neon_bf16;
 #endif
     (void)level;
     return NULL;

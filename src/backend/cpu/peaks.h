@@ -22,6 +22,7 @@ double clipc_peak_f32__avx2(size_t repeats, const void *operands, void *sums);
 double clipc_peak_f32__avx512(size_t repeats, const void *operands, void *sums);
 double clipc_peak_f32__neon(size_t repeats, const void *operands, void *sums);
 double clipc_peak_bf16__avx512_bf16(size_t repeats, const void *operands, void *sums);
+double clipc_peak_bf16__neon_bf16(size_t repeats, const void *operands, void *sums);
 double clipc_peak_int8__avx512_vnni(size_t repeats, const void *operands, void *sums);
 double clipc_peak_int8__neon_dotprod(size_t repeats, const void *operands, void *sums);
 

@@ -11,5 +11,6 @@ typedef bool (*clipc_round_bf16)(const float *from, size_t count, uint16_t *to);
 
 bool clipc_round_bf16__c(const float *from, size_t count, uint16_t *to);
 bool clipc_round_bf16__avx2(const float *from, size_t count, uint16_t *to);
+bool clipc_round_bf16__neon(const float *from, size_t count, uint16_t *to);
 
 #endif
