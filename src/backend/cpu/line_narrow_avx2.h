@@ -47,13 +47,19 @@ static inline line line_round(line a)
                   _mm256_round_ps(a.high, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
 
-/* Whole numbers from 0 to 255. */
-static inline void line_store_bytes(uint8_t *to, line a)
+/* Four lines to 64 bytes, round(x × inverse) + zero, limited to 0 … 255; what is not a number may become any. */
+static inline void line_store_quantized(void *to, const line x[4], float inverse, int32_t zero)
 {
-    const __m256i words = _mm256_packus_epi32(_mm256_cvtps_epi32(a.low), _mm256_cvtps_epi32(a.high));
-    const __m256i ordered = _mm256_permute4x64_epi64(words, 0xD8);
-    const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
-    _mm_storeu_si128((__m128i *)(void *)to, bytes);
+    const __m256 factor = _mm256_set1_ps(inverse);
+    const __m256i shift = _mm256_set1_epi16((short)zero);
+    for (int i = 0; i < 4; i++) {
+        const __m256i low = _mm256_cvtps_epi32(_mm256_mul_ps(x[i].low, factor));
+        const __m256i high = _mm256_cvtps_epi32(_mm256_mul_ps(x[i].high, factor));
+        const __m256i words = _mm256_adds_epi16(_mm256_packs_epi32(low, high), shift);
+        const __m256i ordered = _mm256_permute4x64_epi64(words, 0xD8);
+        const __m128i bytes = _mm_packus_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1));
+        _mm_storeu_si128((__m128i *)to + i, bytes);
+    }
 }
 
 static inline __m256 narrow_corrected_eight(const int32_t *sums, const int32_t *integers, __m256i zero)

@@ -39,10 +39,19 @@ static inline line line_round(line a)
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
-/* Whole numbers from 0 to 255. */
-static inline void line_store_bytes(uint8_t *to, line a)
+/* Four lines to 64 bytes, round(x × inverse) + zero, limited to 0 … 255; what is not a number may become any. */
+static inline void line_store_quantized(void *to, const line x[4], float inverse, int32_t zero)
 {
-    _mm_storeu_si128((__m128i *)(void *)to, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(a)));
+    const __m512 factor = _mm512_set1_ps(inverse);
+    __m512i whole[4];
+    for (int i = 0; i < 4; i++)
+        whole[i] = _mm512_cvtps_epi32(_mm512_mul_ps(x[i], factor));
+    /* Packing goes by quarters of a register: they end up with four bytes of each line. */
+    const __m512i shift = _mm512_set1_epi16((short)zero);
+    const __m512i first = _mm512_adds_epi16(_mm512_packs_epi32(whole[0], whole[1]), shift);
+    const __m512i second = _mm512_adds_epi16(_mm512_packs_epi32(whole[2], whole[3]), shift);
+    const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    _mm512_storeu_si512(to, _mm512_permutexvar_epi32(order, _mm512_packus_epi16(first, second)));
 }
 
 /* sums - zero × integers, as floats. */

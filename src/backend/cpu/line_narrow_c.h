@@ -32,11 +32,16 @@ static inline line line_round(line a)
     return line_subtract(line_add(a, shift), shift);
 }
 
-/* Whole numbers from 0 to 255. */
-static inline void line_store_bytes(uint8_t *to, line a)
+/* Four lines to 64 bytes, round(x × inverse) + zero, limited to 0 … 255; what is not a number may become any. */
+static inline void line_store_quantized(void *to, const line x[4], float inverse, int32_t zero)
 {
-    for (int i = 0; i < 16; i++)
-        to[i] = (uint8_t)(a.lane[i] == a.lane[i] ? a.lane[i] : 0.0f);
+    for (int i = 0; i < 4; i++) {
+        const line whole = line_round(line_multiply(x[i], line_set(inverse)));
+        const line byte = line_max(line_set(0.0f), line_add(whole, line_set((float)zero)));
+        const line limited = line_min(line_set(255.0f), byte);
+        for (int j = 0; j < 16; j++)
+            ((uint8_t *)to)[16 * i + j] = (uint8_t)(limited.lane[j] == limited.lane[j] ? limited.lane[j] : 0.0f);
+    }
 }
 
 /* sums - zero × integers, as floats. */

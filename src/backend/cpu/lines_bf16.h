@@ -4,6 +4,7 @@
  * Approximations are as good as a result of 8 bits needs: within an eighth of its rounding. They are fitted like those
  * of lines_f32.h. */
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/line_statistics.h"
 
 /* Where 16 values from column 16 × group on go: half of a line of pairs. */
 static inline uint16_t *half_line(uint32_t *out, size_t group, size_t block_stride)
@@ -79,20 +80,10 @@ void KERNEL(clipc_layer_norm_bf16)(const float *row, size_t width, const float *
 {
     const size_t lines = clipc_blocks(width);
     const size_t last = width - (lines - 1) * CLIPC_BLOCK; /* values in the last line */
-    line total = line_set(0.0f);
-    for (size_t j = 0; j < lines - 1; j++)
-        total = line_add(total, line_load(row + j * CLIPC_BLOCK));
-    total = line_add(total, line_keep(line_load(row + (lines - 1) * CLIPC_BLOCK), last));
-    const line mean = line_set(line_sum(total) / (float)width);
-    line squares = line_set(0.0f);
+    const struct statistics statistics = row_statistics(row, width, epsilon);
     for (size_t j = 0; j < lines; j++) {
-        line difference = line_subtract(line_load(row + j * CLIPC_BLOCK), mean);
-        difference = line_keep(difference, j + 1 < lines ? CLIPC_BLOCK : last);
-        squares = line_multiply_add(difference, difference, squares);
-    }
-    const line scale = line_set(1.0f / __builtin_sqrtf(line_sum(squares) / (float)width + epsilon));
-    for (size_t j = 0; j < lines; j++) {
-        const line normal = line_multiply(line_subtract(line_load(row + j * CLIPC_BLOCK), mean), scale);
+        const line difference = line_subtract(line_load(row + j * CLIPC_BLOCK), statistics.mean);
+        const line normal = line_multiply(difference, statistics.scale);
         const line result =
             line_multiply_add(normal, line_load(weight + j * CLIPC_BLOCK), line_load(bias + j * CLIPC_BLOCK));
         line_store_bf16(half_line(out, j, block_stride), line_keep(result, j + 1 < lines ? CLIPC_BLOCK : last));

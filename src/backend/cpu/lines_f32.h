@@ -5,6 +5,7 @@
  * precision); checkkernel measures the error of the whole function.
  */
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/line_statistics.h"
 
 /* e to the power of each lane, which is limited to where the result is a normal number. x = n ln 2 + r with |r| at
  * most ln 2 / 2, and exp(r) = 1 + r + r² P(r). */
@@ -95,20 +96,10 @@ void KERNEL(clipc_layer_norm_f32)(const float *row, size_t width, const float *w
 {
     const size_t lines = clipc_blocks(width);
     const size_t last = width - (lines - 1) * CLIPC_BLOCK; /* values in the last line */
-    line total = line_set(0.0f);
-    for (size_t j = 0; j < lines - 1; j++)
-        total = line_add(total, line_load(row + j * CLIPC_BLOCK));
-    total = line_add(total, line_keep(line_load(row + (lines - 1) * CLIPC_BLOCK), last));
-    const line mean = line_set(line_sum(total) / (float)width);
-    line squares = line_set(0.0f);
+    const struct statistics statistics = row_statistics(row, width, epsilon);
     for (size_t j = 0; j < lines; j++) {
-        line difference = line_subtract(line_load(row + j * CLIPC_BLOCK), mean);
-        difference = line_keep(difference, j + 1 < lines ? CLIPC_BLOCK : last);
-        squares = line_multiply_add(difference, difference, squares);
-    }
-    const line scale = line_set(1.0f / __builtin_sqrtf(line_sum(squares) / (float)width + epsilon));
-    for (size_t j = 0; j < lines; j++) {
-        const line normal = line_multiply(line_subtract(line_load(row + j * CLIPC_BLOCK), mean), scale);
+        const line difference = line_subtract(line_load(row + j * CLIPC_BLOCK), statistics.mean);
+        const line normal = line_multiply(difference, statistics.scale);
         const line result =
             line_multiply_add(normal, line_load(weight + j * CLIPC_BLOCK), line_load(bias + j * CLIPC_BLOCK));
         line_store(out + j * block_stride, line_keep(result, j + 1 < lines ? CLIPC_BLOCK : last));

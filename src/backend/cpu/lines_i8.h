@@ -4,14 +4,42 @@
  * includes 0: after an activation nearly all of the range is on one side. Given the same row, every level makes the
  * same bytes: no step is fused, and each is correctly rounded. */
 #include "backend/cpu/kernels.h"
+#include "backend/cpu/line_statistics.h"
+#include "backend/cpu/unroll.h"
 
 /* Below this a row's numbers are taken for 0: their reciprocals overflow. */
 #define SMALLEST_SCALE 0x1p-100f
 
-/* Where 16 values from column 16 × group on go: a quarter of a line. */
-static inline uint8_t *quarter_line(uint32_t *out, size_t group, size_t block_stride)
+/* Lines of values that become one line of bytes. */
+#define LINES ((size_t)4)
+
+/* What becomes bytes: a row of bf16, or one of fp32 through LayerNorm. */
+struct source {
+    size_t whole; /* lines before the last */
+    size_t last;  /* values in the last */
+    const uint16_t *halves;
+    const float *row; /* NULL: bf16 */
+    const float *weight;
+    const float *bias;
+    struct statistics statistics;
+};
+
+CLIPC_ALWAYS_INLINE line whole_line(const struct source *source, size_t j, const bool norm)
 {
-    return (uint8_t *)(void *)(out + group / 4 * block_stride + group % 4 * (CLIPC_BLOCK / 4));
+    if (!norm)
+        return line_load_bf16(source->halves + j * CLIPC_BLOCK);
+    const line difference = line_subtract(line_load(source->row + j * CLIPC_BLOCK), source->statistics.mean);
+    return line_multiply_add(line_multiply(difference, source->statistics.scale),
+                             line_load(source->weight + j * CLIPC_BLOCK), line_load(source->bias + j * CLIPC_BLOCK));
+}
+
+/* 0 beyond the row. */
+CLIPC_ALWAYS_INLINE line last_lines(const struct source *source, size_t j, const bool norm)
+{
+    if (j > source->whole)
+        return line_set(0.0f);
+    const line x = whole_line(source, j, norm);
+    return j < source->whole ? x : line_keep(x, source->last);
 }
 
 struct range {
@@ -20,18 +48,34 @@ struct range {
     line poison; /* 0, or NaN where a value is not finite */
 };
 
-static inline struct range range_start(void)
-{
-    return (struct range){line_set(0.0f), line_set(0.0f), line_set(0.0f)};
-}
-
-static inline struct range range_add(struct range range, line x)
+/* A row that went through LayerNorm is known by its variance: there a number that is not finite spoils all. */
+CLIPC_ALWAYS_INLINE struct range range_add(struct range range, line x, const bool norm)
 {
     return (struct range){line_min(range.low, x), line_max(range.high, x),
-                          line_multiply_add(x, line_set(0.0f), range.poison)};
+                          norm ? range.poison : line_multiply_add(x, line_set(0.0f), range.poison)};
 }
 
-/* Values in whole and how to get them: q = round(x × inverse) + zero. */
+/* Two ranges side by side, so that a value need not wait for the one before it. */
+CLIPC_ALWAYS_INLINE struct range range_of(const struct source *source, const bool norm)
+{
+    const line zero = line_set(0.0f);
+    const line poison = norm ? line_set(source->statistics.variance * 0.0f) : zero;
+    struct range even = {zero, zero, poison};
+    struct range odd = {zero, zero, zero};
+    size_t j = 0;
+    for (; j + 2 <= source->whole; j += 2) {
+        if (!norm) /* the next row, most likely */
+            __builtin_prefetch(source->halves + (source->whole + 1 + j) * CLIPC_BLOCK);
+        even = range_add(even, whole_line(source, j, norm), norm);
+        odd = range_add(odd, whole_line(source, j + 1, norm), norm);
+    }
+    for (; j <= source->whole; j++)
+        even = range_add(even, last_lines(source, j, norm), norm);
+    return (struct range){line_min(even.low, odd.low), line_max(even.high, odd.high),
+                          line_add(even.poison, odd.poison)};
+}
+
+/* How a row of that range becomes bytes, q = round(x × inverse) + zero, and what they mean then. */
 static inline clipc_row_scale range_scale(struct range range, float *inverse)
 {
     const float high = line_largest(range.high);
@@ -51,72 +95,46 @@ static inline clipc_row_scale range_scale(struct range range, float *inverse)
     return result;
 }
 
-static inline void store_bytes(uint32_t *out, size_t group, size_t block_stride, line x, float inverse, int32_t zero)
+CLIPC_ALWAYS_INLINE clipc_row_scale quantize(const struct source *source, uint32_t *out, size_t block_stride,
+                                             const bool norm)
 {
-    line q = line_add(line_round(line_multiply(x, line_set(inverse))), line_set((float)zero));
-    q = line_min(line_set(255.0f), line_max(q, line_set(0.0f)));
-    line_store_bytes(quarter_line(out, group, block_stride), q);
-}
-
-static inline void store_padding(uint32_t *out, size_t groups, size_t block_stride)
-{
-    for (size_t group = groups; group % 4; group++)
-        line_store_bytes(quarter_line(out, group, block_stride), line_set(0.0f));
+    float inverse = 0.0f;
+    const clipc_row_scale result = range_scale(range_of(source, norm), &inverse);
+    line x[LINES];
+    size_t j = 0;
+    for (; j + LINES <= source->whole; j += LINES, out += block_stride) {
+        CLIPC_UNROLL
+        for (size_t i = 0; i < LINES; i++)
+            x[i] = whole_line(source, j + i, norm);
+        line_store_quantized(out, x, inverse, result.zero);
+    }
+    for (; j <= source->whole; j += LINES, out += block_stride) {
+        for (size_t i = 0; i < LINES; i++)
+            x[i] = last_lines(source, j + i, norm);
+        line_store_quantized(out, x, inverse, result.zero);
+    }
+    return result;
 }
 
 clipc_row_scale KERNEL(clipc_layer_norm_i8)(const float *row, size_t width, const float *weight, const float *bias,
                                             float epsilon, uint32_t *out, size_t block_stride)
 {
-    const size_t lines = clipc_blocks(width);
-    const size_t last = width - (lines - 1) * CLIPC_BLOCK; /* values in the last line */
-    line total = line_set(0.0f);
-    for (size_t j = 0; j < lines; j++)
-        total = line_add(total, line_keep(line_load(row + j * CLIPC_BLOCK), j + 1 < lines ? CLIPC_BLOCK : last));
-    const line mean = line_set(line_sum(total) / (float)width);
-    line squares = line_set(0.0f);
-    for (size_t j = 0; j < lines; j++) {
-        line difference = line_subtract(line_load(row + j * CLIPC_BLOCK), mean);
-        difference = line_keep(difference, j + 1 < lines ? CLIPC_BLOCK : last);
-        squares = line_multiply_add(difference, difference, squares);
-    }
-    const line scale = line_set(1.0f / __builtin_sqrtf(line_sum(squares) / (float)width + epsilon));
-    struct range range = range_start();
-    float inverse = 0.0f;
-    clipc_row_scale result = {0};
-    for (int pass = 0; pass < 2; pass++) {
-        for (size_t j = 0; j < lines; j++) {
-            const line normal = line_multiply(line_subtract(line_load(row + j * CLIPC_BLOCK), mean), scale);
-            line x = line_multiply_add(normal, line_load(weight + j * CLIPC_BLOCK), line_load(bias + j * CLIPC_BLOCK));
-            x = line_keep(x, j + 1 < lines ? CLIPC_BLOCK : last);
-            if (pass == 0)
-                range = range_add(range, x);
-            else
-                store_bytes(out, j, block_stride, x, inverse, result.zero);
-        }
-        if (pass == 0)
-            result = range_scale(range, &inverse);
-    }
-    store_padding(out, lines, block_stride);
-    return result;
+    const size_t whole = (width - 1) / CLIPC_BLOCK;
+    const struct source source = {.whole = whole,
+                                  .last = width - whole * CLIPC_BLOCK,
+                                  .row = row,
+                                  .weight = weight,
+                                  .bias = bias,
+                                  .statistics = row_statistics(row, width, epsilon)};
+    return quantize(&source, out, block_stride, true);
 }
 
 clipc_row_scale KERNEL(clipc_quantize_i8)(const uint32_t *row, size_t width, uint32_t *out, size_t block_stride)
 {
-    const uint16_t *halves = (const uint16_t *)(const void *)row;
-    const size_t lines = clipc_blocks(width);
-    const size_t last = width - (lines - 1) * CLIPC_BLOCK; /* values in the last line */
-    struct range range = range_start();
-    for (size_t j = 0; j + 1 < lines; j++)
-        range = range_add(range, line_load_bf16(halves + j * CLIPC_BLOCK));
-    range = range_add(range, line_keep(line_load_bf16(halves + (lines - 1) * CLIPC_BLOCK), last));
-    float inverse = 0.0f;
-    const clipc_row_scale result = range_scale(range, &inverse);
-    for (size_t j = 0; j < lines; j++) {
-        const line x = line_keep(line_load_bf16(halves + j * CLIPC_BLOCK), j + 1 < lines ? CLIPC_BLOCK : last);
-        store_bytes(out, j, block_stride, x, inverse, result.zero);
-    }
-    store_padding(out, lines, block_stride);
-    return result;
+    const size_t whole = (width - 1) / CLIPC_BLOCK;
+    const struct source source = {
+        .whole = whole, .last = width - whole * CLIPC_BLOCK, .halves = (const uint16_t *)(const void *)row};
+    return quantize(&source, out, block_stride, false);
 }
 
 void KERNEL(clipc_dequantize_i8)(size_t rows, size_t columns, const int32_t *sums, const clipc_row_scale *row_scales,
