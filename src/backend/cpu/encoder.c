@@ -59,7 +59,10 @@ void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, si
     const size_t wide =
         clipc_max(clipc_max(3 * attention_length(tower), inner), tower->patch_embedding.layout.blocks * CLIPC_BLOCK);
     const bool bytes = tower->layer_dtype == CLIPC_DTYPE_I8;
-    const size_t halves = bytes ? clipc_max(width, clipc_padded_columns(tower->config.mlp_width)) / 2 : 0;
+    const size_t halves = bytes ? clipc_max(clipc_max(width, clipc_padded_columns(tower->config.mlp_width)),
+                                            clipc_padded_columns(3 * tower->patch_size * tower->patch_size)) /
+                                      2
+                                : 0;
     const size_t row_bytes = (2 * width + wide + halves) * sizeof(float);
     size_t most_rows = 0;
     if (!clipc_multiply(max_batch, tower->most_tokens, &most_rows))
@@ -366,31 +369,46 @@ static void fetch_pixels(const float *from, size_t width, size_t count, size_t l
         __builtin_prefetch(from + LINES_AHEAD * width + x);
 }
 
-/* One row of patches [channel, y, x]; zeros for the class token, whose X is the position row alone. */
+/* One patch [channel, y, x] of an image to a row of tower->dtype, whose blocks lie block_stride apart. */
+static void copy_patch(const clipc_cpu_tower *tower, const float *image, size_t index, uint32_t *out,
+                       size_t block_stride)
+{
+    const size_t size = tower->image_size;
+    const size_t patch = tower->patch_size;
+    const float *corner = image + index / (size / patch) * patch * size + index % (size / patch) * patch;
+    for (size_t channel = 0; channel < 3; channel++) {
+        for (size_t y = 0; y < patch; y++) {
+            const float *line = corner + (channel * size + y) * size;
+            fetch_pixels(line, size, patch, patch - y);
+            clipc_write_columns(tower->kernels, out, block_stride, tower->dtype, (channel * patch + y) * patch, line,
+                                patch);
+        }
+    }
+}
+
+/* One packed row of patches; zeros for the class token, whose X is the position row alone. */
 static void pack_patch(const struct run *run, const clipc_row_tiles *tiles, size_t row)
 {
     const clipc_cpu_tower *tower = run->tower;
-    const size_t size = tower->image_size;
-    const size_t patch = tower->patch_size;
-    const size_t blocks = tower->patch_embedding.layout.blocks;
+    const clipc_cpu_workspace *workspace = run->workspace;
+    const clipc_packed_layout *layout = &tower->patch_embedding.layout;
+    const size_t count = 3 * tower->patch_size * tower->patch_size;
     const size_t token = row % tower->most_tokens;
-    const clipc_packed_row place = clipc_packed_row_at(*tiles, blocks, row);
-    uint32_t *out = (uint32_t *)(void *)run->workspace->wide + place.offset;
+    const float *image = run->pixels + row / tower->most_tokens * 3 * tower->image_size * tower->image_size;
+    const clipc_packed_row place = clipc_packed_row_at(*tiles, layout->blocks, row);
+    uint32_t *out = (uint32_t *)(void *)workspace->wide + place.offset;
     if (token == 0) {
-        for (size_t block = 0; block < blocks; block++)
+        for (size_t block = 0; block < layout->blocks; block++)
             memset(out + block * place.block_stride, 0, CLIPC_BLOCK * sizeof *out);
-        return;
-    }
-    memset(out + (blocks - 1) * place.block_stride, 0, CLIPC_BLOCK * sizeof *out);
-    const size_t top = (token - 1) / (size / patch) * patch;
-    const size_t left = (token - 1) % (size / patch) * patch;
-    const float *image = run->pixels + row / tower->most_tokens * 3 * size * size;
-    for (size_t channel = 0; channel < 3; channel++) {
-        for (size_t y = 0; y < patch; y++) {
-            fetch_pixels(image + (channel * size + top + y) * size + left, size, patch, patch - y);
-            clipc_write_columns(tower->kernels, out, place.block_stride, tower->dtype, (channel * patch + y) * patch,
-                                image + (channel * size + top + y) * size + left, patch);
-        }
+        if (layout->dtype == CLIPC_DTYPE_I8)
+            workspace->row_scales[row] = (clipc_row_scale){0};
+    } else if (layout->dtype == CLIPC_DTYPE_I8) {
+        uint32_t *halves = workspace->halves + row * packed_blocks(count, tower->dtype) * CLIPC_BLOCK;
+        copy_patch(tower, image, token - 1, halves, CLIPC_BLOCK);
+        workspace->row_scales[row] = tower->kernels->i8.quantize(halves, count, out, place.block_stride);
+    } else {
+        memset(out + (layout->blocks - 1) * place.block_stride, 0, CLIPC_BLOCK * sizeof *out);
+        copy_patch(tower, image, token - 1, out, place.block_stride);
     }
 }
 
@@ -399,7 +417,7 @@ static void prepare_patches(void *context, size_t begin, size_t end, size_t thre
     (void)thread;
     const struct run *run = context;
     const clipc_cpu_tower *tower = run->tower;
-    const clipc_row_tiles tiles = deal_rows(run, run->rows, tower->dtype);
+    const clipc_row_tiles tiles = deal_rows(run, run->rows, tower->layer_dtype);
     for (size_t row = begin; row < end; row++) {
         pack_patch(run, &tiles, row);
         memcpy(run->workspace->rows + row * tower->padded_width,
@@ -415,13 +433,14 @@ static void encode_some_images(struct run *run, float *embeddings)
         run->workspace->offsets[item] = item * tower->most_tokens;
     clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, prepare_patches, run, run->rows);
-    clipc_cpu_step_end(start, CLIPC_STEP_PATCHES, tower->dtype, "C");
-    const struct stream stream = all_rows(run, tower->dtype);
+    clipc_cpu_step_end(start, CLIPC_STEP_PATCHES, tower->layer_dtype, "C");
+    const struct stream stream = all_rows(run, tower->layer_dtype);
     const clipc_gemm gemm = {.kernels = tower->kernels,
                              .weights = &tower->patch_embedding,
                              .panel_count = tower->patch_embedding.layout.panel_count,
                              .rows = run->workspace->wide,
                              .row_blocks = tower->patch_embedding.layout.blocks,
+                             .row_scales = run->workspace->row_scales,
                              .tiles = stream.tiles,
                              .epilogue = CLIPC_EPILOGUE_RESIDUAL,
                              .output = {stream.rows, tower->padded_width, false, CLIPC_DTYPE_F32}};

@@ -14,7 +14,8 @@ typedef struct clipc_cpu_workspace {
     float *packed;      /* packed, the same size: a GEMM's input of that width */
     float *wide;        /* query, key and value; or packed: the MLP's inner activations, or the patches */
     size_t wide_length; /* units of one row of it */
-    uint32_t *halves;   /* int8: rows of bf16 on their way to bytes, attention's results and the MLP's inner ones */
+    uint32_t
+        *halves; /* int8: rows of bf16 on their way to bytes: patches, attention's results, the MLP's inner ones */
     clipc_row_scale *row_scales; /* int8: [row_capacity], of the packed rows that the next product reads */
     float *pooled;               /* [item_capacity, padded width]: X of the pooled rows, in the last layer and after */
     float *pooled_packed;        /* packed, the same size */

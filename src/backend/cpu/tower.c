@@ -215,7 +215,7 @@ static void build_image_tower(struct builder *builder, const clipc_model *model)
     clipc_cpu_tower *tower = builder->tower;
     const size_t width = tower->config.width;
     build_linear(builder, &model->weights.image.patch_embedding, NULL, width,
-                 3 * tower->patch_size * tower->patch_size, tower->dtype, &tower->patch_embedding);
+                 3 * tower->patch_size * tower->patch_size, tower->layer_dtype, &tower->patch_embedding);
     tower->positions = build_rows(builder, &model->weights.image.position_embedding, tower->most_tokens);
     float *class_embedding = build_rows(builder, &model->weights.image.class_embedding, 1);
     if (builder->arena.base)

@@ -26,8 +26,8 @@ typedef struct clipc_cpu_tower {
     clipc_tower_config config;
     const clipc_kernels *kernels;
     clipc_precision precision;
-    clipc_dtype layer_dtype; /* of the inputs and weights of the products within layers: F32, BF16 or I8 */
-    clipc_dtype dtype;       /* of the other products: F32 or BF16 */
+    clipc_dtype layer_dtype; /* of the inputs and weights of all products but the last: F32, BF16 or I8 */
+    clipc_dtype dtype;       /* of the last, to the embedding, and of attention: F32 or BF16 */
     size_t padded_width;
     size_t most_tokens; /* of one item */
     bool causal;        /* and pooled at an item's last row; else at its first */
