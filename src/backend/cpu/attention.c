@@ -77,6 +77,14 @@ static void pack_values(const clipc_attention *attention, const float *values, s
     }
 }
 
+/* out[i] holds even[i] in its lower half and odd[i] in its upper. */
+static void join_pairs(const uint16_t *restrict even, const uint16_t *restrict odd, size_t count,
+                       uint32_t *restrict out)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = even[i] | (uint32_t)odd[i] << 16;
+}
+
 /* The same with pairs of keys in a unit. */
 static void pack_value_pairs(const clipc_attention *attention, const float *values, size_t count, uint32_t *out)
 {
@@ -85,13 +93,13 @@ static void pack_value_pairs(const clipc_attention *attention, const float *valu
     const size_t padded = clipc_deep_blocks(count, 2) * CLIPC_BLOCK;
     for (size_t first = 0; first < attention->head_width; first += columns, out += padded * columns) {
         const size_t wide = clipc_min(columns, attention->head_width - first);
-        memset(out, 0, padded * columns * sizeof *out);
         for (size_t key = 0; key < count; key += 2) {
             const uint16_t *even = (const uint16_t *)(const void *)(values + key * attention->key_stride) + first;
             const uint16_t *odd = key + 1 < count ? even + 2 * attention->key_stride : zeros;
-            for (size_t j = 0; j < wide; j++)
-                out[key / 2 * columns + j] = even[j] | (uint32_t)odd[j] << 16;
+            join_pairs(even, odd, wide, out + key / 2 * columns);
+            memset(out + key / 2 * columns + wide, 0, (columns - wide) * sizeof *out);
         }
+        memset(out + (count + 1) / 2 * columns, 0, (padded - (count + 1) / 2) * columns * sizeof *out);
     }
 }
 
@@ -102,7 +110,12 @@ static void pack_query_pairs(const clipc_attention *attention, const float *quer
     for (size_t block = 0; block < clipc_blocks(units); block++) {
         const size_t count = clipc_min(CLIPC_BLOCK, units - block * CLIPC_BLOCK);
         for (size_t i = 0; i < rows; i++, out += CLIPC_BLOCK) {
-            memcpy(out, queries + i * attention->query_stride + block * CLIPC_BLOCK, count * sizeof *out);
+            const float *from = queries + i * attention->query_stride + block * CLIPC_BLOCK;
+            if (count == CLIPC_BLOCK) {
+                memcpy(out, from, CLIPC_BLOCK * sizeof *out); /* of constant size: no call */
+                continue;
+            }
+            memcpy(out, from, count * sizeof *out);
             memset(out + count, 0, (CLIPC_BLOCK - count) * sizeof *out);
         }
     }
@@ -213,6 +226,15 @@ static void attend(const clipc_attention *attention, const struct scratch *scrat
         write_row(attention, first_row + i, head, scratch->sums + i * sum_stride, 1.0f / tile->weight_sums[i]);
 }
 
+/* Asks for the columns of the next head, most likely the next piece's: rows lie too far apart to be foreseen. */
+static void fetch_next_head(const clipc_attention *attention, const float *rows, size_t stride, size_t count)
+{
+    const size_t units = head_units(attention);
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < units; j += CLIPC_BLOCK)
+            __builtin_prefetch(rows + i * stride + units + j);
+}
+
 struct job {
     const clipc_attention *attention;
     clipc_attention_split split;
@@ -234,6 +256,8 @@ static void run_piece(const struct job *job, size_t index, float *scratch_base)
         pack_value_pairs(attention, attention->values + source, piece.keys, (uint32_t *)(void *)scratch.values);
     else
         pack_values(attention, attention->values + source, piece.keys, scratch.values);
+    fetch_next_head(attention, attention->keys + source, attention->key_stride, piece.keys);
+    fetch_next_head(attention, attention->values + source, attention->key_stride, piece.keys);
     for (size_t i = piece.first_tile; i < piece.end_tile; i++) {
         const size_t first = clipc_row_tiles_begin(piece.tiles, i);
         const size_t end = clipc_row_tiles_begin(piece.tiles, i + 1);
@@ -260,5 +284,7 @@ void clipc_attention_run(clipc_thread_pool *pool, const clipc_attention *attenti
         .split = clipc_attention_split_make(attention->items, attention->heads, attention->offsets,
                                             clipc_kernels_tile_rows(attention->kernels, attention->dtype),
                                             attention->causal, attention->pooled, clipc_thread_pool_threads(pool))};
-    clipc_thread_pool_run(pool, run_pieces, &job, clipc_attention_pieces(&job.split), 1);
+    const size_t pieces = clipc_attention_pieces(&job.split);
+    clipc_thread_pool_run(pool, run_pieces, &job, pieces,
+                          clipc_attention_grain(pieces, clipc_thread_pool_threads(pool)));
 }

@@ -114,13 +114,12 @@ void clipc_pack_units(const float *from, size_t stride, size_t count, size_t inn
         for (size_t j = 0; j < whole_columns; j += 4)
             transpose_four(from + j * stride + k, stride, columns, to + k * columns + j);
     /* What is left at the right and below, and the padding. */
-    const size_t padded = clipc_blocks(inner) * CLIPC_BLOCK;
-    for (size_t k = 0; k < padded; k++)
-        for (size_t j = k < whole_inner ? whole_columns : 0; j < columns; j++)
-            if (k < inner && j < count)
-                memcpy(to + k * columns + j, from + j * stride + k, sizeof *to); /* bits, perhaps not a float's */
-            else
-                to[k * columns + j] = 0.0f;
+    for (size_t k = 0; k < inner; k++) {
+        for (size_t j = k < whole_inner ? whole_columns : 0; j < count; j++)
+            memcpy(to + k * columns + j, from + j * stride + k, sizeof *to); /* bits, perhaps not a float's */
+        memset(to + k * columns + count, 0, (columns - count) * sizeof *to);
+    }
+    memset(to + inner * columns, 0, (clipc_blocks(inner) * CLIPC_BLOCK - inner) * columns * sizeof *to);
 }
 
 /* ---- one panel ---- */

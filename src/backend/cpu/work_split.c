@@ -8,9 +8,13 @@
 #define GEMM_PIECES_PER_THREAD      6
 #define ATTENTION_PIECES_PER_THREAD 4
 #define ROW_PIECES_PER_THREAD       4
+#define ATTENTION_GRAINS_PER_THREAD 8
 
 /* Rows that are worth a piece of their own. */
 #define ROW_GRAIN_MAX 8
+
+/* Pieces of attention that a thread takes at a time, at most. */
+#define ATTENTION_GRAIN_MAX 4
 
 static size_t divide_up(size_t a, size_t b)
 {
@@ -70,6 +74,11 @@ clipc_row_tiles clipc_row_tiles_for_threads(size_t rows, size_t tallest, size_t 
 size_t clipc_row_grain(size_t rows, size_t threads)
 {
     return clipc_max(1, clipc_min(rows / (ROW_PIECES_PER_THREAD * threads), ROW_GRAIN_MAX));
+}
+
+size_t clipc_attention_grain(size_t pieces, size_t threads)
+{
+    return clipc_max(1, clipc_min(pieces / (ATTENTION_GRAINS_PER_THREAD * threads), ATTENTION_GRAIN_MAX));
 }
 
 clipc_attention_split clipc_attention_split_make(size_t items, size_t heads, const size_t *offsets, size_t tile_rows,

@@ -75,6 +75,9 @@ static inline size_t clipc_attention_pieces(const clipc_attention_split *split)
 
 clipc_attention_piece clipc_attention_piece_at(const clipc_attention_split *split, size_t piece);
 
+/* Pieces a thread takes at a time: heads that lie side by side. */
+size_t clipc_attention_grain(size_t pieces, size_t threads);
+
 /* Queries × keys, and as much as CLIPC_PANEL_COST queries more for packing the keys and values. */
 size_t clipc_attention_piece_cost(const clipc_attention_split *split, size_t piece);
 
