@@ -1,7 +1,7 @@
 /* Lays out the packed block. */
 #include "base/checked.h"
 #include "base/memory.h"
-#include "text/merge.h"
+#include "text/byte_pair.h"
 
 #include <stdbool.h>
 

@@ -1,5 +1,5 @@
 #include "base/memory.h"
-#include "text/files.h"
+#include "text/tokenizer_build.h"
 #include "text/unicode.h"
 #include "text/vocabulary.h"
 

@@ -1,6 +1,6 @@
 /* Text to ids: sections between added tokens, fields between white space, words. */
 #include "text/ascii.h"
-#include "text/merge.h"
+#include "text/byte_pair.h"
 #include "text/normalize.h"
 
 typedef struct text_encoder {

@@ -1,5 +1,5 @@
 /* Is what the JSON files describe the CLIP tokenizer? Whatever differs is refused in words. */
-#include "text/files.h"
+#include "text/tokenizer_build.h"
 
 #include <math.h>
 

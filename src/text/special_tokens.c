@@ -3,7 +3,7 @@
  * First come the tokens of added_tokens_decoder (tokenizer_config.json) or, without one, the added_tokens of
  * tokenizer.json; then the named tokens that are not among them, from tokenizer_config.json, overruled (only without
  * an added_tokens_decoder) by special_tokens_map.json; then the extra special tokens. Of one text, the last counts. */
-#include "text/files.h"
+#include "text/tokenizer_build.h"
 
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
 #include "base/checked.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "text/files.h"
+#include "text/tokenizer_build.h"
 #include "text/unicode.h"
 
 /* A value that was read quickly, and what stands in its place for jansson. */

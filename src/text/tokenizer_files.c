@@ -2,8 +2,8 @@
 #include "base/checked.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "text/files.h"
 #include "text/normalize.h"
+#include "text/tokenizer_build.h"
 
 typedef struct opened_files {
     clipc_token_source source;

@@ -2,7 +2,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
-#include "text/files.h"
+#include "text/tokenizer_build.h"
 
 /* An honest table has no walk near this long at half load; a file made to collide is refused. */
 #define MAX_WALK ((size_t)1024)

@@ -1,7 +1,7 @@
 /* What is read quickly is what jansson reads: on files as they are, and on ones with bytes changed. */
 #include "base/checked.h"
 #include "base/memory.h"
-#include "text/files.h"
+#include "text/tokenizer_build.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

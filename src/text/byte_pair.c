@@ -1,4 +1,4 @@
-#include "text/merge.h"
+#include "text/byte_pair.h"
 
 #include "base/memory.h"
 

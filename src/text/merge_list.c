@@ -1,5 +1,5 @@
 #include "base/memory.h"
-#include "text/files.h"
+#include "text/tokenizer_build.h"
 #include "text/unicode.h"
 
 static clipc_status find_token(const clipc_vocabulary *vocabulary, const char *text, size_t length, const char *name,

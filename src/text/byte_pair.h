@@ -1,6 +1,6 @@
 /* Byte-pair encoding of one word. */
-#ifndef CLIPC_TEXT_MERGE_H
-#define CLIPC_TEXT_MERGE_H
+#ifndef CLIPC_TEXT_BYTE_PAIR_H
+#define CLIPC_TEXT_BYTE_PAIR_H
 
 #include "text/packed.h"
 

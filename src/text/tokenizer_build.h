@@ -1,6 +1,6 @@
 /* The steps from a tokenizer's files to what is packed. */
-#ifndef CLIPC_TEXT_FILES_H
-#define CLIPC_TEXT_FILES_H
+#ifndef CLIPC_TEXT_TOKENIZER_BUILD_H
+#define CLIPC_TEXT_TOKENIZER_BUILD_H
 
 #include "text/packed.h"
 #include "text/vocabulary.h"
