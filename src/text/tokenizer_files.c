@@ -157,8 +157,8 @@ static void free_parts(clipc_packed_parts *parts)
     clipc_free(parts->words);
 }
 
-static clipc_status collect_merges(const clipc_tokenizer_files *files, const clipc_token_source *source,
-                                   clipc_packed_parts *parts, clipc_error *error)
+static clipc_status read_merges(const clipc_tokenizer_files *files, const clipc_token_source *source,
+                                clipc_packed_parts *parts, clipc_error *error)
 {
     if (!source->is_tokenizer_json)
         return clipc_merges_read_text(&files->merges, &source->vocabulary, parts, error);
@@ -167,6 +167,18 @@ static clipc_status collect_merges(const clipc_tokenizer_files *files, const cli
                                        error);
     return clipc_merges_read_json(json_object_get(json_object_get(source->root, "model"), "merges"), source->name,
                                   &source->vocabulary, parts, error);
+}
+
+/* A list that was cut to nothing would leave every text in single bytes. Bytes, their end-of-word forms and added
+ * tokens need no merges; any other token does. */
+static clipc_status collect_merges(const clipc_tokenizer_files *files, const clipc_token_source *source,
+                                   clipc_packed_parts *parts, clipc_error *error)
+{
+    CLIPC_TRY(read_merges(files, source, parts, error));
+    CLIPC_FAIL_IF(parts->merge_count == 0 && source->vocabulary.count > 2 * 256 + parts->added_count, error,
+                  CLIPC_ERROR_FORMAT, "%s: holds no merges, though there are %zu tokens",
+                  source->is_tokenizer_json ? source->name : files->merges.name, source->vocabulary.count);
+    return CLIPC_OK;
 }
 
 static clipc_status collect(const clipc_tokenizer_files *files, opened_files *opened, size_t vocabulary_size,

@@ -141,6 +141,8 @@ static void test_hostile_merges(void **state)
     expect_bad_merges("a b\nab zz\n", CLIPC_ERROR_FORMAT, "merge 2 needs token \"zz\"");
     expect_bad_merges("b a\n", CLIPC_ERROR_FORMAT, "\"ba\"");
     expect_bad_merges("a b\n\nab c</w>\n", CLIPC_ERROR_FORMAT, "merge 2");
+    expect_bad_merges("", CLIPC_ERROR_FORMAT, "merges.txt: holds no merges, though there are");
+    expect_bad_merges("#version: 0.2\n", CLIPC_ERROR_FORMAT, "holds no merges");
     expect_bad_merges("a b c\n", CLIPC_ERROR_FORMAT, "merge 1");
     expect_bad_merges("a\xFF b\n", CLIPC_ERROR_FORMAT, "byte 1");
     char *line = clipc_allocate(100001, 1);
