@@ -1,7 +1,7 @@
 /* Lays out the packed block. */
 #include "base/checked.h"
 #include "base/memory.h"
-#include "text/byte_pair.h"
+#include "text/packed.h"
 
 #include <stdbool.h>
 
@@ -39,37 +39,30 @@ static bool fill_merges(const clipc_packed_parts *parts, uint32_t bits, clipc_pa
 }
 
 /* Adds a word that is not in the table yet. */
-static bool add_word(uint32_t bits, clipc_packed_word *table, uint32_t *probes, const uint64_t key[2], uint32_t id)
+static void add_word(uint32_t bits, clipc_packed_word *table, uint32_t *probes, const uint64_t key[2], uint32_t id)
 {
     const uint64_t mask = ((uint64_t)1 << bits) - 1;
     uint64_t slot = clipc_packed_hash(key[0], key[1], bits);
     uint32_t probe = 0;
     while (table[slot].key[1] != 0) {
         if (++probe > CLIPC_MAX_PROBES)
-            return false;
+            return;
         slot = (slot + 1) & mask;
     }
-    table[slot] = (clipc_packed_word){.key = {key[0], key[1]}, .id = id};
+    table[slot] = (clipc_packed_word){.key = {key[0], key[1]}, .id = id, .state = CLIPC_WORD_UNTRIED};
     if (probe > *probes)
         *probes = probe;
-    return true;
 }
 
-/* Of the candidates, those that merging turns into exactly that one token. A word without room is left out: the table
- * only saves time. */
-static void fill_words(const clipc_packed_parts *parts, const clipc_tokenizer *tokenizer, clipc_packed_word *table,
-                       uint32_t bits, uint32_t *probes)
+/* A word without room is left out: the table only saves time. */
+static void fill_words(const clipc_packed_parts *parts, clipc_packed_word *table, uint32_t bits, uint32_t *probes)
 {
     memset(table, 0, ((size_t)1 << bits) * sizeof *table);
     *probes = 0;
     for (size_t i = 0; i < parts->word_count; i++) {
-        int32_t ids[2];
-        clipc_token_sink sink = {.ids = ids, .limit = 2};
         uint64_t key[2];
         clipc_packed_word_key(parts->words[i].bytes, parts->words[i].length, key);
-        if (clipc_merge_bytes(tokenizer, parts->words[i].bytes, parts->words[i].length, &sink, NULL) == CLIPC_OK &&
-            sink.count == 1 && (uint32_t)ids[0] == parts->words[i].id)
-            add_word(bits, table, probes, key, parts->words[i].id);
+        add_word(bits, table, probes, key, parts->words[i].id);
     }
 }
 
@@ -150,9 +143,9 @@ static clipc_status build_with(const clipc_packed_parts *parts, size_t vocabular
     if (*fits) {
         CLIPC_CHECK(
             clipc_tokenizer_open_packed(block, (size_t)header->size, "tokenizer", vocabulary_size, out, error));
-        fill_words(parts, *out, (clipc_packed_word *)(void *)(block + header->words_place), header->words_bits,
-                   &header->words_probes);
         (*out)->heap = block;
+        (*out)->own_words = (clipc_packed_word *)(void *)(block + header->words_place);
+        fill_words(parts, (*out)->own_words, header->words_bits, &header->words_probes);
         return CLIPC_OK;
     }
 fail:

@@ -200,6 +200,23 @@ clipc_status clipc_merge_bytes(const clipc_tokenizer *tokenizer, const uint8_t *
     return CLIPC_OK;
 }
 
+/* Whether merging makes exactly that token of the word. A block that is used in place cannot remember the answer. */
+static bool is_one_token(const clipc_tokenizer *tokenizer, const clipc_packed_word *word, const uint8_t *bytes,
+                         size_t length)
+{
+    uint32_t state = atomic_load_explicit(&word->state, memory_order_relaxed);
+    if (state == CLIPC_WORD_UNTRIED) {
+        int32_t ids[2];
+        clipc_token_sink sink = {.ids = ids, .limit = 2};
+        const bool is_token = clipc_merge_bytes(tokenizer, bytes, length, &sink, NULL) == CLIPC_OK &&
+                              sink.count == 1 && (uint32_t)ids[0] == word->id;
+        state = is_token ? CLIPC_WORD_IS_TOKEN : CLIPC_WORD_IS_NONE;
+        if (tokenizer->own_words)
+            atomic_store_explicit(&tokenizer->own_words[word - tokenizer->words].state, state, memory_order_relaxed);
+    }
+    return state == CLIPC_WORD_IS_TOKEN;
+}
+
 clipc_status clipc_merge_word(const clipc_tokenizer *tokenizer, const uint8_t *bytes, size_t length,
                               clipc_token_sink *sink, clipc_error *error)
 {
@@ -207,8 +224,21 @@ clipc_status clipc_merge_word(const clipc_tokenizer *tokenizer, const uint8_t *b
         uint64_t key[2];
         clipc_packed_word_key(bytes, length, key);
         const clipc_packed_word *word = clipc_packed_find_word(tokenizer, key);
-        if (word)
+        if (word && is_one_token(tokenizer, word, bytes, length))
             return clipc_token_sink_add(sink, tokenizer, word->id, error);
     }
     return clipc_merge_bytes(tokenizer, bytes, length, sink, error);
+}
+
+void clipc_merge_try_words(const clipc_tokenizer *tokenizer)
+{
+    const size_t slots = tokenizer->own_words ? (size_t)1 << tokenizer->header->words_bits : 0;
+    for (size_t i = 0; i < slots; i++) {
+        const clipc_packed_word *word = &tokenizer->words[i];
+        uint8_t bytes[sizeof word->key];
+        memcpy(bytes, word->key, sizeof bytes);
+        const size_t length = bytes[CLIPC_WORD_BYTES];
+        if (length)
+            is_one_token(tokenizer, word, bytes, length);
+    }
 }

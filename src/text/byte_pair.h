@@ -23,4 +23,7 @@ clipc_status clipc_merge_word(const clipc_tokenizer *tokenizer, const uint8_t *b
 clipc_status clipc_merge_bytes(const clipc_tokenizer *tokenizer, const uint8_t *bytes, size_t length,
                                clipc_token_sink *sink, clipc_error *error);
 
+/* Tries every word of the table of whole words that was not met yet. */
+void clipc_merge_try_words(const clipc_tokenizer *tokenizer);
+
 #endif

@@ -1,4 +1,4 @@
-#include "text/packed.h"
+#include "text/byte_pair.h"
 
 #include "base/checked.h"
 #include "base/memory.h"
@@ -92,6 +92,7 @@ clipc_status clipc_tokenizer_open_packed(const void *bytes, size_t size, const c
 
 void clipc_tokenizer_packed(const clipc_tokenizer *tokenizer, const void **bytes, size_t *size)
 {
+    clipc_merge_try_words(tokenizer); /* nobody can once the block is used in place */
     *bytes = tokenizer->header;
     *size = (size_t)tokenizer->header->size;
 }

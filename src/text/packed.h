@@ -9,6 +9,7 @@
 
 #include "text/tokenizer.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #define CLIPC_PACKED_MAGIC   "clipctok"
@@ -40,12 +41,18 @@ typedef struct clipc_packed_merge {
     uint32_t result;
 } clipc_packed_merge;
 
-/* A word that is one token: its bytes, zero-padded, and its length in the last byte. Free slots have length 0. */
+/* A word that may be one token: its bytes, zero-padded, and its length in the last byte. Free slots have length 0. The
+ * table only saves time: whether merging turns a word into that one token is tried when the word is first met, or when
+ * the block is handed out to be kept. */
 typedef struct clipc_packed_word {
     uint64_t key[2];
     uint32_t id;
-    uint32_t unused;
+    _Atomic uint32_t state; /* changes in a block that the tokenizer made, never in one that is used in place */
 } clipc_packed_word;
+
+#define CLIPC_WORD_IS_TOKEN ((uint32_t)0)
+#define CLIPC_WORD_IS_NONE  ((uint32_t)1)
+#define CLIPC_WORD_UNTRIED  ((uint32_t)2)
 
 typedef struct clipc_packed_header {
     char magic[8];
@@ -75,6 +82,7 @@ struct clipc_tokenizer {
     const uint8_t *added_text;
     const clipc_packed_merge *merges;
     const clipc_packed_word *words;
+    clipc_packed_word *own_words; /* the same, when this tokenizer made the block; else NULL */
     size_t vocabulary_size;
     /* which bytes begin an added token: raw, normalized */
     uint8_t begins_added[2][256];

@@ -203,7 +203,6 @@ static void test_packed_again(void **state)
     (void)state;
     const void *bytes = NULL;
     size_t size = 0;
-    clipc_tokenizer_packed(tokenizer, &bytes, &size);
     clipc_tokenizer *opened = NULL;
     clipc_error error;
     int32_t ids[77];
@@ -211,6 +210,7 @@ static void test_packed_again(void **state)
     size_t count = 0;
     size_t count_again = 0;
     assert_int_equal(exercise(tokenizer, ids, &count), CLIPC_OK);
+    clipc_tokenizer_packed(tokenizer, &bytes, &size);
     assert_int_equal(clipc_tokenizer_open_packed(bytes, size, "block", VOCABULARY, &opened, &error), CLIPC_OK);
     assert_int_equal(exercise(opened, again, &count_again), CLIPC_OK);
     assert_int_equal(count, count_again);
@@ -221,6 +221,41 @@ static void test_packed_again(void **state)
     assert_int_equal(clipc_tokenizer_open_packed(bytes, size, "block", VOCABULARY - 1, &opened, &error),
                      CLIPC_ERROR_FORMAT);
     assert_null(opened);
+}
+
+static size_t count_words(uint32_t state)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < (size_t)1 << tokenizer->header->words_bits; i++)
+        count += tokenizer->words[i].key[1] != 0 && tokenizer->words[i].state == state;
+    return count;
+}
+
+/* Words are tried as they are met, and all of them before the block is handed out. */
+static void test_words_are_tried(void **state)
+{
+    (void)state;
+    const void *bytes = NULL;
+    size_t size = 0;
+    int32_t ids[77];
+    int32_t again[77];
+    size_t count = 0;
+    size_t count_again = 0;
+    clipc_tokenizer *kept = tokenizer;
+    tokenizer = NULL;
+    assert_int_equal(load(NULL), 0);
+    const size_t untried = count_words(CLIPC_WORD_UNTRIED);
+    assert_int_equal(count_words(CLIPC_WORD_IS_TOKEN), 0);
+    assert_int_equal(exercise(tokenizer, ids, &count), CLIPC_OK);
+    assert_in_range(count_words(CLIPC_WORD_IS_TOKEN), 5, 20);
+    assert_int_equal(exercise(tokenizer, again, &count_again), CLIPC_OK);
+    assert_int_equal(count, count_again);
+    assert_memory_equal(ids, again, count * sizeof *ids);
+    clipc_tokenizer_packed(tokenizer, &bytes, &size);
+    assert_int_equal(count_words(CLIPC_WORD_UNTRIED), 0);
+    assert_true(count_words(CLIPC_WORD_IS_TOKEN) > untried / 2);
+    unload(NULL);
+    tokenizer = kept;
 }
 
 /* Every bit of the header and the added tokens, and bits all over the tables: opening or encoding may fail, never
@@ -253,10 +288,10 @@ static void test_flipped_bits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known_ids),     cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_empty_and_nul), cmocka_unit_test(test_invalid_utf8),
-        cmocka_unit_test(test_megabyte_word), cmocka_unit_test(test_packed_again),
-        cmocka_unit_test(test_flipped_bits),
+        cmocka_unit_test(test_known_ids),       cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_empty_and_nul),   cmocka_unit_test(test_invalid_utf8),
+        cmocka_unit_test(test_megabyte_word),   cmocka_unit_test(test_packed_again),
+        cmocka_unit_test(test_words_are_tried), cmocka_unit_test(test_flipped_bits),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }
