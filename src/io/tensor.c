@@ -80,11 +80,18 @@ void clipc_tensor_read(const clipc_tensor *tensor, size_t begin, size_t count, f
     }
 }
 
+const float *clipc_tensor_floats(const clipc_tensor *tensor, size_t begin)
+{
+    const uint8_t *bytes = (const uint8_t *)tensor->data + begin * sizeof(float);
+    const bool ready = tensor->dtype == CLIPC_DTYPE_F32 && (uintptr_t)bytes % _Alignof(float) == 0;
+    return ready ? (const float *)(const void *)bytes : NULL;
+}
+
 /* An exponent of all ones is NaN or infinity. The scan goes block by block: without branches inside, so that it is
  * vector code, and with an early end for the message. */
 #define SCAN_BLOCK ((size_t)4096)
 
-static int any_special_16(const uint8_t *bytes, size_t count, uint16_t exponent)
+static bool any_special_16(const uint8_t *bytes, size_t count, uint16_t exponent)
 {
     uint16_t found = 0;
     for (size_t i = 0; i < count; i++) {
@@ -95,8 +102,9 @@ static int any_special_16(const uint8_t *bytes, size_t count, uint16_t exponent)
     return found != 0;
 }
 
-static int any_special_32(const uint8_t *bytes, size_t count)
+bool clipc_all_finite(const void *floats, size_t count)
 {
+    const uint8_t *bytes = floats;
     const uint32_t exponent = 0xFFU << 23;
     uint32_t found = 0;
     for (size_t i = 0; i < count; i++) {
@@ -104,17 +112,17 @@ static int any_special_32(const uint8_t *bytes, size_t count)
         memcpy(&value, bytes + 4 * i, sizeof value);
         found |= (value & exponent) == exponent;
     }
-    return found != 0;
+    return found == 0;
 }
 
-static int any_special(const clipc_tensor *tensor, size_t begin, size_t count)
+static bool any_special(const clipc_tensor *tensor, size_t begin, size_t count)
 {
     const uint8_t *bytes = (const uint8_t *)tensor->data + begin * clipc_dtype_size(tensor->dtype);
     switch (tensor->dtype) {
-    case CLIPC_DTYPE_F32: return any_special_32(bytes, count);
+    case CLIPC_DTYPE_F32: return !clipc_all_finite(bytes, count);
     case CLIPC_DTYPE_F16: return any_special_16(bytes, count, 0x7C00);
     case CLIPC_DTYPE_BF16: return any_special_16(bytes, count, 0x7F80);
-    default: return 0;
+    default: return false;
     }
 }
 

@@ -2,6 +2,7 @@
 #ifndef CLIPC_IO_TENSOR_H
 #define CLIPC_IO_TENSOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,10 @@ size_t clipc_dtype_size(clipc_dtype dtype);
 const char *clipc_dtype_name(clipc_dtype dtype);
 /* Converts elements begin … begin+count-1 of an F32, F16, BF16 or F64 tensor to fp32 (exact but for F64). */
 void clipc_tensor_read(const clipc_tensor *tensor, size_t begin, size_t count, float *out);
+/* Elements from `begin` on where they lie, when they are aligned fp32; else NULL. */
+const float *clipc_tensor_floats(const clipc_tensor *tensor, size_t begin);
+/* Whether none of the values is NaN or infinite. They may be unaligned. */
+bool clipc_all_finite(const void *floats, size_t count);
 /* The index of the first element of an F32, F16 or BF16 tensor that is NaN or infinite, or SIZE_MAX. Reads the whole
  * tensor, at about the speed of memory. */
 size_t clipc_tensor_first_not_finite(const clipc_tensor *tensor);

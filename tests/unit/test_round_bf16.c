@@ -78,11 +78,48 @@ static void packing_finds_what_is_not_finite(void **state)
     }
 }
 
+/* Weights that lie at an odd address are converted first, others are read in place: the same panels. */
+static void packing_reads_unaligned_weights(void **state)
+{
+    (void)state;
+    static const clipc_dtype dtypes[] = {CLIPC_DTYPE_F32, CLIPC_DTYPE_BF16, CLIPC_DTYPE_I8};
+    enum { OUTPUTS = 17, INNER = 1111, UNITS = 32 * 1123 };
+    static float values[OUTPUTS * INNER];
+    static uint8_t bytes[sizeof values + 1];
+    static _Alignas(64) float blocks[2][UNITS];
+    for (size_t i = 0; i < OUTPUTS * INNER; i++)
+        values[i] = (float)((i * 7919) % 1009) / 1009.0F - 0.5F;
+    memcpy(bytes + 1, values, sizeof values);
+    const clipc_tensor aligned = {.data = values, .dtype = CLIPC_DTYPE_F32};
+    const clipc_tensor unaligned = {.data = bytes + 1, .dtype = CLIPC_DTYPE_F32};
+    clipc_cpu_level level = CLIPC_CPU_C;
+    clipc_kernels kernels;
+    assert_int_equal(clipc_cpu_level_detect(&level, NULL), CLIPC_OK);
+    clipc_kernels_fill(&kernels, level);
+    for (size_t d = 0; d < 3; d++) {
+        const size_t columns = clipc_kernels_tile_columns(&kernels, dtypes[d]);
+        const clipc_packed_layout layout = clipc_packed_layout_make(dtypes[d], columns, 1, OUTPUTS, INNER);
+        size_t size = 0;
+        assert_true(clipc_packed_bytes(&layout, &size) && size <= sizeof blocks[0]);
+        for (size_t i = 0; i < 2; i++) {
+            const clipc_packed_weights packed = clipc_packed_weights_at(&layout, blocks[i]);
+            for (size_t panel = 0; panel < layout.panel_count; panel++) {
+                const size_t first = panel * columns;
+                const size_t count = first < OUTPUTS ? clipc_min(columns, OUTPUTS - first) : 0;
+                assert_true(
+                    clipc_pack_panel(&kernels, &packed, panel, i ? &unaligned : &aligned, NULL, first, count, INNER));
+            }
+        }
+        assert_memory_equal(blocks[0], blocks[1], size);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rounds_as_the_scalar_does),
         cmocka_unit_test(packing_finds_what_is_not_finite),
+        cmocka_unit_test(packing_reads_unaligned_weights),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

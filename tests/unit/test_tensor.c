@@ -118,6 +118,18 @@ static void reads_parts_of_floats(void **state)
     assert_true(out[0] == 1.5F && out[1] == -2.25F && isinf(out[2]));
 }
 
+static void lends_only_aligned_floats(void **state)
+{
+    (void)state;
+    const float floats[] = {1, 2, 3, 4};
+    const clipc_tensor aligned = {.data = floats, .dtype = CLIPC_DTYPE_F32, .count = 4};
+    const clipc_tensor unaligned = {.data = (const uint8_t *)floats + 1, .dtype = CLIPC_DTYPE_F32, .count = 3};
+    const clipc_tensor halves = {.data = floats, .dtype = CLIPC_DTYPE_BF16, .count = 8};
+    assert_ptr_equal(clipc_tensor_floats(&aligned, 3), floats + 3);
+    assert_null(clipc_tensor_floats(&unaligned, 0));
+    assert_null(clipc_tensor_floats(&halves, 0));
+}
+
 static void put(uint8_t *bytes, clipc_dtype dtype, size_t index, float value)
 {
     uint32_t bits = 0;
@@ -166,6 +178,7 @@ int main(void)
         cmocka_unit_test(reads_halves_alike_at_every_level),
         cmocka_unit_test(reads_every_bfloat),
         cmocka_unit_test(reads_parts_of_floats),
+        cmocka_unit_test(lends_only_aligned_floats),
         cmocka_unit_test(finds_the_first_that_is_not_finite),
         cmocka_unit_test(writes_shapes),
     };

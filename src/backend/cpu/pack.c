@@ -1,13 +1,13 @@
 #include "backend/cpu/pack.h"
 
-#include "backend/cpu/bf16.h"
 #include "base/checked.h"
 #include "base/memory.h"
 
 #include <string.h>
 
-/* Values of k that are read, converted and transposed at a time; a multiple of what a block holds at any depth. */
-#define PACK_DEPTH ((size_t)128)
+/* Values of k that are converted and transposed at a time: a multiple of what a block holds at any depth, enough of a
+ * row that memory is read in order, and few enough that a panel's share stays in the second-level cache. */
+#define PACK_DEPTH ((size_t)512)
 
 /* The widest panel of any level. */
 #define PANEL_COLUMNS_MAX 32
@@ -132,41 +132,51 @@ struct source {
     size_t inner;
 };
 
-static void read_rows(const struct source *source, size_t k, size_t depth, float *rows)
+/* Some values of k of all rows of a source, row j from values + j × stride on. */
+struct piece {
+    const float *values;
+    size_t stride;
+    size_t depth;
+};
+
+/* The piece from k on: where it lies, if that is in aligned floats, else converted into `room`. */
+static struct piece read_piece(const struct source *source, size_t k, float *room)
 {
+    const size_t begin = source->first * source->inner + k;
+    const size_t depth = clipc_min(PACK_DEPTH, source->inner - k);
+    const float *values = source->count ? clipc_tensor_floats(source->weight, begin) : NULL;
+    if (values)
+        return (struct piece){values, source->inner, depth};
     for (size_t j = 0; j < source->count; j++)
-        clipc_tensor_read(source->weight, (source->first + j) * source->inner + k, depth, rows + j * PACK_DEPTH);
+        clipc_tensor_read(source->weight, begin + j * source->inner, depth, room + j * PACK_DEPTH);
+    return (struct piece){room, PACK_DEPTH, depth};
 }
 
-static bool all_finite(const float *values, size_t count)
+/* Asks for row j of a piece: the processor foresees no row that begins on another page. */
+static void fetch_row(const struct piece *piece, size_t j, size_t rows)
 {
-    const uint32_t exponent = 0x7F800000;
-    uint32_t special = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits = 0;
-        memcpy(&bits, values + i, sizeof bits);
-        special |= (bits & exponent) == exponent;
-    }
-    return !special;
+    for (size_t i = 0; i < piece->depth && j < rows; i += CLIPC_BLOCK)
+        __builtin_prefetch(piece->values + j * piece->stride + i);
 }
 
-static bool rows_finite(const struct source *source, const float *rows, size_t depth)
+static bool rows_finite(const struct piece *piece, size_t rows)
 {
     bool finite = true;
-    for (size_t j = 0; j < source->count; j++)
-        finite &= all_finite(rows + j * PACK_DEPTH, depth);
+    for (size_t j = 0; j < rows; j++) {
+        fetch_row(piece, j + 1, rows);
+        finite &= clipc_all_finite(piece->values + j * piece->stride, piece->depth);
+    }
     return finite;
 }
 
 static bool pack_f32(const struct source *source, size_t columns, float *panel)
 {
     bool finite = true;
-    float rows[PANEL_COLUMNS_MAX * PACK_DEPTH];
+    float room[PANEL_COLUMNS_MAX * PACK_DEPTH];
     for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
-        const size_t depth = clipc_min(PACK_DEPTH, source->inner - k);
-        read_rows(source, k, depth, rows);
-        finite &= rows_finite(source, rows, depth);
-        clipc_pack_units(rows, PACK_DEPTH, source->count, depth, columns, panel + k * columns);
+        const struct piece piece = read_piece(source, k, room);
+        finite &= rows_finite(&piece, source->count);
+        clipc_pack_units(piece.values, piece.stride, source->count, piece.depth, columns, panel + k * columns);
     }
     return finite;
 }
@@ -174,18 +184,18 @@ static bool pack_f32(const struct source *source, size_t columns, float *panel)
 static bool pack_bf16(clipc_round_bf16 round, const struct source *source, size_t columns, float *panel)
 {
     bool finite = true;
-    float rows[PANEL_COLUMNS_MAX * PACK_DEPTH];
+    float room[PANEL_COLUMNS_MAX * PACK_DEPTH];
     _Alignas(float) uint16_t halves[PANEL_COLUMNS_MAX * PACK_DEPTH];
     for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
-        const size_t depth = clipc_min(PACK_DEPTH, source->inner - k);
-        read_rows(source, k, depth, rows);
+        const struct piece piece = read_piece(source, k, room);
         for (size_t j = 0; j < source->count; j++) {
-            finite &= round(rows + j * PACK_DEPTH, depth, halves + j * PACK_DEPTH);
-            if (depth % 2) /* the missing half of the last pair */
-                halves[j * PACK_DEPTH + depth] = 0;
+            fetch_row(&piece, j + 1, source->count);
+            finite &= round(piece.values + j * piece.stride, piece.depth, halves + j * PACK_DEPTH);
+            if (piece.depth % 2) /* the missing half of the last pair */
+                halves[j * PACK_DEPTH + piece.depth] = 0;
         }
-        clipc_pack_units((const float *)(const void *)halves, PACK_DEPTH / 2, source->count, (depth + 1) / 2, columns,
-                         panel + k / 2 * columns);
+        clipc_pack_units((const float *)(const void *)halves, PACK_DEPTH / 2, source->count, (piece.depth + 1) / 2,
+                         columns, panel + k / 2 * columns);
     }
     return finite;
 }
@@ -194,14 +204,13 @@ static bool pack_bf16(clipc_round_bf16 round, const struct source *source, size_
 static bool find_scales(const struct source *source, float *scales)
 {
     bool finite = true;
-    float rows[PANEL_COLUMNS_MAX * PACK_DEPTH];
+    float room[PANEL_COLUMNS_MAX * PACK_DEPTH];
     for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
-        const size_t depth = clipc_min(PACK_DEPTH, source->inner - k);
-        read_rows(source, k, depth, rows);
-        finite &= rows_finite(source, rows, depth);
+        const struct piece piece = read_piece(source, k, room);
+        finite &= rows_finite(&piece, source->count);
         for (size_t j = 0; j < source->count; j++) {
-            for (size_t i = 0; i < depth; i++) {
-                const float magnitude = __builtin_fabsf(rows[j * PACK_DEPTH + i]);
+            for (size_t i = 0; i < piece.depth; i++) {
+                const float magnitude = __builtin_fabsf(piece.values[j * piece.stride + i]);
                 scales[j] = magnitude > scales[j] ? magnitude : scales[j];
             }
         }
@@ -215,26 +224,25 @@ static bool find_scales(const struct source *source, float *scales)
 static bool pack_i8(const struct source *source, size_t columns, float *panel, float *scales, int32_t *integers)
 {
     const float shift = 12582912.0f; /* added and taken away, it rounds to a whole number */
-    float rows[PANEL_COLUMNS_MAX * PACK_DEPTH];
+    float room[PANEL_COLUMNS_MAX * PACK_DEPTH];
     _Alignas(float) int8_t bytes[PANEL_COLUMNS_MAX * PACK_DEPTH];
     memset(scales, 0, columns * sizeof *scales);
     memset(integers, 0, columns * sizeof *integers);
     if (!find_scales(source, scales))
         return false;
     for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
-        const size_t depth = clipc_min(PACK_DEPTH, source->inner - k);
+        const struct piece piece = read_piece(source, k, room);
         memset(bytes, 0, sizeof bytes);
-        read_rows(source, k, depth, rows);
         for (size_t j = 0; j < source->count; j++) {
             const float inverse = scales[j] > 0.0f ? 1.0f / scales[j] : 0.0f;
-            for (size_t i = 0; i < depth; i++) {
-                const float whole = (rows[j * PACK_DEPTH + i] * inverse + shift) - shift;
+            for (size_t i = 0; i < piece.depth; i++) {
+                const float whole = (piece.values[j * piece.stride + i] * inverse + shift) - shift;
                 bytes[j * PACK_DEPTH + i] = (int8_t)whole;
                 integers[j] += (int32_t)whole;
             }
         }
-        clipc_pack_units((const float *)(const void *)bytes, PACK_DEPTH / 4, source->count, (depth + 3) / 4, columns,
-                         panel + k / 4 * columns);
+        clipc_pack_units((const float *)(const void *)bytes, PACK_DEPTH / 4, source->count, (piece.depth + 3) / 4,
+                         columns, panel + k / 4 * columns);
     }
     return true;
 }
@@ -255,5 +263,5 @@ bool clipc_pack_panel(const clipc_kernels *kernels, const clipc_packed_weights *
     memset(weights->bias + panel * columns, 0, columns * sizeof(float));
     if (bias && count)
         clipc_tensor_read(bias, first, count, weights->bias + panel * columns);
-    return all_finite(weights->bias + panel * columns, columns) && finite;
+    return clipc_all_finite(weights->bias + panel * columns, columns) && finite;
 }
