@@ -30,6 +30,19 @@ clipc_status clipc_json_parse(const void *bytes, size_t size, const char *name, 
     return CLIPC_OK;
 }
 
+char *clipc_json_write(json_t *root)
+{
+    const size_t flags = JSON_INDENT(2) | JSON_REAL_PRECISION(17); /* digits that carry a double there and back */
+    const size_t length = root ? json_dumpb(root, NULL, 0, flags) : 0;
+    char *text = length ? clipc_allocate(length + 1, 1) : NULL;
+    if (text && json_dumpb(root, text, length, flags) != length) {
+        clipc_free(text);
+        text = NULL;
+    }
+    json_decref(root);
+    return text;
+}
+
 const char *clipc_json_kind(const json_t *value)
 {
     switch (json_typeof(value)) {

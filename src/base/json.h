@@ -12,6 +12,10 @@
 clipc_status clipc_json_parse(const void *bytes, size_t size, const char *name, size_t flags, json_t **out,
                               clipc_error *error);
 
+/* `root` as indented text whose numbers read back bit for bit, to be freed with clipc_free. Takes the reference over.
+ * NULL when there is no memory, or when `root` is NULL. */
+char *clipc_json_write(json_t *root);
+
 /* "a string", "a whole number", … for messages; static storage. */
 const char *clipc_json_kind(const json_t *value);
 

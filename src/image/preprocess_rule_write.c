@@ -1,12 +1,7 @@
 /* A preprocessing rule as transformers spells it, for the class whose steps are the general ones. */
+#include "base/json.h"
 #include "base/memory.h"
 #include "image/preprocess.h"
-
-#include <jansson.h>
-#include <stdlib.h>
-
-/* Seventeen digits carry a double through text and back. */
-#define FLAGS (JSON_INDENT(2) | JSON_REAL_PRECISION(17))
 
 static json_t *size_to_json(const clipc_preprocess_rule *rule)
 {
@@ -44,10 +39,6 @@ static json_t *rule_to_json(const clipc_preprocess_rule *rule)
 
 clipc_status clipc_preprocess_rule_write(const clipc_preprocess_rule *rule, char **json, clipc_error *error)
 {
-    json_t *root = rule_to_json(rule);
-    char *text = root ? json_dumps(root, FLAGS) : NULL;
-    *json = text ? clipc_duplicate_text(text) : NULL;
-    free(text);
-    json_decref(root);
+    *json = clipc_json_write(rule_to_json(rule));
     return *json ? CLIPC_OK : clipc_fail_memory(error, sizeof *rule, "a preprocessing rule as text");
 }

@@ -1,12 +1,7 @@
 /* A config as transformers spells it. */
+#include "base/json.h"
 #include "base/memory.h"
 #include "model/config.h"
-
-#include <jansson.h>
-#include <stdlib.h>
-
-/* Seventeen digits carry a double through text and back. */
-#define FLAGS (JSON_INDENT(2) | JSON_REAL_PRECISION(17))
 
 static const char *spell_activation(clipc_activation activation)
 {
@@ -50,10 +45,6 @@ static json_t *config_to_json(const clipc_config *config)
 
 clipc_status clipc_config_write(const clipc_config *config, char **json, clipc_error *error)
 {
-    json_t *root = config_to_json(config);
-    char *text = root ? json_dumps(root, FLAGS) : NULL;
-    *json = text ? clipc_duplicate_text(text) : NULL;
-    free(text);
-    json_decref(root);
+    *json = clipc_json_write(config_to_json(config));
     return *json ? CLIPC_OK : clipc_fail_memory(error, sizeof *config, "a config as text");
 }

@@ -1,13 +1,12 @@
 /* The sections of an engine file that are not packed layers. The small ones are the files of a model directory under
  * their own names. */
+#include "base/json.h"
 #include "base/memory.h"
 #include "model/linear.h"
 #include "model/model.h"
 
-#include <jansson.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define MAX_CARD ((size_t)16 << 20)
@@ -67,13 +66,8 @@ static clipc_status write_origin(clipc_engine_writer *writer, const clipc_model 
                   model->default_template, "logit_scale", (double)model->weights.logit_scale, "preprocessing_order",
                   torchvision ? "torchvision" : "transformers", "precision", clipc_precision_name(origin->precision),
                   "backend", origin->backend, "isa", origin->isa, "written_by", clipc_version());
-    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
-    json_decref(root);
-    if (!text)
-        return clipc_fail_memory(error, 512, "clipc.json");
-    const clipc_status status = clipc_engine_writer_add_bytes(writer, "clipc.json", text, strlen(text), error);
-    free(text);
-    return status;
+    char *text = clipc_json_write(root);
+    return text ? write_json(writer, "clipc.json", text, error) : clipc_fail_memory(error, 512, "clipc.json");
 }
 
 /* The model card of the directory, if it has one. */

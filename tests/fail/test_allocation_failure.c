@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -58,7 +59,7 @@ static clipc_status prepare_inputs(const clipc_model *model, clipc_error *error)
     return status;
 }
 
-static clipc_status perform(scenario *run, clipc_error *error)
+static clipc_status embed(scenario *run, clipc_error *error)
 {
     clipc_model *model = NULL;
     clipc_engine *engine = NULL;
@@ -84,7 +85,76 @@ static clipc_status perform(scenario *run, clipc_error *error)
     return status;
 }
 
-static void fail_each_in_turn(scenario *run, bool rest)
+/* ---- engine files and peaks ---- */
+
+static uint8_t file_bytes[(size_t)1 << 21];
+static size_t file_size;
+static char file_path[] = "/tmp/clipc-fail-XXXXXX";
+
+static int keep(void *user, const void *bytes, size_t size)
+{
+    (void)user;
+    if (size > sizeof file_bytes - file_size)
+        return 1;
+    memcpy(file_bytes + file_size, bytes, size);
+    file_size += size;
+    return 0;
+}
+
+static clipc_status convert(scenario *run, clipc_error *error)
+{
+    clipc_model *model = NULL;
+    clipc_engine_config config;
+    clipc_engine_config_init(&config);
+    config.threads = THREADS;
+    config.precision = CLIPC_PRECISION_INT8;
+    file_size = 0;
+    clipc_status status = clipc_model_open(run->model_path, NULL, &model, error);
+    if (status == CLIPC_OK)
+        status = clipc_model_convert(model, &config, keep, NULL, error);
+    clipc_model_destroy(&model);
+    return status;
+}
+
+static clipc_status measure(scenario *run, clipc_error *error)
+{
+    clipc_model *model = NULL;
+    clipc_engine *engine = NULL;
+    clipc_peaks peaks = {.size = sizeof peaks};
+    clipc_engine_config config;
+    clipc_engine_config_init(&config);
+    config.backend = "cpu";
+    config.threads = THREADS;
+    clipc_status status = clipc_model_open(run->model_path, NULL, &model, error);
+    if (status == CLIPC_OK)
+        status = clipc_engine_create(model, &config, &engine, error);
+    clipc_model_destroy(&model);
+    if (status == CLIPC_OK)
+        status = clipc_engine_measure_peaks(engine, &peaks, error);
+    clipc_engine_destroy(&engine);
+    return status;
+}
+
+/* Writes the small model as an engine file, which the tests open. */
+static int make_engine_file(void **state)
+{
+    (void)state;
+    scenario run = {.model_path = SMALL_MODEL};
+    clipc_error error = {0};
+    const int descriptor = mkstemp(file_path);
+    if (descriptor < 0 || convert(&run, &error) != CLIPC_OK)
+        return -1;
+    const bool written = write(descriptor, file_bytes, file_size) == (ssize_t)file_size;
+    return close(descriptor) == 0 && written ? 0 : -1;
+}
+
+static int remove_engine_file(void **state)
+{
+    (void)state;
+    return unlink(file_path);
+}
+
+static void fail_each_in_turn(clipc_status (*perform)(scenario *, clipc_error *), scenario *run, bool rest)
 {
     const ptrdiff_t blocks = failing_allocator_blocks();
     for (size_t n = 1;; n++) {
@@ -117,8 +187,8 @@ static void test_every_allocation_may_fail(void **state)
     (void)state;
     for (size_t i = 0; i < BACKENDS; i++) {
         scenario run = {.model_path = SMALL_MODEL, .backend = backends[i]};
-        fail_each_in_turn(&run, false);
-        fail_each_in_turn(&run, true);
+        fail_each_in_turn(embed, &run, false);
+        fail_each_in_turn(embed, &run, true);
     }
 }
 
@@ -126,21 +196,46 @@ static void test_every_allocation_of_the_demo_model_may_fail(void **state)
 {
     (void)state;
     scenario run = {.model_path = NULL, .backend = "auto"};
-    fail_each_in_turn(&run, false);
+    fail_each_in_turn(embed, &run, false);
+}
+
+static void test_every_allocation_of_an_engine_file_may_fail(void **state)
+{
+    (void)state;
+    scenario making = {.model_path = SMALL_MODEL};
+    fail_each_in_turn(convert, &making, false);
+    fail_each_in_turn(convert, &making, true);
+    scenario using = {.model_path = file_path, .backend = "cpu"};
+    fail_each_in_turn(embed, &using, false);
+    fail_each_in_turn(embed, &using, true);
+    scenario again = {.model_path = file_path};
+    fail_each_in_turn(convert, &again, false);
+}
+
+static void test_every_allocation_of_measuring_peaks_may_fail(void **state)
+{
+    (void)state;
+    scenario run = {.model_path = file_path};
+    fail_each_in_turn(measure, &run, false);
+}
+
+static void expect_no_allocation(const char *model, const char *backend)
+{
+    scenario run = {.model_path = model, .backend = backend, .encode_calls = SIZE_MAX};
+    clipc_error error = {0};
+    failing_allocator_arm(0, false);
+    if (embed(&run, &error) != CLIPC_OK)
+        fail_msg("%s", error.message);
+    assert_int_equal(run.encode_calls, 0);
 }
 
 static void test_encoding_allocates_nothing(void **state)
 {
     (void)state;
     for (size_t i = 0; i < BACKENDS; i++)
-        for (size_t j = 0; j < sizeof models / sizeof *models; j++) {
-            scenario run = {.model_path = models[j], .backend = backends[i], .encode_calls = SIZE_MAX};
-            clipc_error error = {0};
-            failing_allocator_arm(0, false);
-            if (perform(&run, &error) != CLIPC_OK)
-                fail_msg("%s", error.message);
-            assert_int_equal(run.encode_calls, 0);
-        }
+        for (size_t j = 0; j < sizeof models / sizeof *models; j++)
+            expect_no_allocation(models[j], backends[i]);
+    expect_no_allocation(file_path, "cpu");
 }
 
 int main(void)
@@ -148,7 +243,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_every_allocation_of_the_demo_model_may_fail),
+        cmocka_unit_test(test_every_allocation_of_an_engine_file_may_fail),
+        cmocka_unit_test(test_every_allocation_of_measuring_peaks_may_fail),
         cmocka_unit_test(test_encoding_allocates_nothing),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_engine_file, remove_engine_file);
 }
