@@ -33,6 +33,15 @@ static void log_opened(const clipc_model *model, const clipc_model_config *confi
     clipc_fail(&line, CLIPC_OK, "model %s: %s weights, %zu files, default template \"%s\"", model->name,
                model->weights_dtype, model->file_count, model->default_template);
     config->log(config->log_user, CLIPC_LOG_INFO, line.message);
+    if (!model->config.image_defaults && !model->config.text_defaults)
+        return;
+    clipc_fail(&line, CLIPC_OK,
+               "%s: config.json has no %s%s%s: the tower is taken to be that of ViT-B/32, as "
+               "transformers does",
+               model->path, model->config.image_defaults ? "vision_config" : "",
+               model->config.image_defaults && model->config.text_defaults ? " and no " : "",
+               model->config.text_defaults ? "text_config" : "");
+    config->log(config->log_user, CLIPC_LOG_WARNING, line.message);
 }
 
 clipc_status clipc_model_open(const char *path, const clipc_model_config *config, clipc_model **out,

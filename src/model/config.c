@@ -178,6 +178,8 @@ static clipc_status read_config(const json_t *root, const char *name, clipc_conf
                            &image, error));
     CLIPC_TRY(find_section(root, name, "text_config", "text_config_dict", "text_config.", "text_config_dict.", &text,
                            error));
+    out->image_defaults = !json_is_object(image.object);
+    out->text_defaults = !json_is_object(text.object);
     CLIPC_TRY(read_image(&image, out, error));
     CLIPC_TRY(read_text(&text, out, error));
     return read_size(&top, "projection_dim", 512, 1, CLIPC_MAX_WIDTH, &out->embedding_dimension, error);

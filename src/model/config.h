@@ -40,6 +40,8 @@ typedef struct clipc_config {
     clipc_text_pooling pooling;
     int32_t eot_token; /* for CLIPC_POOL_FIRST_EOT */
     size_t embedding_dimension;
+    bool image_defaults; /* the file says nothing of the tower: all numbers are transformers' defaults */
+    bool text_defaults;
 } clipc_config;
 
 /* Limits that no CLIP comes near and that keep every product of two dimensions within 64 bits. */

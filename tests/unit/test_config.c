@@ -40,6 +40,10 @@ static void takes_defaults(void **state)
     assert_true(config.image.layer_norm_epsilon == 1e-5F);
     assert_int_equal(config.pooling, CLIPC_POOL_FIRST_EOT);
     assert_int_equal(config.eot_token, 49407);
+    assert_true(config.image_defaults && config.text_defaults);
+    assert_int_equal(parse("{\"model_type\":\"clip\",\"vision_config\":{},\"text_config\":null}", &config, &error),
+                     CLIPC_OK);
+    assert_true(!config.image_defaults && config.text_defaults);
 }
 
 static void reads_odd_shapes(void **state)
