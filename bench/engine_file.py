@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Times from process start to an engine that is ready, from an engine file, and the memory of two processes that use it.
+"""Times from process start to an engine that is ready, from an engine file, and the memory of two processes that use it
+after a batch of 32 images.
 
     bench/engine_file.py [--build build] [--arch ViT-B-32] [--precision fp32] [--runs 15] [--model DIR]
 
@@ -50,8 +51,10 @@ def show(name, results):
 
 
 def show_memory(name, result):
-    print(f"{name:28} private {result['private_mib']:7.1f} MiB (workspace {result['workspace_mib']:.1f} MiB, weights "
-          f"packed by itself {result['packed_mib']:.1f} MiB), file pages {result['mapped_mib']:7.1f} MiB", flush=True)
+    beyond = result["private_mib"] - result["packed_mib"]
+    print(f"{name:28} private {result['private_mib']:7.1f} MiB: weights packed by itself {result['packed_mib']:.1f} MiB "
+          f"and {beyond:.1f} MiB (of at most 64); file pages {result['mapped_mib']:7.1f} MiB, shared with others "
+          f"{result['shared_mib']:.1f} MiB", flush=True)
 
 
 def main():
@@ -84,6 +87,9 @@ def main():
         processes = [start(program, file, precision) for _ in range(2)]
         show_memory("first process", processes[0][1])
         show_memory("second process beside it", processes[1][1])
+        if arguments.model:
+            processes.append(start(program, arguments.model, precision))
+            show_memory("directory, batch 32", processes[2][1])
         for process, _ in processes:
             stop(process)
 

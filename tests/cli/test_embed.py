@@ -15,6 +15,17 @@ NAMES = ["cat", "dog", "car"]
 
 
 class Embed(Case):
+    def test_an_array_is_of_one_precision(self):
+        arrays = {}
+        for precision in ["fp32", "bf16", "int8"]:
+            self.run_clipc("embed", "text", "a cat", "a dog", "-o", f"{precision}.npy", "--precision", precision)
+            arrays[precision] = read_npy(self.path(f"{precision}.npy"))
+        self.assertNotEqual(arrays["fp32"], arrays["int8"])
+        for precision, array in arrays.items():  # nothing is appended to what was there
+            self.run_clipc("embed", "text", "a cat", "a dog", "-o", "out.npy", "--precision", precision)
+            self.assertEqual(read_npy(self.path("out.npy")), array)
+            self.assertEqual(read_json(self.path("out.npy.json"))["precision"], precision)
+
     def test_rows_and_sidecar(self):
         self.write("bad.png", "no image")
         os.makedirs(self.path("d"))

@@ -128,21 +128,22 @@ static void *call_repeatedly(void *argument)
     return NULL;
 }
 
-/* Several threads use one engine at once. */
+/* Several threads use two engines at once. */
 static void check_callers(const subject *with, const char *backend, const char *level)
 {
-    clipc_engine *engine = make_engine(with, backend, level, 2, 3);
+    clipc_engine *engines[2] = {make_engine(with, backend, level, 2, 3), make_engine(with, backend, level, 2, 3)};
     pthread_t threads[CALLERS];
     caller calls[CALLERS];
     for (size_t i = 0; i < CALLERS; i++) {
-        calls[i] = (caller){.engine = engine, .with = with, .number = i};
+        calls[i] = (caller){.engine = engines[i % 2], .with = with, .number = i};
         assert_int_equal(pthread_create(&threads[i], NULL, call_repeatedly, &calls[i]), 0);
     }
     for (size_t i = 0; i < CALLERS; i++) {
         pthread_join(threads[i], NULL);
         assert_true(calls[i].same);
     }
-    clipc_engine_destroy(&engine);
+    clipc_engine_destroy(&engines[0]);
+    clipc_engine_destroy(&engines[1]);
 }
 
 static void check_level(subject *with, const char *backend, const char *level)
