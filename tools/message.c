@@ -25,6 +25,7 @@ message_level message_get_level(void)
 /* One write, so that lines of several processes do not mix. */
 static void print_line(const char *format, va_list arguments)
 {
+    progress_hide();
     char *raw = NULL;
     if (vasprintf(&raw, format, arguments) < 0)
         return;
@@ -37,31 +38,10 @@ static void print_line(const char *format, va_list arguments)
     free(raw);
 }
 
-void message_error(const char *format, ...)
+void message_print(message_level level, const char *format, ...)
 {
-    progress_hide();
-    va_list arguments;
-    va_start(arguments, format);
-    print_line(format, arguments);
-    va_end(arguments);
-}
-
-void message_note(const char *format, ...)
-{
-    if (current_level < MESSAGE_NORMAL)
+    if (current_level < level)
         return;
-    progress_hide();
-    va_list arguments;
-    va_start(arguments, format);
-    print_line(format, arguments);
-    va_end(arguments);
-}
-
-void message_detail(const char *format, ...)
-{
-    if (current_level < MESSAGE_VERBOSE)
-        return;
-    progress_hide();
     va_list arguments;
     va_start(arguments, format);
     print_line(format, arguments);
@@ -70,7 +50,6 @@ void message_detail(const char *format, ...)
 
 void quit(int status, const char *format, ...)
 {
-    progress_hide();
     va_list arguments;
     va_start(arguments, format);
     print_line(format, arguments);

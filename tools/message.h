@@ -19,11 +19,13 @@ typedef enum message_level { MESSAGE_QUIET, MESSAGE_NORMAL, MESSAGE_VERBOSE } me
 void message_set_level(message_level level);
 message_level message_get_level(void);
 
-/* Each prints "clipc: …" and a line break. Control characters and invalid UTF-8 in the text are shown as \xNN. Called
- * on the main thread only, as they take turns with the progress bar. */
-__attribute__((format(printf, 1, 2))) void message_error(const char *format, ...);  /* always */
-__attribute__((format(printf, 1, 2))) void message_note(const char *format, ...);   /* unless --quiet */
-__attribute__((format(printf, 1, 2))) void message_detail(const char *format, ...); /* with --verbose */
+/* Prints "clipc: …" and a line break, unless the level was set lower. Control characters and invalid UTF-8 in the text
+ * are shown as \xNN. Called on the main thread only, as it takes turns with the progress bar. */
+__attribute__((format(printf, 2, 3))) void message_print(message_level level, const char *format, ...);
+
+#define message_error(...)  message_print(MESSAGE_QUIET, __VA_ARGS__)   /* always */
+#define message_note(...)   message_print(MESSAGE_NORMAL, __VA_ARGS__)  /* unless --quiet */
+#define message_detail(...) message_print(MESSAGE_VERBOSE, __VA_ARGS__) /* with --verbose */
 
 /* Prints the sentence, removes temporary files and ends the program at once. Any thread may call it. */
 __attribute__((format(printf, 2, 3))) _Noreturn void quit(int status, const char *format, ...);
