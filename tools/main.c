@@ -7,6 +7,7 @@
 
 #include "clipc/clipc.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -86,6 +87,6 @@ int main(int argc, char **argv)
     }
     const int status = run_command(command, argc - 2, argv + 2);
     if (fclose(stdout) != 0)
-        quit(STATUS_SYSTEM, "standard output: cannot close");
+        quit(STATUS_SYSTEM, "standard output: cannot close: %s", strerror(errno));
     return status;
 }

@@ -14,7 +14,8 @@
 
 static const tool_option model_options[] = {
     {"model", 'm', OPTION_TEXT, "DIR",
-     "the model's directory, or an engine file (default: $CLIPC_MODEL, then the embedded demo model)",
+     "the model's directory, a .safetensors file in it, or an engine file (default: $CLIPC_MODEL, then the embedded "
+     "demo model)",
      offsetof(tool_settings, model), 0, 0, NULL},
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };

@@ -89,8 +89,8 @@ clipc_status clipc_preprocess(const clipc_preprocess_rule *rule, const clipc_ima
                               float *pixels, clipc_error *error)
 {
     size_t area = 0;
-    CLIPC_FAIL_IF(!clipc_multiply(height, width, &area), error, CLIPC_ERROR_ARGUMENT, "preprocessing: %zu x %zu",
-                  height, width);
+    CLIPC_FAIL_IF(!clipc_multiply(height, width, &area), error, CLIPC_ERROR_ARGUMENT,
+                  "preprocessing: %zu × %zu pixels are more than memory has addresses", width, height);
     uint8_t *bytes = clipc_allocate_aligned(area, 3);
     if (!bytes)
         return clipc_fail_memory(error, area * 3, "pixels");

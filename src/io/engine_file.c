@@ -45,7 +45,8 @@ static clipc_status check_trailer(const uint8_t *bytes, size_t size, const char 
     const size_t end = size - sizeof *trailer;
     memcpy(trailer, bytes + end, sizeof *trailer);
     CLIPC_FAIL_IF(memcmp(trailer->magic, CLIPC_ENGINE_TRAILER, sizeof trailer->magic) != 0, error,
-                  CLIPC_ERROR_TRUNCATED, "%s: ends too early: %zu bytes without the mark of the end", name, size);
+                  CLIPC_ERROR_TRUNCATED, "%s: ends too early: its end is missing from %zu bytes; convert it again",
+                  name, size);
     CLIPC_FAIL_IF(trailer->checksum != clipc_checksum(trailer, offsetof(clipc_engine_trailer, checksum)), error,
                   CLIPC_ERROR_FORMAT, "%s: damaged: the trailer does not match its checksum", name);
     CLIPC_FAIL_IF(trailer->section_size != sizeof(clipc_engine_section) ||

@@ -248,8 +248,8 @@ static clipc_status resolve_file(const char *path, target *out, clipc_error *err
     const char *slash = strrchr(path, '/');
     out->weights = slash ? slash + 1 : path;
     CLIPC_FAIL_IF(!ends_with(path, ".safetensors"), error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: is a file that clipc cannot open; a model is a directory that holds %s and %s, or such a "
-                  ".safetensors file",
+                  "%s: is a file that clipc cannot open; a model is a directory that holds %s and %s, such a "
+                  ".safetensors file, or an engine file (.clipc)",
                   path, CONFIG, WEIGHTS);
     const size_t length = slash ? (size_t)(slash - path) : 0;
     snprintf(out->directory, PATH_MAX, "%.*s", (int)(length ? length : 1), length ? path : slash ? "/" : ".");
@@ -264,7 +264,8 @@ static clipc_status resolve(const char *path, target *out, clipc_error *error)
     out->weights = NULL;
     CLIPC_FAIL_IF(path[0] == '\0', error, CLIPC_ERROR_ARGUMENT, "the model's path is empty");
     CLIPC_FAIL_IF(strlen(path) >= PATH_MAX, error, CLIPC_ERROR_ARGUMENT, "%s: the path is too long", path);
-    CLIPC_FAIL_IF(stat(path, &info) != 0, error, CLIPC_ERROR_NOT_FOUND, "%s: no such model directory", path);
+    CLIPC_FAIL_IF(stat(path, &info) != 0, error, CLIPC_ERROR_NOT_FOUND,
+                  "%s: no such model here; nothing is downloaded", path);
     if (!S_ISDIR(info.st_mode))
         return resolve_file(path, out, error);
     snprintf(out->directory, PATH_MAX, "%s", path);
