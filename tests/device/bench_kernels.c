@@ -1,7 +1,8 @@
 /* Times on the device: every tile on the shapes of CLIP's layers with the epilogues they have there, the other steps,
- * and whole towers with their inputs in place. Usage: bench_kernels gemm ROWS WIDTH MLP… | images ARCHITECTURE BATCH…
- * | texts ARCHITECTURE BATCH… */
+ * and whole towers with their inputs in place. Usage: bench_kernels [fp16|bf16|fp8|int8] gemm ROWS WIDTH MLP… | images
+ * ARCHITECTURE BATCH… | texts ARCHITECTURE BATCH… */
 #include "backend/cuda/cuda_engine.h"
+#include "backend/cuda/gemm_select_bytes.h"
 #include "backend/cuda/steps.h"
 #include "device_support.h"
 
@@ -15,6 +16,8 @@ typedef struct stopwatch {
 
 static stopwatch watch;
 static clipc_gemm_device device;
+static clipc_precision precision = CLIPC_PRECISION_FP16;
+static clipc_cuda_type type = CLIPC_CUDA_F16; /* of the products that are timed */
 static cudaStream_t stream;
 
 static int compare_floats(const void *a, const void *b)
@@ -72,9 +75,14 @@ static void bench_gemm(int rows, int columns, int depth, int role)
     uint64_t state = 1;
     /* Numbers of the size that real rows have, different everywhere: drawn once, repeated. */
     const size_t some = 1 << 20;
-    uint16_t *values = random_halves(CLIPC_CUDA_F16, some, 1, &state, NULL);
-    const size_t input = (size_t)rows * (size_t)depth;
-    const size_t weight = (size_t)columns * (size_t)depth;
+    uint16_t *values = random_halves(type, some, 1, &state, NULL);
+    const int bytes = clipc_cuda_is_bytes(type);
+    for (size_t i = 0; bytes && i < some; i++) /* e4m3 of −8 … 8 by its codes, as s8 smaller ones than there will be */
+        values[i] =
+            (uint16_t)((values[i] & 0x8080) | (values[i] & 0x3F3F) | (random_value(&state) > 0 ? 0x1000 : 0x10));
+    const size_t padded = (size_t)CLIPC_CUDA_PADDED_COLUMNS(columns);
+    const size_t input = (size_t)rows * (size_t)depth / (bytes ? 2 : 1);
+    const size_t weight = padded * (size_t)depth / (bytes ? 2 : 1);
     uint16_t *input_device = device_memory(input * 2, 0);
     uint16_t *weight_device = device_memory(weight * 2, 0);
     for (size_t at = 0; at < input; at += some)
@@ -85,8 +93,12 @@ static void bench_gemm(int rows, int columns, int depth, int role)
     const int parts = (depth + 63) / 64;
     void *output = device_memory((size_t)rows * (size_t)columns * 2, 0);
     void *pairs = device_memory((size_t)rows * (size_t)(parts + columns / 64 + 1) * 8, 0);
-    void *terms = device_memory((size_t)columns * 8, 0);
-    clipc_cuda_gemm gemm = {.input = input_device,
+    void *terms = device_memory(padded * 8, 0);
+    void *row_scale = device_memory((size_t)rows * 4, 0);
+    clipc_cuda_gemm gemm = {.type = type,
+                            .row_scale = row_scale,
+                            .output_scale = 1,
+                            .input = input_device,
                             .weight = weight_device,
                             .rows = rows,
                             .input_capacity = rows,
@@ -96,7 +108,7 @@ static void bench_gemm(int rows, int columns, int depth, int role)
                             .terms = terms,
                             .output = output,
                             .output_stride = columns};
-    if (role == QKV || role == FC1)
+    if ((role == QKV || role == FC1) && !bytes)
         gemm.normalize = rows >= 4096 ? (clipc_cuda_statistics){pairs, 1, depth, depth, 1e-5F}
                                       : (clipc_cuda_statistics){pairs, parts, 64, depth, 1e-5F};
     if (role == FC1)
@@ -104,13 +116,15 @@ static void bench_gemm(int rows, int columns, int depth, int role)
     if (role == OUT || role == FC2) {
         gemm.residual = output;
         gemm.residual_stride = columns;
-        gemm.leave = (clipc_cuda_statistics){pairs, (columns + 63) / 64, 64, columns, 1e-5F};
+        if (!bytes)
+            gemm.leave = (clipc_cuda_statistics){pairs, (columns + 63) / 64, 64, columns, 1e-5F};
     }
     const double work = 2.0 * rows * columns * depth;
     const int repeat = work > 2e10 ? 10 : 40;
-    const clipc_gemm_plan chosen = clipc_gemm_select(&device, rows, columns, depth, role == OUT || role == FC2);
+    const clipc_gemm_plan chosen = (bytes ? clipc_gemm_select_bytes : clipc_gemm_select)(&device, rows, columns, depth,
+                                                                                         role == OUT || role == FC2);
     clipc_gemm_plan plan;
-    for (size_t i = 0; clipc_gemm_variant(i, &plan); i++) {
+    for (size_t i = 0; (bytes ? clipc_gemm_variant_bytes : clipc_gemm_variant)(i, &plan); i++) {
         if (rows > 512 && plan.kind == CLIPC_GEMM_SKINNY)
             continue;
         if (rows > 512 && plan.kind == CLIPC_GEMM_SM80 && plan.tile_rows < 128)
@@ -122,8 +136,8 @@ static void bench_gemm(int rows, int columns, int depth, int role)
         TIME_LAUNCH(microseconds, repeat, stream, DEVICE_CHECK(clipc_cuda_gemm_run(&gemm, &plan, stream)));
         char text[128];
         clipc_gemm_plan_text(&plan, text, sizeof text);
-        printf("gemm %s %dx%dx%d | %s | %.2f us | %.1f TFLOP/s%s\n", roles[role], rows, columns, depth, text,
-               (double)microseconds, work / (double)microseconds * 1e-6,
+        printf("gemm %s %s %dx%dx%d | %s | %.2f us | %.1f TFLOP/s%s\n", clipc_precision_name(precision), roles[role],
+               rows, columns, depth, text, (double)microseconds, work / (double)microseconds * 1e-6,
                plan.kind == chosen.kind && plan.tile_rows == chosen.tile_rows &&
                        plan.tile_columns == chosen.tile_columns && plan.ping_pong == chosen.ping_pong &&
                        plan.cluster == chosen.cluster
@@ -136,6 +150,7 @@ static void bench_gemm(int rows, int columns, int depth, int role)
     DEVICE_CHECK(cudaFree(output));
     DEVICE_CHECK(cudaFree(pairs));
     DEVICE_CHECK(cudaFree(terms));
+    DEVICE_CHECK(cudaFree(row_scale));
 }
 
 static void bench_layer(int rows, int width, int mlp)
@@ -164,6 +179,8 @@ static void bench_steps(const clipc_cuda_engine *engine, int count)
                                            tower->epsilon, engine->statistics, engine->stream)));
     printf("step image rows, %d images: %.2f us\n", count, (double)microseconds);
     clipc_cuda_attention attention = {.type = engine->type,
+                                      .output_type =
+                                          engine->operand == CLIPC_CUDA_E4M3 ? engine->operand : engine->type,
                                       .qkv = engine->qkv,
                                       .output = engine->context,
                                       .count = count,
@@ -173,6 +190,13 @@ static void bench_steps(const clipc_cuda_engine *engine, int count)
                                       .only_row = -1};
     TIME_LAUNCH(microseconds, 10, engine->stream, DEVICE_CHECK(clipc_cuda_attention_run(&attention, engine->stream)));
     printf("step attention, %d images: %.2f us\n", count, (double)microseconds);
+    if (clipc_cuda_is_bytes(engine->operand)) {
+        const clipc_cuda_normalize step = {engine->operand,      engine->rows,     count * tokens,      tower->width,
+                                           tower->stride,        tower->epsilon,   tower->normal_scale, engine->bytes,
+                                           tower->normal_stride, engine->row_scale};
+        TIME_LAUNCH(microseconds, 10, engine->stream, DEVICE_CHECK(clipc_cuda_normalize_rows(&step, engine->stream)));
+        printf("step LayerNorm to bytes, %d images: %.2f us\n", count, (double)microseconds);
+    }
     attention.only_row = 0;
     TIME_LAUNCH(microseconds, 10, engine->stream, DEVICE_CHECK(clipc_cuda_attention_run(&attention, engine->stream)));
     printf("step attention of one row, %d images: %.2f us\n", count, (double)microseconds);
@@ -189,8 +213,11 @@ static void must(clipc_status status, const clipc_error *error)
 static void bench_tower(const clipc_model *model, int batch, int text_tokens)
 {
     clipc_error error;
-    const clipc_compile_options options = {
-        .threads = 1, .max_batch = (size_t)batch, .image_tower = text_tokens == 0, .text_tower = text_tokens != 0};
+    const clipc_compile_options options = {.precision = precision,
+                                           .threads = 1,
+                                           .max_batch = (size_t)batch,
+                                           .image_tower = text_tokens == 0,
+                                           .text_tower = text_tokens != 0};
     void *compiled = NULL;
     must(clipc_backend_cuda.compile(model, &options, &compiled, &error), &error);
     clipc_cuda_engine *engine = compiled;
@@ -207,8 +234,9 @@ static void bench_tower(const clipc_model *model, int batch, int text_tokens)
             must(clipc_cuda_image_tower(engine, engine->batch, &error), &error);
         TIME(microseconds, batch > 64 ? 5 : 50, engine->stream,
              must(clipc_cuda_image_tower(engine, engine->batch, &error), &error));
-        printf("tower image %s, batch %d (passes of %d): %.2f us, %.1f images/s\n", model->name, batch, engine->batch,
-               (double)microseconds, engine->batch * 1e6 / (double)microseconds);
+        printf("tower image %s %s, batch %d (passes of %d): %.2f us, %.1f images/s\n", model->name,
+               clipc_precision_name(precision), batch, engine->batch, (double)microseconds,
+               engine->batch * 1e6 / (double)microseconds);
         bench_steps(engine, engine->batch);
     } else {
         const size_t rows = (size_t)batch * (size_t)text_tokens;
@@ -227,8 +255,9 @@ static void bench_tower(const clipc_model *model, int batch, int text_tokens)
         free(ids), free(offsets), free(pooled);
         TIME(microseconds, batch > 64 ? 20 : 50, engine->stream,
              must(clipc_cuda_text_tower(engine, batch, (int)rows, text_tokens, &error), &error));
-        printf("tower text %s, batch %d, %d tokens: %.2f us, %.1f texts/s\n", model->name, batch, text_tokens,
-               (double)microseconds, batch * 1e6 / (double)microseconds);
+        printf("tower text %s %s, batch %d, %d tokens: %.2f us, %.1f texts/s\n", model->name,
+               clipc_precision_name(precision), batch, text_tokens, (double)microseconds,
+               batch * 1e6 / (double)microseconds);
     }
     fflush(stdout);
     clipc_backend_cuda.destroy(&compiled);
@@ -246,10 +275,21 @@ int main(int argc, char **argv)
         printf("no device: nothing was measured\n");
         return 77;
     }
-    device = (clipc_gemm_device){properties.multiProcessorCount, properties.major * 10 + properties.minor};
+    const int architecture = properties.major * 10 + properties.minor;
+    device = (clipc_gemm_device){properties.multiProcessorCount, architecture, architecture >= 89};
     DEVICE_CHECK(cudaEventCreate(&watch.begin));
     DEVICE_CHECK(cudaEventCreate(&watch.end));
     DEVICE_CHECK(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking));
+    static const clipc_precision precisions[] = {CLIPC_PRECISION_FP16, CLIPC_PRECISION_BF16, CLIPC_PRECISION_FP8,
+                                                 CLIPC_PRECISION_INT8};
+    for (int i = 0; argc > 1 && i < 4; i++)
+        if (strcmp(argv[1], clipc_precision_name(precisions[i])) == 0) {
+            precision = precisions[i];
+            type = (clipc_cuda_type)i; /* in the same order */
+            argc--;
+            argv++;
+            break;
+        }
     const char *what = argc > 1 ? argv[1] : "towers";
     if (strcmp(what, "gemm") == 0) {
         for (int i = 2; i + 2 < argc; i += 3)

@@ -2,6 +2,7 @@
  * attention over the lengths that matter. Prints a line for each kernel and exits 1 when one is wrong. */
 #include "backend/cuda/gemm.h"
 #include "backend/cuda/steps.h"
+#include "check_bytes.h"
 #include "device_support.h"
 
 #include <math.h>
@@ -281,6 +282,7 @@ static void check_attention(int count, int tokens, int heads, int head, int ragg
     void *offsets_device = device_memory(((size_t)count + 1) * 4, 0);
     device_write(offsets_device, offsets, ((size_t)count + 1) * 4);
     const clipc_cuda_attention attention = {.type = type,
+                                            .output_type = type,
                                             .qkv = qkv_device,
                                             .output = output_device,
                                             .offsets = ragged ? offsets_device : NULL,
@@ -362,10 +364,12 @@ int main(void)
         printf("no device: nothing was tested\n");
         return 77;
     }
-    device = (clipc_gemm_device){properties.multiProcessorCount, properties.major * 10 + properties.minor};
+    const int architecture = properties.major * 10 + properties.minor;
+    device = (clipc_gemm_device){properties.multiProcessorCount, architecture, architecture >= 89};
     printf("%s, %d multiprocessors\n", properties.name, properties.multiProcessorCount);
     for (type = CLIPC_CUDA_F16; type <= CLIPC_CUDA_BF16; type++)
         check_type();
+    failures += check_bytes(&device);
     printf("%s\n", failures ? "FAILED" : "every kernel is right");
     return failures ? 1 : 0;
 }

@@ -14,7 +14,10 @@ static int failures;
 static const struct {
     clipc_precision precision;
     double lowest;
-} precisions[] = {{CLIPC_PRECISION_FP16, 0.9999}, {CLIPC_PRECISION_BF16, 0.999}};
+} precisions[] = {{CLIPC_PRECISION_FP16, 0.9999},
+                  {CLIPC_PRECISION_BF16, 0.999},
+                  {CLIPC_PRECISION_FP8, 0.99},
+                  {CLIPC_PRECISION_INT8, 0.99}};
 
 static void must(clipc_status status, const clipc_error *error)
 {

@@ -1,5 +1,5 @@
 /* The choice of product kernels is plain host code: it is tested where there is no GPU. */
-#include "backend/cuda/gemm_select.h"
+#include "backend/cuda/gemm_select_bytes.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -78,6 +78,31 @@ static void waves_decide(void **state)
     assert_int_equal(many.blocks, 132);
 }
 
+static void bytes_have_tiles_of_their_own(void **state)
+{
+    (void)state;
+    static const int32_t rows[] = {1, 50, 257, 1600, 51200, 81920};
+    static const int32_t sides[] = {16, 72, 768, 1024, 3072, 6656};
+    const clipc_gemm_device *devices[] = {&h200, &a100, &b200};
+    for (size_t d = 0; d < 3; d++)
+        for (size_t r = 0; r < sizeof rows / sizeof *rows; r++)
+            for (size_t c = 0; c < sizeof sides / sizeof *sides; c++)
+                for (int residual = 0; residual < 2; residual++) {
+                    const clipc_gemm_plan plan =
+                        clipc_gemm_select_bytes(devices[d], rows[r], sides[c], 768, residual != 0);
+                    assert_int_equal(plan.kind, devices[d] == &h200 ? CLIPC_GEMM_SM90 : CLIPC_GEMM_SM80);
+                    assert_true(plan.blocks >= 1 && plan.cluster == 1);
+                    bool known = false;
+                    clipc_gemm_plan variant;
+                    for (size_t i = 0; clipc_gemm_variant_bytes(i, &variant); i++)
+                        known |= variant.kind == plan.kind && variant.tile_rows == plan.tile_rows &&
+                                 variant.tile_columns == plan.tile_columns && variant.ping_pong == plan.ping_pong;
+                    assert_true(known);
+                }
+    assert_true(clipc_gemm_select_bytes(&h200, 50, 768, 768, true).tile_rows == 64);
+    assert_true(clipc_gemm_select_bytes(&h200, 51200, 3072, 768, false).tile_rows >= 128);
+}
+
 static void plans_have_words(void **state)
 {
     (void)state;
@@ -99,6 +124,7 @@ int main(void)
         cmocka_unit_test(only_hopper_has_hopper_kernels),
         cmocka_unit_test(few_rows_over_a_long_depth_share_it_out),
         cmocka_unit_test(waves_decide),
+        cmocka_unit_test(bytes_have_tiles_of_their_own),
         cmocka_unit_test(plans_have_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

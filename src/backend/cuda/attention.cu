@@ -95,8 +95,17 @@ __device__ __forceinline__ void attend(const uint32_t (&query)[head / 16][4], ui
     }
 }
 
-/* `most`: warps a block may have; fewer, and more blocks fit side by side. */
-template <typename row, int head, int most>
+template <typename row, bool to_bytes>
+__device__ __forceinline__ void stage_pair(unsigned char *place, float low, float high)
+{
+    if (to_bytes)
+        *reinterpret_cast<uint16_t *>(place) = (uint16_t)e4m3_of_floats(low, high);
+    else
+        *reinterpret_cast<uint32_t *>(place) = row::pack(low, high);
+}
+
+/* `most`: warps a block may have; fewer, and more blocks fit side by side. `to_bytes`: the output is e4m3. */
+template <typename row, bool to_bytes, int head, int most>
 __global__ void __launch_bounds__(most * 32, most <= 4 ? 4 : 1)
     attention_rows(const __grid_constant__ clipc_cuda_attention attention)
 {
@@ -156,20 +165,20 @@ __global__ void __launch_bounds__(most * 32, most <= 4 ? 4 : 1)
         const float scale0 = 1.0f / quad_sum(sum[0]);
         const float scale1 = 1.0f / quad_sum(sum[1]);
         __syncwarp();
+        constexpr int value_bytes = to_bytes ? 1 : 2;
 #pragma unroll
         for (int j = 0; j < head / 8; j++) {
-            unsigned char *place = own + lane / 4 * row_bytes(head) + j * 16 + lane % 4 * 4;
-            *reinterpret_cast<uint32_t *>(place) = row::pack(output[j][0] * scale0, output[j][1] * scale0);
-            *reinterpret_cast<uint32_t *>(place + 8 * row_bytes(head)) =
-                row::pack(output[j][2] * scale1, output[j][3] * scale1);
+            unsigned char *place = own + lane / 4 * row_bytes(head) + (j * 8 + lane % 4 * 2) * value_bytes;
+            stage_pair<row, to_bytes>(place, output[j][0] * scale0, output[j][1] * scale0);
+            stage_pair<row, to_bytes>(place + 8 * row_bytes(head), output[j][2] * scale1, output[j][3] * scale1);
         }
         __syncwarp();
-        constexpr int pieces = head / 8;
-        const int first = single ? item : begin + tile;
-        uint16_t *out =
-            static_cast<uint16_t *>(attention.output) + (size_t)first * attention.heads * head + index * head;
+        constexpr int pieces = head * value_bytes / 16;
+        const size_t row_stride = (size_t)attention.heads * head * value_bytes;
+        unsigned char *out = static_cast<unsigned char *>(attention.output) +
+                             (single ? item : begin + tile) * row_stride + index * head * value_bytes;
         for (int i = lane; i < min(16, queries - tile) * pieces; i += 32)
-            *reinterpret_cast<uint4 *>(out + (size_t)(i / pieces) * attention.heads * head + i % pieces * 8) =
+            *reinterpret_cast<uint4 *>(out + i / pieces * row_stride + i % pieces * 16) =
                 *reinterpret_cast<const uint4 *>(own + i / pieces * row_bytes(head) + i % pieces * 16);
     }
 }
@@ -182,31 +191,34 @@ int warps_for(int tokens)
     return (tiles + rounds - 1) / rounds;
 }
 
-template <typename row, int head> cudaError_t launch(const clipc_cuda_attention *attention, cudaStream_t stream)
+template <typename row, bool to_bytes, int head>
+cudaError_t launch(const clipc_cuda_attention *attention, cudaStream_t stream)
 {
     const int warps = attention->only_row >= 0 ? 1 : warps_for(attention->tokens);
     const dim3 grid((unsigned)(attention->count * attention->heads));
     const size_t shared_bytes = (size_t)(2 * ((attention->tokens + 63) / 64 * 64) + warps * 16) * row_bytes(head);
     if (warps == 1)
-        return launch_kernel(attention_rows<row, head, 1>, grid, dim3(32), shared_bytes, 1, stream, *attention);
-    if (warps <= 4)
-        return launch_kernel(attention_rows<row, head, 4>, grid, dim3((unsigned)warps * 32), shared_bytes, 1, stream,
+        return launch_kernel(attention_rows<row, to_bytes, head, 1>, grid, dim3(32), shared_bytes, 1, stream,
                              *attention);
-    return launch_kernel(attention_rows<row, head, 12>, grid, dim3((unsigned)warps * 32), shared_bytes, 1, stream,
-                         *attention);
+    if (warps <= 4)
+        return launch_kernel(attention_rows<row, to_bytes, head, 4>, grid, dim3((unsigned)warps * 32), shared_bytes, 1,
+                             stream, *attention);
+    return launch_kernel(attention_rows<row, to_bytes, head, 12>, grid, dim3((unsigned)warps * 32), shared_bytes, 1,
+                         stream, *attention);
 }
 
-template <typename row> cudaError_t launch_head(const clipc_cuda_attention *attention, cudaStream_t stream)
+template <typename row, bool to_bytes>
+cudaError_t launch_head(const clipc_cuda_attention *attention, cudaStream_t stream)
 {
     switch (attention->head_stride) {
-    case 16: return launch<row, 16>(attention, stream);
-    case 32: return launch<row, 32>(attention, stream);
-    case 48: return launch<row, 48>(attention, stream);
-    case 64: return launch<row, 64>(attention, stream);
-    case 80: return launch<row, 80>(attention, stream);
-    case 96: return launch<row, 96>(attention, stream);
-    case 112: return launch<row, 112>(attention, stream);
-    case 128: return launch<row, 128>(attention, stream);
+    case 16: return launch<row, to_bytes, 16>(attention, stream);
+    case 32: return launch<row, to_bytes, 32>(attention, stream);
+    case 48: return launch<row, to_bytes, 48>(attention, stream);
+    case 64: return launch<row, to_bytes, 64>(attention, stream);
+    case 80: return launch<row, to_bytes, 80>(attention, stream);
+    case 96: return launch<row, to_bytes, 96>(attention, stream);
+    case 112: return launch<row, to_bytes, 112>(attention, stream);
+    case 128: return launch<row, to_bytes, 128>(attention, stream);
     default: return cudaErrorInvalidValue;
     }
 }
@@ -220,6 +232,8 @@ extern "C" int32_t clipc_cuda_attention_shared_bytes(int32_t tokens, int32_t hea
 
 extern "C" cudaError_t clipc_cuda_attention_run(const clipc_cuda_attention *attention, cudaStream_t stream)
 {
-    return attention->type == CLIPC_CUDA_BF16 ? launch_head<bf16>(attention, stream)
-                                              : launch_head<f16>(attention, stream);
+    if (attention->type == CLIPC_CUDA_BF16)
+        return launch_head<bf16, false>(attention, stream);
+    return attention->output_type == CLIPC_CUDA_E4M3 ? launch_head<f16, true>(attention, stream)
+                                                     : launch_head<f16, false>(attention, stream);
 }

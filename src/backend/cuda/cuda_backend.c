@@ -28,7 +28,8 @@ static clipc_status read_device(clipc_gemm_device *device, int32_t *shared_limit
     CLIPC_CUDA_TRY(cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0), "asking the device");
     CLIPC_FAIL_IF(major < 8, error, CLIPC_ERROR_DEVICE,
                   "the NVIDIA device has compute capability %d.%d, and the cuda backend needs 8.0", major, minor);
-    *device = (clipc_gemm_device){.multiprocessors = multiprocessors, .architecture = major * 10 + minor};
+    *device = (clipc_gemm_device){
+        .multiprocessors = multiprocessors, .architecture = major * 10 + minor, .fp8 = major * 10 + minor >= 89};
     *shared_limit = shared;
     const char *forced = getenv("CLIPC_CUDA_ARCH");
     if (forced && strcmp(forced, "sm80") == 0)
@@ -48,12 +49,31 @@ static clipc_status probe(clipc_error *error)
 
 static bool supports_precision(clipc_precision precision)
 {
-    return precision == CLIPC_PRECISION_AUTO || precision == CLIPC_PRECISION_FP16 || precision == CLIPC_PRECISION_BF16;
+    return precision == CLIPC_PRECISION_AUTO || precision == CLIPC_PRECISION_FP16 ||
+           precision == CLIPC_PRECISION_BF16 || precision == CLIPC_PRECISION_FP8 || precision == CLIPC_PRECISION_INT8;
 }
 
 static clipc_precision settled_precision(const clipc_compile_options *options)
 {
     return options->precision == CLIPC_PRECISION_AUTO ? CLIPC_PRECISION_FP16 : options->precision;
+}
+
+static clipc_cuda_type operand_of(clipc_precision precision)
+{
+    switch (precision) {
+    case CLIPC_PRECISION_BF16: return CLIPC_CUDA_BF16;
+    case CLIPC_PRECISION_FP8: return CLIPC_CUDA_E4M3;
+    case CLIPC_PRECISION_INT8: return CLIPC_CUDA_S8;
+    default: return CLIPC_CUDA_F16;
+    }
+}
+
+static clipc_status check_precision(const clipc_gemm_device *device, clipc_precision precision, clipc_error *error)
+{
+    CLIPC_FAIL_IF(precision == CLIPC_PRECISION_FP8 && !device->fp8, error, CLIPC_ERROR_UNSUPPORTED,
+                  "fp8 needs an NVIDIA device of compute capability 8.9 or later; this one computes in fp16, bf16 and "
+                  "int8");
+    return CLIPC_OK;
 }
 
 static void destroy(void **compiled)
@@ -101,6 +121,7 @@ static size_t plan_workspace(clipc_cuda_engine *engine, uint8_t *base)
         parts = clipc_max(parts,
                           ((size_t)towers[i]->width + CLIPC_CUDA_STATISTICS_WIDTH - 1) / CLIPC_CUDA_STATISTICS_WIDTH);
     }
+    const size_t byte_rows = clipc_cuda_is_bytes(engine->operand) ? rows : 0;
     const size_t patches = batch * (size_t)engine->patch_count;
     const size_t patch_bytes = patches * (size_t)engine->image.patch.depth * 2;
     const size_t pixels = engine->has_image ? batch * 3 * config->image_size * config->image_size : 0;
@@ -116,6 +137,10 @@ static size_t plan_workspace(clipc_cuda_engine *engine, uint8_t *base)
     TAKE(rows, rows * stride * 2);
     TAKE(qkv, rows * 3 * inner * 2);
     TAKE(context, rows * inner * 2);
+    TAKE(bytes,
+         byte_rows *
+             clipc_round_up(clipc_max(stride, engine->operand == CLIPC_CUDA_S8 ? clipc_max(hidden, inner) : 0), 16));
+    TAKE(row_scale, byte_rows * sizeof(float));
     TAKE(pooled, batch * stride * 2);
     TAKE(statistics, rows * clipc_max(parts, 1) * 2 * sizeof(float));
     TAKE(joined_statistics, rows * 2 * sizeof(float));
@@ -180,7 +205,9 @@ static clipc_status prepare(clipc_cuda_engine *engine, const clipc_compile_optio
     const clipc_config *config = &engine->model->config;
     engine->precision = settled_precision(options);
     engine->type = engine->precision == CLIPC_PRECISION_BF16 ? CLIPC_CUDA_BF16 : CLIPC_CUDA_F16;
+    engine->operand = operand_of(engine->precision);
     CLIPC_TRY(read_device(&engine->device, &engine->shared_limit, error));
+    CLIPC_TRY(check_precision(&engine->device, engine->precision, error));
     CLIPC_CUDA_TRY(cudaSetDevice(0), "choosing the device");
     CLIPC_CUDA_TRY(cudaStreamCreateWithFlags(&engine->stream, cudaStreamNonBlocking), "making a stream");
     for (int i = 0; i < 2; i++) {
@@ -193,7 +220,7 @@ static clipc_status prepare(clipc_cuda_engine *engine, const clipc_compile_optio
     engine->dimension = (int32_t)clipc_round_up(config->embedding_dimension, 8);
     size_t rows = 0;
     if (engine->has_image) {
-        CLIPC_TRY(clipc_cuda_tower_pack(engine->model, true, engine->type, &engine->image, error));
+        CLIPC_TRY(clipc_cuda_tower_pack(engine->model, true, engine->type, engine->operand, &engine->image, error));
         CLIPC_TRY(check_attention(engine, &engine->image, config->image_tokens, error));
         engine->patch_count = (int32_t)config->image_tokens - 1;
         const size_t fitting = clipc_max(PASS_ROWS / config->image_tokens, 1);
@@ -202,7 +229,7 @@ static clipc_status prepare(clipc_cuda_engine *engine, const clipc_compile_optio
     }
     if (engine->has_text) {
         const size_t context = clipc_max(engine->model->context_length, 1);
-        CLIPC_TRY(clipc_cuda_tower_pack(engine->model, false, engine->type, &engine->text, error));
+        CLIPC_TRY(clipc_cuda_tower_pack(engine->model, false, engine->type, engine->operand, &engine->text, error));
         CLIPC_TRY(check_attention(engine, &engine->text, context, error));
         const size_t wanted = clipc_min((size_t)engine->batch * context, PASS_ROWS);
         rows = clipc_max(rows, clipc_max(wanted, context));
@@ -254,6 +281,7 @@ static clipc_status plan(const clipc_compile_options *options, clipc_compiled_in
     clipc_gemm_device device;
     int32_t shared_limit = 0;
     CLIPC_TRY(read_device(&device, &shared_limit, error));
+    CLIPC_TRY(check_precision(&device, settled_precision(options), error));
     *out = (clipc_compiled_info){
         .precision = settled_precision(options),
         .isa = device.architecture == 90 ? "sm90" : "sm80",

@@ -21,7 +21,8 @@ typedef struct clipc_cuda_graph {
 typedef struct clipc_cuda_engine {
     const clipc_model *model;
     clipc_precision precision;
-    clipc_cuda_type type; /* of rows: fp16 or bf16 */
+    clipc_cuda_type type;    /* of rows: fp16 or bf16 */
+    clipc_cuda_type operand; /* of the products within layers: the same, or bytes */
     clipc_gemm_device device;
     int32_t shared_limit; /* bytes a block may have */
     cudaStream_t stream;
@@ -45,6 +46,8 @@ typedef struct clipc_cuda_engine {
     void *qkv;
     void *context;
     void *hidden;
+    void *bytes;      /* operands of a product of bytes */
+    float *row_scale; /* s8: what a step is worth in each row of them */
     void *pooled;
     float *statistics;
     float *joined_statistics; /* one pair a row */
@@ -66,6 +69,21 @@ typedef struct clipc_cuda_engine {
 clipc_status clipc_cuda_image_tower(clipc_cuda_engine *engine, int32_t count, clipc_error *error);
 clipc_status clipc_cuda_text_tower(clipc_cuda_engine *engine, int32_t count, int32_t rows, int32_t longest,
                                    clipc_error *error);
+/* The rows that a tower works on. */
+typedef struct clipc_cuda_sequence {
+    int32_t count;
+    int32_t rows;
+    int32_t longest;
+    const int32_t *offsets; /* NULL: all of `longest` rows */
+    const int32_t *pooled_row;
+    bool text;
+} clipc_cuda_sequence;
+
+/* One product, by the kernel that suits it. */
+cudaError_t clipc_cuda_product(const clipc_cuda_engine *engine, const clipc_cuda_gemm *gemm);
+/* A layer of products of bytes. */
+cudaError_t clipc_cuda_layer_bytes(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, int32_t index,
+                                   const clipc_cuda_sequence *items);
 /* The launches themselves, without a graph. */
 cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t count);
 cudaError_t clipc_cuda_launch_text(const clipc_cuda_engine *engine, int32_t count, int32_t rows, int32_t longest);

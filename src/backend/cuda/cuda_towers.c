@@ -1,6 +1,7 @@
 /* The towers as launches on the engine's stream. */
 #include "backend/cuda/cuda_engine.h"
 #include "backend/cuda/cuda_status.h"
+#include "backend/cuda/gemm_select_bytes.h"
 #include "backend/cuda/steps.h"
 
 /* From this many rows on, the parts of the statistics are joined once, by a step of its own, and not in every tile
@@ -19,18 +20,21 @@
 
 cudaError_t clipc_cuda_gemm_run(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
 {
-    static clipc_cuda_gemm_launcher *const launchers[][2] = {
-        [CLIPC_GEMM_SM80] = {clipc_cuda_gemm_mma_f16, clipc_cuda_gemm_mma_bf16},
-        [CLIPC_GEMM_SKINNY] = {clipc_cuda_gemm_skinny_f16, clipc_cuda_gemm_skinny_bf16},
-        [CLIPC_GEMM_SM90] = {clipc_cuda_gemm_wgmma_f16, clipc_cuda_gemm_wgmma_bf16},
+    static clipc_cuda_gemm_launcher *const launchers[][4] = {
+        [CLIPC_GEMM_SM80] = {clipc_cuda_gemm_mma_f16, clipc_cuda_gemm_mma_bf16, clipc_cuda_gemm_mma_e4m3,
+                             clipc_cuda_gemm_mma_s8},
+        [CLIPC_GEMM_SKINNY] = {clipc_cuda_gemm_skinny_f16, clipc_cuda_gemm_skinny_bf16, NULL, NULL},
+        [CLIPC_GEMM_SM90] = {clipc_cuda_gemm_wgmma_f16, clipc_cuda_gemm_wgmma_bf16, clipc_cuda_gemm_wgmma_e4m3,
+                             clipc_cuda_gemm_wgmma_s8},
     };
-    return launchers[plan->kind][gemm->type](gemm, plan, stream);
+    clipc_cuda_gemm_launcher *const launcher = launchers[plan->kind][gemm->type];
+    return launcher ? launcher(gemm, plan, stream) : cudaErrorInvalidConfiguration;
 }
 
-static cudaError_t run(const clipc_cuda_engine *engine, const clipc_cuda_gemm *gemm)
+cudaError_t clipc_cuda_product(const clipc_cuda_engine *engine, const clipc_cuda_gemm *gemm)
 {
-    const clipc_gemm_plan plan =
-        clipc_gemm_select(&engine->device, gemm->rows, gemm->columns, gemm->depth, gemm->residual != NULL);
+    const clipc_gemm_plan plan = (clipc_cuda_is_bytes(gemm->type) ? clipc_gemm_select_bytes : clipc_gemm_select)(
+        &engine->device, gemm->rows, gemm->columns, gemm->depth, gemm->residual != NULL);
     return clipc_cuda_gemm_run(gemm, &plan, engine->stream);
 }
 
@@ -81,15 +85,6 @@ static clipc_cuda_gemm product(const void *input, int32_t input_stride, int32_t 
     };
 }
 
-typedef struct sequence {
-    int32_t count;
-    int32_t rows;
-    int32_t longest;
-    const int32_t *offsets; /* NULL: all of `longest` rows */
-    const int32_t *pooled_row;
-    bool text;
-} sequence;
-
 /* rows += mlp(norm(rows)), on `rows` or on the pooled rows. */
 static cudaError_t mlp(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, const clipc_cuda_layer *layer,
                        void *stream_rows, float *statistics, int32_t count, int32_t capacity)
@@ -97,16 +92,16 @@ static cudaError_t mlp(const clipc_cuda_engine *engine, const clipc_cuda_tower *
     clipc_cuda_gemm up = product(stream_rows, tower->stride, count, capacity, &layer->fc1, engine->hidden);
     TRY(settle_statistics(engine, tower, statistics, count, &up.normalize));
     up.activation = tower->activation;
-    TRY(run(engine, &up));
+    TRY(clipc_cuda_product(engine, &up));
     clipc_cuda_gemm down = product(engine->hidden, tower->mlp_stride, count, capacity, &layer->fc2, stream_rows);
     down.residual = stream_rows;
     down.residual_stride = tower->stride;
     down.leave = statistics_of(tower, statistics);
-    return run(engine, &down);
+    return clipc_cuda_product(engine, &down);
 }
 
 static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, int32_t index,
-                                 const sequence *items)
+                                 const clipc_cuda_sequence *items)
 {
     const clipc_cuda_layer *layer = &tower->layers[index];
     /* After the last layer only the pooled rows are read: it computes only those once the keys and values are there.
@@ -118,10 +113,11 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
     qkv.normalize = whole_statistics(tower, engine->statistics);
     if (index > 0)
         TRY(settle_statistics(engine, tower, engine->statistics, items->rows, &qkv.normalize));
-    TRY(run(engine, &qkv));
+    TRY(clipc_cuda_product(engine, &qkv));
 
     const clipc_cuda_attention attention = {
         .type = engine->type,
+        .output_type = engine->type,
         .qkv = engine->qkv,
         .output = engine->context,
         .offsets = items->offsets,
@@ -143,19 +139,26 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
     out.residual_stride = tower->stride;
     out.residual_row = last ? items->pooled_row : NULL;
     out.leave = statistics_of(tower, statistics);
-    TRY(run(engine, &out));
+    TRY(clipc_cuda_product(engine, &out));
     return mlp(engine, tower, layer, to, statistics, rows, capacity);
 }
 
-static cudaError_t encoder(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, const sequence *items)
+static cudaError_t encoder(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower,
+                           const clipc_cuda_sequence *items)
 {
+    const bool bytes = clipc_cuda_is_bytes(tower->operand);
     for (int32_t i = 0; i < tower->layer_count; i++)
-        TRY(encoder_layer(engine, tower, i, items));
+        TRY((bytes ? clipc_cuda_layer_bytes : encoder_layer)(engine, tower, i, items));
     clipc_cuda_gemm projection =
         product(engine->pooled, tower->stride, items->count, engine->batch, &tower->projection, NULL);
     projection.normalize = statistics_of(tower, engine->pooled_statistics);
+    if (bytes) {
+        projection.normalize = whole_statistics(tower, engine->pooled_statistics);
+        TRY(clipc_cuda_measure_rows(engine->pooled, items->count, tower->width, tower->stride,
+                                    engine->pooled_statistics, engine->stream));
+    }
     projection.output_fp32 = engine->embeddings;
-    return run(engine, &projection);
+    return clipc_cuda_product(engine, &projection);
 }
 
 cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t count)
@@ -172,11 +175,11 @@ cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t cou
     embed.residual_stride = tower->stride;
     embed.residual_row = engine->patch_position;
     embed.output_row = engine->patch_output_row;
-    TRY(run(engine, &embed));
+    TRY(clipc_cuda_product(engine, &embed));
     TRY(clipc_cuda_image_rows(engine->type, engine->rows, count, tokens, tower->width, tower->stride, tower->class_row,
                               tower->norm_pre_weight, tower->norm_pre_bias, tower->epsilon, engine->statistics,
                               engine->stream));
-    const sequence items = {count, count * tokens, tokens, NULL, engine->image_pooled_row, false};
+    const clipc_cuda_sequence items = {count, count * tokens, tokens, NULL, engine->image_pooled_row, false};
     return encoder(engine, tower, &items);
 }
 
@@ -186,7 +189,7 @@ cudaError_t clipc_cuda_launch_text(const clipc_cuda_engine *engine, int32_t coun
     TRY(clipc_cuda_text_rows(engine->type, engine->ids, engine->offsets, count, longest, tower->embedding,
                              tower->position, tower->width, tower->stride, engine->rows, engine->statistics,
                              engine->stream));
-    const sequence items = {count, rows, longest, engine->offsets, engine->pooled_row, true};
+    const clipc_cuda_sequence items = {count, rows, longest, engine->offsets, engine->pooled_row, true};
     return encoder(engine, tower, &items);
 }
 

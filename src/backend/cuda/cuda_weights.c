@@ -15,9 +15,10 @@ typedef struct packed_tower {
     uint8_t *device;
     size_t used;
     clipc_cuda_type type; /* of rows */
-    float *row;           /* scratch: one row of the widest matrix */
-    float *folded;        /* scratch: the same as it is packed, padding included */
-    float *scratch;       /* LayerNorm weights and biases */
+    clipc_cuda_type operand;
+    float *row;     /* scratch: one row of the widest matrix */
+    float *folded;  /* scratch: the same as it is packed, padding included */
+    float *scratch; /* LayerNorm weights and biases */
 } packed_tower;
 
 /* Space for `bytes`; NULL while counting. *device gets its address. */
@@ -56,45 +57,90 @@ typedef struct matrix_source {
     size_t first;
 } matrix_source;
 
-static void pack_rows(packed_tower *packer, const matrix_source *source, size_t depth, uint16_t *weight, float *terms)
+/* What a matrix is packed as. */
+typedef struct matrix_shape {
+    clipc_cuda_type type;
+    size_t columns;
+    size_t depth;
+    /* bytes only */
+    size_t value_bytes; /* of a value of the output */
+    float input_scale;  /* what the input was multiplied by */
+} matrix_shape;
+
+/* One output's weights, LayerNorm's folded in, into packer->folded, and its bias. */
+static double fold_row(packed_tower *packer, const matrix_source *source, size_t r)
 {
-    const size_t out = source->weight->shape[0];
-    const size_t in = source->weight->count / out;
-    memset(packer->folded, 0, depth * sizeof *packer->folded);
-    for (size_t r = 0; r < out; r++) {
-        const size_t to = source->first + padded_index(source->rows_layout, r);
-        float bias = 0;
-        if (source->bias)
-            clipc_tensor_read(source->bias, r, 1, &bias);
-        clipc_tensor_read(source->weight, r * in, in, packer->row);
-        double offset = bias;
-        for (size_t c = 0; c < in; c++) {
-            const float value = packer->row[c];
-            if (source->norm_bias)
-                offset += (double)value * source->norm_bias[c];
-            packer->folded[padded_index(source->columns_layout, c)] =
-                (source->norm_weight ? value * source->norm_weight[c] : value) * source->scale;
+    const size_t in = source->weight->count / source->weight->shape[0];
+    float bias = 0;
+    if (source->bias)
+        clipc_tensor_read(source->bias, r, 1, &bias);
+    clipc_tensor_read(source->weight, r * in, in, packer->row);
+    double offset = bias;
+    for (size_t c = 0; c < in; c++) {
+        const float value = packer->row[c];
+        if (source->norm_bias)
+            offset += (double)value * source->norm_bias[c];
+        packer->folded[padded_index(source->columns_layout, c)] =
+            (source->norm_weight ? value * source->norm_weight[c] : value) * source->scale;
+    }
+    return offset * source->scale;
+}
+
+static void pack_rows(packed_tower *packer, const matrix_source *source, const matrix_shape *shape, uint8_t *weight,
+                      float *terms)
+{
+    memset(packer->folded, 0, shape->depth * sizeof *packer->folded);
+    for (size_t r = 0; r < source->weight->shape[0]; r++) {
+        const double bias = fold_row(packer, source, r);
+        size_t to = source->first + padded_index(source->rows_layout, r);
+        if (clipc_cuda_is_bytes(shape->type)) {
+            to = clipc_packed_column(shape->value_bytes, to);
+            terms[2 * to + 1] =
+                clipc_pack_bytes(shape->type, packer->folded, shape->depth, weight + to * shape->depth) /
+                shape->input_scale;
+        } else { /* the sum is that of what the products will see */
+            const double sum = clipc_pack_halves(shape->type, packer->folded, shape->depth,
+                                                 (uint16_t *)(void *)weight + to * shape->depth);
+            terms[2 * to + 1] = source->norm_weight ? (float)sum : 0;
         }
-        /* of what the products will see */
-        const double sum = clipc_pack_halves(packer->type, packer->folded, depth, weight + to * depth);
-        terms[2 * to] = (float)(offset * source->scale);
-        terms[2 * to + 1] = source->norm_weight ? (float)sum : 0;
+        terms[2 * to] = (float)bias;
     }
 }
 
-static void pack_matrix(packed_tower *packer, const matrix_source *sources, size_t count, size_t columns, size_t depth,
+/* The scale by which no output of a product that follows a LayerNorm leaves e4m3's range: a normalised row is √width
+ * long, so by Cauchy and Schwarz |output| ≤ √width · |weights| + |bias|, whatever the input. That is more than what
+ * occurs, by 10 or 20 times, which costs an 8-bit float nothing: its smallest normal number is 2¹⁵ below its largest.
+ */
+static float bounding_scale(packed_tower *packer, const matrix_source *source)
+{
+    const size_t in = source->weight->count / source->weight->shape[0];
+    double bound = 0;
+    for (size_t r = 0; packer->host && r < source->weight->shape[0]; r++) {
+        const double bias = fold_row(packer, source, r);
+        double squares = 0;
+        for (size_t c = 0; c < in; c++)
+            squares += (double)packer->folded[c] * packer->folded[c];
+        bound = fmax(bound, sqrt((double)in * squares) + fabs(bias));
+    }
+    return bound > 0 ? (float)(448 / bound) : 1;
+}
+
+static void pack_matrix(packed_tower *packer, const matrix_source *sources, size_t count, const matrix_shape *shape,
                         clipc_cuda_matrix *out)
 {
+    const bool bytes = clipc_cuda_is_bytes(shape->type);
+    const size_t rows = bytes ? CLIPC_CUDA_PADDED_COLUMNS(shape->columns) : shape->columns;
     void *device = NULL;
-    uint16_t *weight = take(packer, columns * depth * 2, &device);
+    uint8_t *weight = take(packer, rows * shape->depth * (bytes ? 1 : 2), &device);
     out->weight = device;
-    float *terms = take(packer, columns * 2 * sizeof *terms, &device);
+    float *terms = take(packer, rows * 2 * sizeof *terms, &device);
     out->terms = device;
-    out->type = packer->type;
-    out->columns = (int32_t)columns;
-    out->depth = (int32_t)depth;
+    out->type = shape->type;
+    out->columns = (int32_t)shape->columns;
+    out->depth = (int32_t)shape->depth;
+    out->output_scale = 1;
     for (size_t i = 0; weight && i < count; i++)
-        pack_rows(packer, &sources[i], depth, weight, terms);
+        pack_rows(packer, &sources[i], shape, weight, terms);
 }
 
 /* A table of rows, `stride` apart. */
@@ -143,6 +189,11 @@ static void pack_layer(packed_tower *packer, const clipc_layer_weights *layer, c
     const size_t width = (size_t)tower->width;
     const size_t stride = (size_t)tower->stride;
     const size_t inner = (size_t)tower->inner;
+    const size_t hidden = (size_t)tower->mlp_stride;
+    const clipc_cuda_type type = packer->operand;
+    const bool e4m3 = type == CLIPC_CUDA_E4M3;
+    const size_t normal = clipc_cuda_is_bytes(type) ? (size_t)tower->normal_stride : stride;
+    const float normal_scale = e4m3 ? tower->normal_scale : 1;
     const head_layout heads = {width / (size_t)tower->heads, (size_t)tower->head_stride};
     const float *weight = NULL;
     const float *bias = NULL;
@@ -150,20 +201,27 @@ static void pack_layer(packed_tower *packer, const clipc_layer_weights *layer, c
     const float query_scale = (float)(1.4426950408889634 / sqrt((double)heads.head));
 
     read_norm(packer, &layer->norm1_weight, &layer->norm1_bias, &weight, &bias);
-    const matrix_source qkv[3] = {
+    matrix_source qkv[3] = {
         {&layer->query_weight, &layer->query_bias, weight, bias, &heads, NULL, query_scale, 0},
         {&layer->key_weight, &layer->key_bias, weight, bias, &heads, NULL, 1, inner},
         {&layer->value_weight, &layer->value_bias, weight, bias, &heads, NULL, 1, 2 * inner},
     };
-    pack_matrix(packer, qkv, 3, 3 * inner, stride, &out->qkv);
+    /* What attention puts out is a mean of values, and so within their bounds. */
+    if (e4m3)
+        qkv[2].scale = bounding_scale(packer, &qkv[2]);
+    pack_matrix(packer, qkv, 3, &(matrix_shape){type, 3 * inner, normal, 2, normal_scale}, &out->qkv);
     const matrix_source attention_out = {
         &layer->attention_out_weight, &layer->attention_out_bias, NULL, NULL, NULL, &heads, 1, 0};
-    pack_matrix(packer, &attention_out, 1, stride, inner, &out->out);
+    pack_matrix(packer, &attention_out, 1, &(matrix_shape){type, stride, inner, 2, qkv[2].scale}, &out->out);
+
     read_norm(packer, &layer->norm2_weight, &layer->norm2_bias, &weight, &bias);
     const matrix_source fc1 = {&layer->fc1_weight, &layer->fc1_bias, weight, bias, NULL, NULL, 1, 0};
-    pack_matrix(packer, &fc1, 1, (size_t)tower->mlp_stride, stride, &out->fc1);
+    /* No activation puts out more than goes in. */
+    const float hidden_scale = e4m3 ? bounding_scale(packer, &fc1) : 1;
+    pack_matrix(packer, &fc1, 1, &(matrix_shape){type, hidden, normal, e4m3 ? 1 : 2, normal_scale}, &out->fc1);
+    out->fc1.output_scale = hidden_scale;
     const matrix_source fc2 = {&layer->fc2_weight, &layer->fc2_bias, NULL, NULL, NULL, NULL, 1, 0};
-    pack_matrix(packer, &fc2, 1, stride, (size_t)tower->mlp_stride, &out->fc2);
+    pack_matrix(packer, &fc2, 1, &(matrix_shape){type, stride, hidden, 2, hidden_scale}, &out->fc2);
 }
 
 static void pack_tower(packed_tower *packer, const clipc_model *model, bool image, clipc_cuda_tower *tower)
@@ -177,7 +235,8 @@ static void pack_tower(packed_tower *packer, const clipc_model *model, bool imag
     if (image) {
         const size_t patch = 3 * config->patch_size * config->patch_size;
         const matrix_source patches = {&model->weights.image.patch_embedding, NULL, NULL, NULL, NULL, NULL, 1, 0};
-        pack_matrix(packer, &patches, 1, stride, clipc_round_up(patch, 8), &tower->patch);
+        pack_matrix(packer, &patches, 1, &(matrix_shape){packer->type, stride, clipc_round_up(patch, 8), 2, 1},
+                    &tower->patch);
         tower->position = pack_table(packer, &model->weights.image.position_embedding, width, stride);
         tower->class_row = pack_vector(packer, &model->weights.image.class_embedding,
                                        &model->weights.image.position_embedding, width);
@@ -200,7 +259,7 @@ static void pack_tower(packed_tower *packer, const clipc_model *model, bool imag
                                       NULL,
                                       1,
                                       0};
-    pack_matrix(packer, &projection, 1, dimension, stride, &tower->projection);
+    pack_matrix(packer, &projection, 1, &(matrix_shape){packer->type, dimension, stride, 2, 1}, &tower->projection);
 }
 
 static int32_t activation_of(clipc_activation activation)
@@ -213,8 +272,8 @@ static int32_t activation_of(clipc_activation activation)
     return CLIPC_CUDA_ACTIVATION_NONE;
 }
 
-clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, clipc_cuda_type type, clipc_cuda_tower *out,
-                                   clipc_error *error)
+clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, clipc_cuda_type type, clipc_cuda_type operand,
+                                   clipc_cuda_tower *out, clipc_error *error)
 {
     const clipc_config *config = &model->config;
     const clipc_tower_config *shape = image ? &config->image : &config->text;
@@ -231,19 +290,22 @@ clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, clipc_c
         .heads = (int32_t)shape->heads,
         .head_stride = (int32_t)head_stride,
         .inner = (int32_t)(shape->heads * head_stride),
-        .mlp_stride = (int32_t)clipc_round_up(shape->mlp_width, 8),
+        .operand = operand,
+        .normal_stride = (int32_t)clipc_round_up(shape->width, 16),
+        .normal_scale = exp2f(floorf(log2f(448 / sqrtf((float)shape->width)))),
+        .mlp_stride = (int32_t)clipc_round_up(shape->mlp_width, clipc_cuda_is_bytes(operand) ? 16 : 8),
         .layer_count = (int32_t)shape->layers,
         .activation = activation_of(shape->activation),
         .epsilon = shape->layer_norm_epsilon,
     };
     clipc_status status = CLIPC_OK;
-    packed_tower packer = {.type = type};
+    packed_tower packer = {.type = type, .operand = operand};
     const size_t patch = 3 * config->patch_size * config->patch_size;
     const size_t inner = clipc_max((size_t)out->inner, shape->width);
     const size_t longest = clipc_max(clipc_max(inner, shape->mlp_width), image ? patch : 0);
     out->layers = clipc_allocate(shape->layers, sizeof *out->layers);
     packer.row = clipc_allocate(longest, sizeof *packer.row);
-    packer.folded = clipc_allocate(longest + 8, sizeof *packer.folded);
+    packer.folded = clipc_allocate(longest + 16, sizeof *packer.folded);
     packer.scratch = clipc_allocate(2 * shape->width, sizeof *packer.scratch);
     if (!out->layers || !packer.row || !packer.folded || !packer.scratch) {
         status = clipc_fail_memory(error, longest * sizeof *packer.row, "a tower's weights");

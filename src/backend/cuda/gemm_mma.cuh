@@ -4,13 +4,13 @@
 #ifndef CLIPC_BACKEND_CUDA_GEMM_MMA_CUH
 #define CLIPC_BACKEND_CUDA_GEMM_MMA_CUH
 
-#include "backend/cuda/epilogue.cuh"
+#include "backend/cuda/epilogue_bytes.cuh"
 #include "backend/cuda/launch.cuh"
 
 namespace
 {
 
-constexpr int tile_depth = 64;
+constexpr int tile_depth = 64; /* halves, or pairs of bytes: 128 bytes */
 
 template <int rows, int threads>
 __device__ __forceinline__ void fetch_tile(uint32_t shared, const uint16_t *matrix, int row0, int row_limit,
@@ -28,6 +28,43 @@ __device__ __forceinline__ void fetch_tile(uint32_t shared, const uint16_t *matr
     }
 }
 
+constexpr int staging_bytes = 16 * staging_stride(64);
+
+/* What follows the products of a warp's tile of 16 × blocks rows and 64 columns. */
+template <typename operand, epilogue_kind kind, int blocks>
+__device__ __forceinline__ void finish_warp(const clipc_cuda_gemm &gemm, float (&sums)[blocks][8][4], int row0,
+                                            int column0, unsigned char *staging)
+{
+    if (kind == EPILOGUE_RESIDUAL)
+#pragma unroll
+        for (int i = 0; i < blocks; i++)
+            fetch_residual<64>(gemm, row0 + i * 16, column0, staging + i * staging_bytes);
+    copy_async_commit();
+    row_pair rows[blocks];
+    read_row_pairs(gemm, row0, 16, rows);
+    copy_async_wait<0>();
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < blocks; i++)
+        finish_rows<typename operand::row, kind, 8>(gemm, sums[i], row0 + i * 16, column0, gemm.terms + 2 * column0,
+                                                    rows[i], staging + i * staging_bytes);
+}
+
+template <typename operand, epilogue_kind kind, int blocks>
+__device__ __forceinline__ void finish_warp_bytes(const clipc_cuda_gemm &gemm,
+                                                  const typename operand::sum (&sums)[blocks][8][4], int row0,
+                                                  int column0)
+{
+#pragma unroll
+    for (int i = 0; i < blocks; i++) {
+        uint4 residual[2][2];
+        if (kind == EPILOGUE_RESIDUAL)
+            ask_residual<8>(gemm, row0 + i * 16, column0, residual);
+        finish_bytes<operand, kind, 8>(gemm, sums[i], row0 + i * 16, column0, gemm.terms + 2 * column0,
+                                       read_row_steps<operand>(gemm, row0 + i * 16), residual);
+    }
+}
+
 /* warp_rows × 64 of the tile for each warp. */
 template <typename operand, epilogue_kind kind, int tile_rows, int tile_columns, int warp_rows, int stages>
 __global__ void __launch_bounds__(tile_rows / warp_rows * tile_columns / 64 * 32)
@@ -37,14 +74,16 @@ __global__ void __launch_bounds__(tile_rows / warp_rows * tile_columns / 64 * 32
     constexpr int threads = row_warps * (tile_columns / 64) * 32;
     constexpr int stage_bytes = (tile_rows + tile_columns) * 128;
     constexpr int blocks = warp_rows / 16;
-    constexpr int staging_bytes = 16 * staging_stride(64);
     static_assert(stages * stage_bytes >= threads / 32 * blocks * staging_bytes, "staging lies over the ring");
     extern __shared__ __align__(128) unsigned char ring[];
     const uint32_t base = shared_address(ring);
     const int column_tiles = (gemm.columns + tile_columns - 1) / tile_columns;
     const int row0 = (int)blockIdx.x / column_tiles * tile_rows;
     const int column0 = (int)blockIdx.x % column_tiles * tile_columns;
-    const int steps = (gemm.depth + tile_depth - 1) / tile_depth;
+    const int depth = gemm.depth * operand::bytes / 2; /* in halves, as everything here */
+    const int input_stride = gemm.input_stride * operand::bytes / 2;
+    const int weight_rows = operand::bytes == 1 ? CLIPC_CUDA_PADDED_COLUMNS(gemm.columns) : gemm.columns;
+    const int steps = (depth + tile_depth - 1) / tile_depth;
     const int warp = threadIdx.x / 32;
     const int lane = threadIdx.x % 32;
     const int warp_row = warp % row_warps * warp_rows;
@@ -56,25 +95,24 @@ __global__ void __launch_bounds__(tile_rows / warp_rows * tile_columns / 64 * 32
     wait_for_previous_kernel();
     for (int i = 0; i < stages - 1; i++) {
         if (i < steps) {
-            fetch_tile<tile_rows, threads>(base + i * stage_bytes, input, row0, gemm.rows, gemm.input_stride,
-                                           i * tile_depth, gemm.depth);
-            fetch_tile<tile_columns, threads>(base + i * stage_bytes + tile_rows * 128, weight, column0, gemm.columns,
-                                              gemm.depth, i * tile_depth, gemm.depth);
+            fetch_tile<tile_rows, threads>(base + i * stage_bytes, input, row0, gemm.rows, input_stride,
+                                           i * tile_depth, depth);
+            fetch_tile<tile_columns, threads>(base + i * stage_bytes + tile_rows * 128, weight, column0, weight_rows,
+                                              depth, i * tile_depth, depth);
         }
         copy_async_commit();
     }
 
-    float sums[blocks][8][4] = {};
+    typename operand::sum sums[blocks][8][4] = {};
     for (int step = 0; step < steps; step++) {
         copy_async_wait<stages - 2>();
         __syncthreads();
         const int ahead = step + stages - 1;
         if (ahead < steps) {
             const uint32_t stage = base + ahead % stages * stage_bytes;
-            fetch_tile<tile_rows, threads>(stage, input, row0, gemm.rows, gemm.input_stride, ahead * tile_depth,
-                                           gemm.depth);
-            fetch_tile<tile_columns, threads>(stage + tile_rows * 128, weight, column0, gemm.columns, gemm.depth,
-                                              ahead * tile_depth, gemm.depth);
+            fetch_tile<tile_rows, threads>(stage, input, row0, gemm.rows, input_stride, ahead * tile_depth, depth);
+            fetch_tile<tile_columns, threads>(stage + tile_rows * 128, weight, column0, weight_rows, depth,
+                                              ahead * tile_depth, depth);
         }
         copy_async_commit();
         const uint32_t a_base = base + step % stages * stage_bytes;
@@ -102,22 +140,11 @@ __global__ void __launch_bounds__(tile_rows / warp_rows * tile_columns / 64 * 32
     }
     copy_async_wait<0>();
     __syncthreads();
-    unsigned char *const staging = ring + warp * blocks * staging_bytes;
-    const int own_row = row0 + warp_row;
-    const int own_column = column0 + warp_column;
-    if (kind == EPILOGUE_RESIDUAL)
-#pragma unroll
-        for (int i = 0; i < blocks; i++)
-            fetch_residual<64>(gemm, own_row + i * 16, own_column, staging + i * staging_bytes);
-    copy_async_commit();
-    row_pair rows[blocks];
-    read_row_pairs(gemm, own_row, 16, rows);
-    copy_async_wait<0>();
-    __syncwarp();
-#pragma unroll
-    for (int i = 0; i < blocks; i++)
-        finish_rows<typename operand::row, kind, 8>(gemm, sums[i], own_row + i * 16, own_column,
-                                                    gemm.terms + 2 * own_column, rows[i], staging + i * staging_bytes);
+    if constexpr (operand::bytes == 1)
+        finish_warp_bytes<operand, kind>(gemm, sums, row0 + warp_row, column0 + warp_column);
+    else
+        finish_warp<operand, kind>(gemm, sums, row0 + warp_row, column0 + warp_column,
+                                   ring + warp * blocks * staging_bytes);
 }
 
 template <typename operand, int tile_rows, int tile_columns, int warp_rows, int stages>
@@ -127,7 +154,11 @@ cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cud
     constexpr size_t shared_bytes = stages * (tile_rows + tile_columns) * 128;
 #define LAUNCH(kind, ...)                                                                                             \
     launch_kernel(gemm_mma<operand, kind, tile_rows, tile_columns, warp_rows, stages>, __VA_ARGS__)
-    BY_EPILOGUE(gemm, LAUNCH, dim3((unsigned)plan->blocks), dim3(threads), shared_bytes, 1, stream, *gemm)
+    if constexpr (operand::bytes == 1) {
+        BY_BYTES_EPILOGUE(gemm, LAUNCH, dim3((unsigned)plan->blocks), dim3(threads), shared_bytes, 1, stream, *gemm)
+    } else {
+        BY_EPILOGUE(gemm, LAUNCH, dim3((unsigned)plan->blocks), dim3(threads), shared_bytes, 1, stream, *gemm)
+    }
 #undef LAUNCH
 }
 

@@ -11,7 +11,12 @@ extern "C" {
 #endif
 
 /* What the operands of a product are kept in. Around a product of bytes, rows are fp16. */
-typedef enum clipc_cuda_type { CLIPC_CUDA_F16, CLIPC_CUDA_BF16 } clipc_cuda_type;
+typedef enum clipc_cuda_type { CLIPC_CUDA_F16, CLIPC_CUDA_BF16, CLIPC_CUDA_E4M3, CLIPC_CUDA_S8 } clipc_cuda_type;
+
+static inline bool clipc_cuda_is_bytes(clipc_cuda_type type)
+{
+    return type == CLIPC_CUDA_E4M3 || type == CLIPC_CUDA_S8;
+}
 
 typedef enum clipc_gemm_kind {
     CLIPC_GEMM_SM80,   /* mma.sync, cp.async: every card from sm_80 on */
@@ -30,7 +35,8 @@ typedef struct clipc_gemm_plan {
 
 typedef struct clipc_gemm_device {
     int32_t multiprocessors;
-    int32_t architecture; /* 80, 86, 89, 90, 100, 120 */
+    int32_t architecture; /* 80, 86, 89, 90, 100, 120; 80 to have the portable kernels */
+    bool fp8;             /* it multiplies e4m3 */
 } clipc_gemm_device;
 
 /* Of a product of `rows` × `columns` over `depth`; `residual`: its epilogue adds one. */

@@ -61,6 +61,8 @@ struct e4m3 {
     using sum = float;
     using row = f16;
     static constexpr int bytes = 1;
+    static constexpr bool row_scaled = false;        /* one scale serves all rows of the input */
+    static constexpr bool activates_to_bytes = true; /* an activation's result is the next product's operand */
 
     static __device__ __forceinline__ void multiply(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
     {
@@ -70,10 +72,31 @@ struct e4m3 {
     }
 };
 
+/* Two values as e4m3, the nearest, at most ±448; the first is the low byte. */
+static __device__ __forceinline__ uint32_t e4m3_of_floats(float low, float high)
+{
+    uint16_t pair = 0;
+#if __CUDA_ARCH__ >= 890
+    asm("cvt.rn.satfinite.e4m3x2.f32 %0, %1, %2;" : "=h"(pair) : "f"(high), "f"(low));
+#endif
+    return pair;
+}
+
+static __device__ __forceinline__ uint32_t e4m3_of_halves(uint32_t halves)
+{
+    uint16_t pair = 0;
+#if __CUDA_ARCH__ >= 890
+    asm("cvt.rn.satfinite.e4m3x2.f16x2 %0, %1;" : "=h"(pair) : "r"(halves));
+#endif
+    return pair;
+}
+
 struct s8 {
     using sum = int;
     using row = f16;
     static constexpr int bytes = 1;
+    static constexpr bool row_scaled = true;
+    static constexpr bool activates_to_bytes = false;
 
     static __device__ __forceinline__ void multiply(int (&sum)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1)
     {

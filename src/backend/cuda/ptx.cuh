@@ -2,6 +2,7 @@
 #ifndef CLIPC_BACKEND_CUDA_PTX_CUH
 #define CLIPC_BACKEND_CUDA_PTX_CUH
 
+#include <cuda_fp16.h>
 #include <stdint.h>
 
 /* ---- programmatic dependent launch: a kernel may start while the one before it ends; what that one wrote may be read
@@ -70,6 +71,13 @@ static __device__ __forceinline__ float exp2_fast(float x)
     float y;
     asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
+}
+
+static __device__ __forceinline__ __half2 tanh_halves(__half2 x)
+{
+    uint32_t y;
+    asm("tanh.approx.f16x2 %0, %1;" : "=r"(y) : "r"(*reinterpret_cast<const uint32_t *>(&x)));
+    return *reinterpret_cast<const __half2 *>(&y);
 }
 
 /* ---- barriers and bulk copies, sm_90 ---- */

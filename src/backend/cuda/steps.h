@@ -32,11 +32,37 @@ cudaError_t clipc_cuda_text_rows(clipc_cuda_type type, const int32_t *ids, const
 cudaError_t clipc_cuda_join_statistics(const float *from, int32_t rows, int32_t parts, int32_t part_width,
                                        int32_t columns, float *to, cudaStream_t stream);
 
+/* (x − mean) / deviation of fp16 rows as bytes, for a product that follows a LayerNorm whose weight and bias are part
+ * of it. |(x − mean) / deviation| is at most √width, so one scale serves every row of e4m3. */
+typedef struct clipc_cuda_normalize {
+    clipc_cuda_type type; /* of the bytes */
+    const void *rows;
+    int32_t count;
+    int32_t width;
+    int32_t stride;
+    float epsilon;
+    float scale;       /* e4m3: what is rounded is the quotient times this */
+    void *to;          /* [count, to_stride] */
+    int32_t to_stride; /* a multiple of 16 */
+    float *row_scale;  /* s8: [count], what a step is worth */
+} clipc_cuda_normalize;
+
+cudaError_t clipc_cuda_normalize_rows(const clipc_cuda_normalize *step, cudaStream_t stream);
+
+/* fp16 rows as s8, each row's largest at ±127. */
+cudaError_t clipc_cuda_quantize_rows(const void *rows, int32_t count, int32_t stride, void *to, int32_t to_stride,
+                                     float *row_scale, cudaStream_t stream);
+
+/* Statistics of fp16 rows: one pair a row. */
+cudaError_t clipc_cuda_measure_rows(const void *rows, int32_t count, int32_t width, int32_t stride, float *statistics,
+                                    cudaStream_t stream);
+
 typedef struct clipc_cuda_attention {
-    clipc_cuda_type type;   /* of what goes in and out: fp16 or bf16 */
-    const void *qkv;        /* [rows, 3, heads, head_stride]; queries are scaled by log₂e / √head_width */
-    void *output;           /* [rows, heads, head_stride]; [count, …] with only_row */
-    const int32_t *offsets; /* [count + 1], or NULL: every item has `tokens` rows */
+    clipc_cuda_type type;        /* of what goes in: fp16 or bf16 */
+    clipc_cuda_type output_type; /* the same, or, when it is fp16, e4m3 */
+    const void *qkv;             /* [rows, 3, heads, head_stride]; queries are scaled by log₂e / √head_width */
+    void *output;                /* [rows, heads, head_stride]; [count, …] with only_row */
+    const int32_t *offsets;      /* [count + 1], or NULL: every item has `tokens` rows */
     int32_t count;
     int32_t tokens; /* of the longest item */
     int32_t heads;

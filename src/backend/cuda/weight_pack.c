@@ -64,3 +64,51 @@ double clipc_pack_halves(clipc_cuda_type type, const float *values, size_t count
     }
     return sum;
 }
+
+uint8_t clipc_e4m3_of_float(float value)
+{
+    const uint8_t sign = signbit(value) ? 0x80 : 0;
+    const float absolute = fabsf(value);
+    if (value != value)
+        return (uint8_t)(sign | 0x7F);
+    if (absolute >= 448.0F)
+        return (uint8_t)(sign | 0x7E);
+    if (absolute < 0x1p-6F) /* a multiple of 2⁻⁹ */
+        return (uint8_t)(sign | (uint32_t)lrintf(absolute * 512.0F));
+    const uint32_t bits = bits_of(absolute);
+    const uint32_t rounded = bits + 0x7FFFF + (bits >> 20 & 1);
+    return (uint8_t)(sign | (rounded - 0x3C000000) >> 20);
+}
+
+float clipc_float_of_e4m3(uint8_t byte)
+{
+    const int exponent = byte >> 3 & 15;
+    const float mantissa = (float)(byte & 7);
+    float value = exponent ? ldexpf(8.0F + mantissa, exponent - 10) : ldexpf(mantissa, -9);
+    if ((byte & 0x7F) == 0x7F)
+        value = NAN;
+    return byte & 0x80 ? -value : value;
+}
+
+float clipc_pack_bytes(clipc_cuda_type type, const float *values, size_t count, uint8_t *to)
+{
+    const float limit = type == CLIPC_CUDA_E4M3 ? 448.0F : 127.0F;
+    float largest = 0;
+    for (size_t i = 0; i < count; i++)
+        largest = fmaxf(largest, fabsf(values[i]));
+    const float scale = largest >= 0x1p-100F ? limit / largest : 0;
+    for (size_t i = 0; i < count; i++) {
+        const float scaled = values[i] * scale;
+        to[i] = type == CLIPC_CUDA_E4M3 ? clipc_e4m3_of_float(scaled) : (uint8_t)(int8_t)lrintf(scaled);
+    }
+    return largest / limit;
+}
+
+size_t clipc_packed_column(size_t value_bytes, size_t column)
+{
+    const size_t run = 16 / value_bytes; /* columns of a lane that lie side by side */
+    const size_t group = column / (4 * run) * (4 * run);
+    const size_t lane = column / run % 4;
+    const size_t at = column % run;
+    return group + at / 2 * 8 + lane * 2 + at % 2;
+}

@@ -1,0 +1,269 @@
+/* Products of bytes on Hopper: one warpgroup feeds tiles to shared memory through the copy engine, two compute them
+ * with wgmma. The grid is persistent. With ping-pong each computing warpgroup has its own tile, so that the epilogue
+ * of one hides behind the products of the other; without, both share one larger tile.
+ *
+ * The tensor cores add products of e4m3 up with about 14 bits. Over the depths of CLIP's layers that is far below the
+ * rounding of the operands (docs/performance-gpu.md has the figures), so sums stay in the tensor cores. */
+#ifndef CLIPC_BACKEND_CUDA_GEMM_WGMMA_BYTES_CUH
+#define CLIPC_BACKEND_CUDA_GEMM_WGMMA_BYTES_CUH
+
+#include "backend/cuda/epilogue_bytes.cuh"
+#include "backend/cuda/launch.cuh"
+#include "backend/cuda/tensor_map.h"
+#include "backend/cuda/wgmma.cuh"
+
+#include <cuda.h>
+
+namespace
+{
+
+constexpr int tile_depth = 128; /* bytes: one swizzled row */
+constexpr int threads = 384;
+constexpr int shared_limit = 232448;
+
+template <int tile_rows, int tile_columns, bool ping_pong> struct tile {
+    static constexpr int input_bytes = tile_rows * tile_depth;
+    static constexpr int stage_bytes = input_bytes + tile_columns * tile_depth;
+    static constexpr int blocks = (ping_pong ? tile_rows : tile_rows / 2) / 64; /* of 64 rows, for each warpgroup */
+    static constexpr int terms_bytes = tile_columns * 8;                        /* for each warpgroup */
+    static constexpr int rest = 2 * terms_bytes + 256;
+    static constexpr int fitting = (shared_limit - 1024 - rest) / stage_bytes;
+    static constexpr int stages = fitting < 12 ? fitting : 12;
+    static constexpr int shared_bytes = 1024 + stages * stage_bytes + rest;
+    /* The residual is asked for before the products where there are registers to hold it. */
+    static constexpr bool early_residual = blocks * tile_columns <= 256;
+    static_assert(stages >= 3, "the pipeline");
+};
+
+/* Where a warp is in the ring of stages. */
+struct position {
+    int stage;
+    uint32_t parity;
+};
+
+template <int stages> __device__ __forceinline__ void advance(position &at)
+{
+    if (++at.stage == stages) {
+        at.stage = 0;
+        at.parity ^= 1;
+    }
+}
+
+template <int stages> __device__ __forceinline__ void skip(position &at, int steps)
+{
+    const int to = at.stage + steps;
+    at.parity ^= (uint32_t)(to / stages) & 1;
+    at.stage = to % stages;
+}
+
+/* What a block's warpgroups share. */
+struct work {
+    uint32_t base; /* of the ring */
+    uint32_t full; /* barriers, 8 bytes a stage */
+    uint32_t empty;
+    int steps; /* of depth */
+    int column_tiles;
+    int tiles;
+};
+
+/* The one thread that asks for operands. */
+template <typename shape, int tile_rows, int tile_columns>
+__device__ __forceinline__ void feed(const CUtensorMap &input_map, const CUtensorMap &weight_map, const work &w)
+{
+#if __CUDA_ARCH__ >= 900
+    constexpr int halves = tile_depth / 2; /* the maps count in halves */
+    const int first = (int)blockIdx.x;
+    /* The first weights are asked for while the previous kernel still runs: no kernel writes them. */
+    const int primed = first < w.tiles ? min(w.steps, shape::stages) : 0;
+    for (int step = 0; step < primed; step++) {
+        barrier_expect_bytes(w.full + step * 8, shape::stage_bytes);
+        copy_tensor_2d(w.base + step * shape::stage_bytes + shape::input_bytes, &weight_map, w.full + step * 8,
+                       step * halves, first % w.column_tiles * tile_columns);
+    }
+    wait_for_previous_kernel();
+    position at = {0, 0};
+    for (int index = first; index < w.tiles; index += (int)gridDim.x) {
+        const int row = index / w.column_tiles * tile_rows;
+        const int column = index % w.column_tiles * tile_columns;
+        for (int step = 0; step < w.steps; step++) {
+            const uint32_t input = w.base + at.stage * shape::stage_bytes;
+            if (index != first || step >= primed) {
+                barrier_wait(w.empty + at.stage * 8, at.parity ^ 1);
+                barrier_expect_bytes(w.full + at.stage * 8, shape::stage_bytes);
+                copy_tensor_2d(input + shape::input_bytes, &weight_map, w.full + at.stage * 8, step * halves, column);
+            }
+            copy_tensor_2d(input, &input_map, w.full + at.stage * 8, step * halves, row);
+            advance<shape::stages>(at);
+        }
+    }
+#endif
+}
+
+/* A warpgroup's products of one tile. */
+template <typename operand, typename shape, int tile_columns, bool ping_pong>
+__device__ __forceinline__ void multiply_tile(typename operand::sum (&sums)[shape::blocks][tile_columns / 8][4],
+                                              const work &w, position &at, int member)
+{
+#if __CUDA_ARCH__ >= 900
+    int previous = 0;
+    for (int step = 0; step < w.steps; step++) {
+        barrier_wait(w.full + at.stage * 8, at.parity);
+        if (ping_pong && step == w.steps - 1)
+            turn_pass(2 - member, 256);
+        const uint32_t stage = w.base + at.stage * shape::stage_bytes;
+        const uint64_t a = wgmma_descriptor(stage + (ping_pong ? 0 : member * shape::blocks * 64 * tile_depth));
+        const uint64_t b = wgmma_descriptor(stage + shape::input_bytes);
+        wgmma_fence();
+#pragma unroll
+        for (int k = 0; k < tile_depth / 32; k++)
+#pragma unroll
+            for (int block = 0; block < shape::blocks; block++)
+                wgmma<operand, tile_columns / 8>::run(sums[block], a + block * (64 * tile_depth >> 4) + k * 2,
+                                                      b + k * 2, step | k);
+        wgmma_commit();
+        wgmma_wait<1>();
+        if (step > 0 && threadIdx.x % 32 == 0)
+            barrier_arrive(w.empty + previous * 8);
+        previous = at.stage;
+        advance<shape::stages>(at);
+    }
+    wgmma_wait<0>();
+    if (threadIdx.x % 32 == 0)
+        barrier_arrive(w.empty + previous * 8);
+    if (ping_pong)
+        skip<shape::stages>(at, w.steps);
+#endif
+}
+
+/* A computing warpgroup: products, then what follows them, tile by tile. */
+template <typename operand, epilogue_kind kind, typename shape, int tile_rows, int tile_columns, bool ping_pong>
+__device__ __forceinline__ void compute(const clipc_cuda_gemm &gemm, const work &w, float *terms)
+{
+#if __CUDA_ARCH__ >= 900
+    constexpr int blocks = shape::blocks;
+    const int member = (int)threadIdx.x / 128 - 1;
+    const int warp = threadIdx.x / 32 % 4;
+    float *const own_terms = terms + member * (shape::terms_bytes / 4);
+    typename operand::sum sums[blocks][tile_columns / 8][4];
+    position at = {0, 0};
+    int index = (int)blockIdx.x;
+    const int stride = (int)gridDim.x;
+    /* With ping-pong the warpgroups take turns: a stage's barrier has only two states, so a warpgroup may wait for a
+     * stage only when the other has seen every stage before it. Barrier 1 + member says whose turn it is. */
+    if (ping_pong && member == 1) {
+        index += stride;
+        skip<shape::stages>(at, w.steps);
+        turn_pass(1, 256);
+    }
+    for (; index < w.tiles; index += ping_pong ? 2 * stride : stride) {
+        const int row = index / w.column_tiles * tile_rows + (ping_pong ? 0 : member * blocks * 64) + warp * 16;
+        const int column = index % w.column_tiles * tile_columns;
+        /* Whatever the epilogue reads is asked for before the products, while the other warpgroup has its turn. */
+        turn_wait(3 + member, 128); /* every warp has done with the last tile's terms */
+        for (int i = threadIdx.x % 128; i < tile_columns / 2; i += 128)
+            if (column + 2 * i < CLIPC_CUDA_PADDED_COLUMNS(gemm.columns))
+                copy_async_16(shared_address(own_terms + 4 * i), gemm.terms + 2 * (column + 2 * i), true);
+        copy_async_commit();
+        uint4 residual[blocks][tile_columns / 32][2];
+        row_steps steps[blocks];
+#pragma unroll
+        for (int block = 0; block < blocks; block++) {
+            steps[block] = read_row_steps<operand>(gemm, row + block * 64);
+            if (kind == EPILOGUE_RESIDUAL && shape::early_residual)
+                ask_residual<tile_columns / 8>(gemm, row + block * 64, column, residual[block]);
+        }
+        if (ping_pong)
+            turn_wait(1 + member, 256);
+        multiply_tile<operand, shape, tile_columns, ping_pong>(sums, w, at, member);
+        copy_async_wait<0>();
+        turn_wait(3 + member, 128);
+#pragma unroll
+        for (int block = 0; block < blocks; block++) {
+            if (kind == EPILOGUE_RESIDUAL && !shape::early_residual)
+                ask_residual<tile_columns / 8>(gemm, row + block * 64, column, residual[block]);
+            finish_bytes<operand, kind, tile_columns / 8>(gemm, sums[block], row + block * 64, column, own_terms,
+                                                          steps[block], residual[block]);
+        }
+    }
+#endif
+}
+
+template <typename operand, epilogue_kind kind, int tile_rows, int tile_columns, bool ping_pong>
+__global__ void __launch_bounds__(threads, 1)
+    gemm_wgmma_bytes(const __grid_constant__ CUtensorMap input_map, const __grid_constant__ CUtensorMap weight_map,
+                     const __grid_constant__ clipc_cuda_gemm gemm)
+{
+#if __CUDA_ARCH__ >= 900
+    using shape = tile<tile_rows, tile_columns, ping_pong>;
+    constexpr int stages = shape::stages;
+    extern __shared__ unsigned char raw[];
+    work w;
+    w.base = (shared_address(raw) + 1023) & ~1023u;
+    float *const terms = reinterpret_cast<float *>(raw + (w.base - shared_address(raw)) + stages * shape::stage_bytes);
+    w.full = shared_address(terms) + 2 * shape::terms_bytes;
+    w.empty = w.full + stages * 8;
+    w.steps = (gemm.depth + tile_depth - 1) / tile_depth;
+    w.column_tiles = (gemm.columns + tile_columns - 1) / tile_columns;
+    w.tiles = (gemm.rows + tile_rows - 1) / tile_rows * w.column_tiles;
+
+    if (threadIdx.x == 0) {
+        prefetch_tensor_map(&input_map);
+        prefetch_tensor_map(&weight_map);
+        for (int i = 0; i < stages; i++) {
+            barrier_init(w.full + i * 8, 1);
+            barrier_init(w.empty + i * 8, ping_pong ? 4 : 8);
+        }
+        barrier_init_fence();
+    }
+    __syncthreads();
+    let_next_kernel_start();
+    if (threadIdx.x < 128) {
+        asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
+        if (threadIdx.x == 0)
+            feed<shape, tile_rows, tile_columns>(input_map, weight_map, w);
+    } else {
+        asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
+        wait_for_previous_kernel();
+        compute<operand, kind, shape, tile_rows, tile_columns, ping_pong>(gemm, w, terms);
+    }
+#endif
+}
+
+template <typename operand, int tile_rows, int tile_columns, bool ping_pong>
+cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
+{
+    using shape = tile<tile_rows, tile_columns, ping_pong>;
+    CUtensorMap input_map;
+    CUtensorMap weight_map;
+    /* Two bytes are as good as a half to the copy engine. */
+    cudaError_t result = clipc_cuda_tensor_map(gemm->input, gemm->input_capacity, gemm->depth / 2,
+                                               gemm->input_stride / 2, tile_rows, &input_map);
+    if (result == cudaSuccess)
+        result = clipc_cuda_tensor_map(gemm->weight, CLIPC_CUDA_PADDED_COLUMNS(gemm->columns), gemm->depth / 2,
+                                       gemm->depth / 2, tile_columns, &weight_map);
+    if (result != cudaSuccess)
+        return result;
+#define LAUNCH(kind, ...)                                                                                             \
+    launch_kernel(gemm_wgmma_bytes<operand, kind, tile_rows, tile_columns, ping_pong>, __VA_ARGS__)
+    BY_BYTES_EPILOGUE(gemm, LAUNCH, dim3((unsigned)plan->blocks), dim3(threads), shape::shared_bytes, 1, stream,
+                      input_map, weight_map, *gemm)
+#undef LAUNCH
+}
+
+template <typename operand>
+cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
+{
+    switch (plan->tile_rows * 10000 + plan->tile_columns * 10 + (plan->ping_pong ? 1 : 0)) {
+    case 1281281: return launch<operand, 128, 128, true>(gemm, plan, stream);
+    case 642561: return launch<operand, 64, 256, true>(gemm, plan, stream);
+    case 1282560: return launch<operand, 128, 256, false>(gemm, plan, stream);
+    case 2561280: return launch<operand, 256, 128, false>(gemm, plan, stream);
+    case 641281: return launch<operand, 64, 128, true>(gemm, plan, stream);
+    case 640641: return launch<operand, 64, 64, true>(gemm, plan, stream);
+    default: return cudaErrorInvalidConfiguration;
+    }
+}
+
+} // namespace
+
+#endif
