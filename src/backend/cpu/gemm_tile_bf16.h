@@ -1,11 +1,14 @@
 /* The bf16 GEMM tile for processors without bf16 arithmetic: pairs are widened to fp32, exactly, and multiplied as
- * such. A file gemm_tile_bf16__<isa>.c defines ROWS, COLUMNS, KERNEL(name), the type `vector` and its operations, and
- * then includes this. */
+ * such. A file gemm_tile_bf16__<isa>.c defines ROWS, COLUMNS, the type `vector` and its operations, includes this, and
+ * calls multiply_rows. */
 #include "backend/cpu/kernels.h"
 #include "backend/cpu/unroll.h"
 
 #define LANES   (sizeof(vector) / sizeof(float))
 #define VECTORS (COLUMNS / LANES)
+
+typedef uint32_t unit;
+typedef float result;
 
 /* A block of the rows as floats, even k first. */
 CLIPC_ALWAYS_INLINE void widen_block(const size_t rows, const uint32_t *a, float (*even)[CLIPC_BLOCK],
@@ -62,3 +65,5 @@ CLIPC_ALWAYS_INLINE void tile(const size_t rows, size_t blocks, const uint32_t *
             vector_store(out + i * out_stride + j * LANES, sums[i][j]);
     }
 }
+
+#include "backend/cpu/gemm_tile_rows.h"

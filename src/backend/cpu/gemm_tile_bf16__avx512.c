@@ -36,21 +36,5 @@ static inline vector vector_odd(const uint32_t *pairs)
 void clipc_gemm_tile_bf16__avx512(size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b, float *out,
                                   size_t out_stride)
 {
-    switch (rows) {
-    case 1: tile(1, blocks, a, b, out, out_stride); break;
-    case 2: tile(2, blocks, a, b, out, out_stride); break;
-    case 3: tile(3, blocks, a, b, out, out_stride); break;
-    case 4: tile(4, blocks, a, b, out, out_stride); break;
-    case 5: tile(5, blocks, a, b, out, out_stride); break;
-    case 6: tile(6, blocks, a, b, out, out_stride); break;
-    case 7: tile(7, blocks, a, b, out, out_stride); break;
-    case 8: tile(8, blocks, a, b, out, out_stride); break;
-    case 9: tile(9, blocks, a, b, out, out_stride); break;
-    case 10: tile(10, blocks, a, b, out, out_stride); break;
-    case 11: tile(11, blocks, a, b, out, out_stride); break;
-    case 12: tile(12, blocks, a, b, out, out_stride); break;
-    case 13: tile(13, blocks, a, b, out, out_stride); break;
-    case 14: tile(14, blocks, a, b, out, out_stride); break;
-    default: break;
-    }
+    multiply_rows(rows, blocks, a, b, out, out_stride);
 }

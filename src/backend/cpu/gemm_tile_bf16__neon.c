@@ -35,13 +35,5 @@ static inline vector vector_odd(const uint32_t *pairs)
 void clipc_gemm_tile_bf16__neon(size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b, float *out,
                                 size_t out_stride)
 {
-    switch (rows) {
-    case 1: tile(1, blocks, a, b, out, out_stride); break;
-    case 2: tile(2, blocks, a, b, out, out_stride); break;
-    case 3: tile(3, blocks, a, b, out, out_stride); break;
-    case 4: tile(4, blocks, a, b, out, out_stride); break;
-    case 5: tile(5, blocks, a, b, out, out_stride); break;
-    case 6: tile(6, blocks, a, b, out, out_stride); break;
-    default: break;
-    }
+    multiply_rows(rows, blocks, a, b, out, out_stride);
 }

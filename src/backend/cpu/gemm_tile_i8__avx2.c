@@ -5,9 +5,13 @@
 
 /* VPMADDUBSW would saturate. Here the four products of a unit are two VPMADDWD of 16-bit numbers, of the even and of
  * the odd bytes, which are exact. */
+#define ROWS    CLIPC_GEMM_I8_ROWS__avx2
 #define COLUMNS CLIPC_GEMM_I8_COLUMNS__avx2
 #define LANES   8
 #define VECTORS (COLUMNS / LANES)
+
+typedef uint32_t unit;
+typedef int32_t result;
 
 CLIPC_ALWAYS_INLINE void multiply_add(const size_t rows, uint32_t (*a)[CLIPC_BLOCK], size_t k, const __m256i *weights,
                                       __m256i (*sums)[VECTORS])
@@ -24,9 +28,9 @@ CLIPC_ALWAYS_INLINE void multiply_add(const size_t rows, uint32_t (*a)[CLIPC_BLO
 CLIPC_ALWAYS_INLINE void tile(const size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b, int32_t *out,
                               size_t out_stride)
 {
-    uint32_t even[CLIPC_GEMM_I8_ROWS__avx2][CLIPC_BLOCK];
-    uint32_t odd[CLIPC_GEMM_I8_ROWS__avx2][CLIPC_BLOCK];
-    __m256i sums[CLIPC_GEMM_I8_ROWS__avx2][VECTORS];
+    uint32_t even[ROWS][CLIPC_BLOCK];
+    uint32_t odd[ROWS][CLIPC_BLOCK];
+    __m256i sums[ROWS][VECTORS];
     CLIPC_UNROLL
     for (size_t i = 0; i < rows; i++) {
         CLIPC_UNROLL
@@ -61,16 +65,10 @@ CLIPC_ALWAYS_INLINE void tile(const size_t rows, size_t blocks, const uint32_t *
     }
 }
 
+#include "backend/cpu/gemm_tile_rows.h"
+
 void clipc_gemm_tile_i8__avx2(size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b, int32_t *out,
                               size_t out_stride)
 {
-    switch (rows) {
-    case 1: tile(1, blocks, a, b, out, out_stride); break;
-    case 2: tile(2, blocks, a, b, out, out_stride); break;
-    case 3: tile(3, blocks, a, b, out, out_stride); break;
-    case 4: tile(4, blocks, a, b, out, out_stride); break;
-    case 5: tile(5, blocks, a, b, out, out_stride); break;
-    case 6: tile(6, blocks, a, b, out, out_stride); break;
-    default: break;
-    }
+    multiply_rows(rows, blocks, a, b, out, out_stride);
 }

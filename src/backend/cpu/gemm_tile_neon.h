@@ -59,18 +59,4 @@ CLIPC_ALWAYS_INLINE void tile(const size_t rows, size_t blocks, const unit *a, c
     }
 }
 
-static inline void multiply_rows(size_t rows, size_t blocks, const unit *a, const unit *b, result *out,
-                                 size_t out_stride)
-{
-    switch (rows) {
-    case 1: tile(1, blocks, a, b, out, out_stride); break;
-    case 2: tile(2, blocks, a, b, out, out_stride); break;
-    case 3: tile(3, blocks, a, b, out, out_stride); break;
-#if ROWS > 3
-    case 4: tile(4, blocks, a, b, out, out_stride); break;
-    case 5: tile(5, blocks, a, b, out, out_stride); break;
-    case 6: tile(6, blocks, a, b, out, out_stride); break;
-#endif
-    default: break;
-    }
-}
+#include "backend/cpu/gemm_tile_rows.h"
