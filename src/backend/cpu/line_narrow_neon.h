@@ -59,16 +59,6 @@ static inline line line_round(line a)
     return a;
 }
 
-/* Whole numbers from 0 to 255. */
-static inline void line_store_bytes(uint8_t *to, line a)
-{
-    uint16x4_t words[4];
-    for (int i = 0; i < 4; i++)
-        words[i] = vmovn_u32(vcvtq_u32_f32(a.part[i]));
-    const uint8x8_t low = vmovn_u16(vcombine_u16(words[0], words[1]));
-    vst1q_u8(to, vmovn_high_u16(low, vcombine_u16(words[2], words[3])));
-}
-
 /* Four lines to 64 bytes, round(x × inverse) + zero, limited to 0 … 255; what is not a number may become any. */
 static inline void line_store_quantized(void *to, const line x[4], float inverse, int32_t zero)
 {
