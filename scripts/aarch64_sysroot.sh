@@ -5,7 +5,7 @@ set -eu
 
 root=${1:?usage: aarch64_sysroot.sh FOLDER}
 packages="libc6-dev libgcc-12-dev libjpeg62-turbo-dev libspng-dev zlib1g-dev libwebp-dev libgif-dev libutf8proc-dev
-          libjansson-dev libcmocka-dev"
+          libjansson-dev libprotobuf-c-dev libcmocka-dev"
 complete=$root/complete # lists the packages it was made of
 [ "$(cat "$complete" 2>/dev/null || true)" != "$packages" ] || exit 0
 

@@ -5,12 +5,13 @@
 set -eu
 
 packages="gcc libc6-dev cmake ninja-build pkg-config libjpeg62-turbo-dev libspng-dev zlib1g-dev libwebp-dev libgif-dev
-          libutf8proc-dev libjansson-dev"
+          libutf8proc-dev libjansson-dev libprotobuf-c-dev protobuf-c-compiler"
 case "${1:-build}" in
 build) ;;
 cuda) packages="$packages g++ python3 python3-venv python3-pip" ;;
 check) packages="$packages g++ clang libclang-rt-14-dev clang-format libcmocka-dev python3 python3-venv python3-pip man-db" ;;
-aarch64) packages="gcc cmake ninja-build pkg-config python3 gcc-aarch64-linux-gnu qemu-user" ;;
+aarch64) packages="gcc cmake ninja-build pkg-config protobuf-c-compiler python3 gcc-aarch64-linux-gnu
+          qemu-user" ;;
 *) echo "usage: setup.sh build|check|aarch64|cuda" >&2; exit 2 ;;
 esac
 

@@ -6,6 +6,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* What export-onnx is told for both towers, or for one. */
+typedef struct onnx_settings {
+    uint64_t opset;
+    const char *dtype;
+    const char *input_name;
+    const char *output_name;
+    const char *dynamic_axes;
+    uint64_t batch;
+    bool no_fold;
+    const char *token_type;
+    bool normalize;
+    bool external_data;
+} onnx_settings;
+
 typedef struct string_list {
     const char **items;
     size_t count;
@@ -50,6 +64,13 @@ typedef struct tool_settings {
     bool explain;
     /* inspect */
     bool verify;
+    /* export-onnx */
+    const char *out_directory;
+    bool visual_only;
+    bool textual_only;
+    onnx_settings both_towers;
+    onnx_settings visual;
+    onnx_settings textual;
     /* help */
     const char *manual;
     const char *completion;

@@ -313,6 +313,39 @@ CLIPC_API clipc_status clipc_model_convert(const clipc_model *model, const clipc
  * names the first section that fails. Other models have no checksums: CLIPC_ERROR_UNSUPPORTED. */
 CLIPC_API clipc_status clipc_model_verify(const clipc_model *model, clipc_error *error);
 
+/* ---- ONNX ----
+ *
+ * Each tower as a graph of its own, for those who run them in another runtime. Input of the image tower: preprocessed
+ * pixels, fp32 [batch, 3, image_height, image_width]; of the text tower: token ids [batch, context length], of which
+ * those behind the pooled token count nothing. Output: fp32 embeddings [batch, D], as clipc_engine_encode_… with
+ * CLIPC_ENCODE_UNNORMALIZED gives them, unless `normalize` is set.
+ */
+typedef struct clipc_onnx_options {
+    size_t size;    /* sizeof(clipc_onnx_options), set by the init function */
+    int text;       /* 0: the image tower (default), else the text tower */
+    unsigned opset; /* 12 to 20; default 17, the first with LayerNormalization, below which it is decomposed */
+    clipc_precision precision; /* of weights and arithmetic: fp32 (default) or fp16, whose LayerNorm stays fp32 */
+    size_t batch;              /* items, when the batch is fixed */
+    const char *input_name;    /* default "input" */
+    const char *output_name;   /* default "output" */
+    const char *input_axis;    /* what the graph calls the batch, which may vary (default "batch"); NULL: fixed */
+    const char *output_axis;   /* the same of the output; both vary or neither does */
+    int fold;         /* 1 (default): matrices are stored turned, which changes no bit; 0: turned in the graph */
+    int int32_tokens; /* 0 (default): token ids are int64 */
+    int normalize;    /* 0 (default); else embeddings of unit length */
+} clipc_onnx_options;
+
+CLIPC_API void clipc_onnx_options_init(clipc_onnx_options *options);
+
+/* Writes one tower front to back through `write`, reading each weight as it is written. With `external` not NULL the
+ * weights go there instead, into the file that will lie beside the graph as `external_name`; protocol buffers end at 2
+ * GiB, so a larger tower needs that (CLIPC_ERROR_LIMIT otherwise). Metadata hold config, preprocessing rule, template
+ * and logit scale. Engine files hold packed weights and are CLIPC_ERROR_UNSUPPORTED, as is a weight that fp16 cannot
+ * hold; weights that are not finite fail as in clipc_engine_create. `options` may be NULL. */
+CLIPC_API clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_options *options,
+                                               clipc_write_function write, void *user, clipc_write_function external,
+                                               void *external_user, const char *external_name, clipc_error *error);
+
 /* ---- where an engine's time goes ---- */
 
 /* One kind of step, all its runs in both towers and all layers taken together. */

@@ -4,7 +4,7 @@ import subprocess
 
 from program import Case, environment, main, sample
 
-COMMANDS = ["classify", "embed", "similarity", "tokenize", "preprocess", "inspect", "convert", "bench"]
+COMMANDS = ["classify", "embed", "similarity", "tokenize", "preprocess", "inspect", "convert", "export-onnx", "bench"]
 
 
 class Options(Case):
@@ -100,8 +100,10 @@ class Options(Case):
             self.assertIn("clipc " + name, text)
             for option in ["--quiet", "--verbose", "--version", "--help", "--model"]:
                 self.assertIn(option, text)
-            for options, users in [(["--backend", "--precision"], set(COMMANDS) - {"tokenize", "preprocess"}),
-                                   (["--threads", "--batch"], set(COMMANDS) - {"tokenize"}),
+            engines = set(COMMANDS) - {"tokenize", "preprocess", "export-onnx"}
+            for options, users in [(["--backend", "--precision"], engines),
+                                   (["--threads"], set(COMMANDS) - {"tokenize", "export-onnx"}),
+                                   (["--batch"], set(COMMANDS) - {"tokenize"}),
                                    (["--max-pixels", "--alpha", "--exif"],
                                     {"classify", "embed", "similarity", "preprocess"})]:
                 for option in options:

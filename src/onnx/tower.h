@@ -1,0 +1,30 @@
+/* The two towers of a CLIP as ONNX graphs. */
+#ifndef CLIPC_ONNX_TOWER_H
+#define CLIPC_ONNX_TOWER_H
+
+#include "model/model.h"
+#include "onnx/graph.h"
+
+/* Adds every node of a tower. `options` were checked: see api/onnx.c. */
+void clipc_onnx_add_image_tower(clipc_onnx_graph *graph, const clipc_model *model, const clipc_onnx_options *options);
+void clipc_onnx_add_text_tower(clipc_onnx_graph *graph, const clipc_model *model, const clipc_onnx_options *options);
+
+/* ---- what both are made of ---- */
+
+clipc_onnx_value clipc_onnx_layer_norm(clipc_onnx_graph *graph, const char *name, clipc_onnx_value x,
+                                       const clipc_tensor *weight, const clipc_tensor *bias, float epsilon);
+/* y = x Wᵀ + b; `bias` may be NULL. */
+clipc_onnx_value clipc_onnx_linear(clipc_onnx_graph *graph, const char *name, clipc_onnx_value x,
+                                   const clipc_tensor *weight, const clipc_tensor *bias);
+/* All layers of one tower over x [batch, tokens, width]. `mask` [1, 1, tokens, tokens] is added to the scores, or
+ * NULL.
+ */
+clipc_onnx_value clipc_onnx_layers(clipc_onnx_graph *graph, const clipc_tower_config *config,
+                                   const clipc_layer_weights *layers, clipc_onnx_value x, clipc_onnx_value mask);
+/* To fp32 and, when wanted, to unit length: the output [batch, D]. */
+void clipc_onnx_finish(clipc_onnx_graph *graph, const clipc_onnx_options *options, clipc_onnx_value x,
+                       size_t dimension);
+/* The first side of input and output. */
+clipc_onnx_side clipc_onnx_batch_side(const clipc_onnx_options *options, bool output);
+
+#endif

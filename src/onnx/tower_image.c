@@ -1,0 +1,80 @@
+/* pixels [batch, 3, size, size] to embeddings [batch, D]. */
+#include "onnx/tower.h"
+
+#define NODE CLIPC_ONNX_NODE
+
+/* [batch, width, rows, columns] of patches to [batch, patches, width]. */
+static clipc_onnx_value embed_patches(clipc_onnx_graph *graph, const clipc_config *config,
+                                      const clipc_weights *weights, clipc_onnx_value pixels)
+{
+    static const int64_t turned[3] = {0, 2, 1};
+    const int64_t patch[2] = {(int64_t)config->patch_size, (int64_t)config->patch_size};
+    const int64_t flat[3] = {0, (int64_t)config->image.width, -1};
+    const clipc_onnx_value kernel = clipc_onnx_weight_value(
+        graph, "patch_embedding/weight", &weights->image.patch_embedding, CLIPC_ONNX_AS_STORED, graph->dtype);
+    const clipc_onnx_value grid = NODE(graph, "Conv", "patch_embedding/grid", pixels, kernel);
+    clipc_onnx_set_integers(graph, "kernel_shape", patch, 2);
+    clipc_onnx_set_integers(graph, "strides", patch, 2);
+    const clipc_onnx_value shape = clipc_onnx_integers(graph, "patch_embedding/shape", flat, 3);
+    const clipc_onnx_value columns = NODE(graph, "Reshape", "patch_embedding/columns", grid, shape);
+    const clipc_onnx_value rows = NODE(graph, "Transpose", "patch_embedding/rows", columns);
+    clipc_onnx_set_integers(graph, "perm", turned, 3);
+    return rows;
+}
+
+/* The class embedding once an item: [batch, 1, width]. */
+static clipc_onnx_value repeat_class(clipc_onnx_graph *graph, const clipc_model *model,
+                                     const clipc_onnx_options *options, clipc_onnx_value patches)
+{
+    const int64_t first = 0;
+    const int64_t one = 1;
+    const int64_t width = (int64_t)model->config.image.width;
+    const clipc_onnx_value row = clipc_onnx_weight_value(
+        graph, "class_embedding", &model->weights.image.class_embedding, CLIPC_ONNX_AS_STORED, graph->dtype);
+    clipc_onnx_value batch = NULL;
+    if (options->input_axis) {
+        const clipc_onnx_value shape = NODE(graph, "Shape", "class_embedding/patches", patches);
+        batch = NODE(graph, "Gather", "class_embedding/batch", shape,
+                     clipc_onnx_integers(graph, "class_embedding/first", &first, 1));
+    } else {
+        const int64_t count = (int64_t)options->batch;
+        batch = clipc_onnx_integers(graph, "class_embedding/batch", &count, 1);
+    }
+    const clipc_onnx_value sides = NODE(graph, "Concat", "class_embedding/sides", batch,
+                                        clipc_onnx_integers(graph, "class_embedding/one", &one, 1),
+                                        clipc_onnx_integers(graph, "class_embedding/width", &width, 1));
+    clipc_onnx_set_integer(graph, "axis", 0);
+    return NODE(graph, "Expand", "class_embedding/rows", row, sides);
+}
+
+void clipc_onnx_add_image_tower(clipc_onnx_graph *graph, const clipc_model *model, const clipc_onnx_options *options)
+{
+    const clipc_config *config = &model->config;
+    const clipc_weights *weights = &model->weights;
+    const clipc_onnx_side sides[4] = {
+        clipc_onnx_batch_side(options, false), {3, NULL}, {config->image_size, NULL}, {config->image_size, NULL}};
+    const float epsilon = config->image.layer_norm_epsilon;
+    const int64_t first = 0;
+    clipc_onnx_value x = clipc_onnx_input(graph, options->input_name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, sides, 4);
+    if (graph->dtype == CLIPC_DTYPE_F16) {
+        x = NODE(graph, "Cast", "pixels", x);
+        clipc_onnx_set_integer(graph, "to", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16);
+    }
+    x = embed_patches(graph, config, weights, x);
+    x = NODE(graph, "Concat", "tokens", repeat_class(graph, model, options, x), x);
+    clipc_onnx_set_integer(graph, "axis", 1);
+    x = NODE(graph, "Add", "positions", x,
+             clipc_onnx_weight_value(graph, "position_embedding", &weights->image.position_embedding,
+                                     CLIPC_ONNX_AS_STORED, graph->dtype));
+    x = clipc_onnx_layer_norm(graph, "norm_pre", x, &weights->image.norm_pre_weight, &weights->image.norm_pre_bias,
+                              epsilon);
+    x = clipc_onnx_layers(graph, &config->image, weights->image.layers, x, NULL);
+    x = NODE(graph, "Gather", "pooled/rows", x, clipc_onnx_integers(graph, "pooled/first", &first, 1));
+    clipc_onnx_set_integer(graph, "axis", 1);
+    const int64_t flat[2] = {0, (int64_t)config->image.width};
+    x = NODE(graph, "Reshape", "pooled", x, clipc_onnx_integers(graph, "pooled/shape", flat, 2));
+    x = clipc_onnx_layer_norm(graph, "norm_post", x, &weights->image.norm_post_weight, &weights->image.norm_post_bias,
+                              epsilon);
+    x = clipc_onnx_linear(graph, "projection", x, &weights->image.projection, NULL);
+    clipc_onnx_finish(graph, options, x, config->embedding_dimension);
+}
