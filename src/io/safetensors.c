@@ -22,8 +22,8 @@ typedef struct entry {
 struct clipc_safetensors {
     json_t *header; /* owns the names */
     entry *entries; /* by offset */
-    const entry **by_name;
     size_t count;
+    clipc_tensor_table table;
 };
 
 static const struct dtype_row {
@@ -121,13 +121,6 @@ static int compare_offsets(const void *left, const void *right)
     return a->end < b->end ? -1 : a->end > b->end;
 }
 
-static int compare_names(const void *left, const void *right)
-{
-    const entry *const *a = left;
-    const entry *const *b = right;
-    return strcmp((*a)->tensor.name, (*b)->tensor.name);
-}
-
 static clipc_status check_cover(const clipc_safetensors *file, const char *name, size_t data_size, clipc_error *error)
 {
     size_t covered = 0;
@@ -150,8 +143,8 @@ static clipc_status read_table(clipc_safetensors *file, const char *name, const 
 {
     const size_t capacity = json_object_size(file->header);
     file->entries = clipc_allocate(capacity, sizeof *file->entries);
-    file->by_name = clipc_allocate(capacity, sizeof *file->by_name);
-    if (!file->entries || !file->by_name)
+    file->table.by_name = clipc_allocate(capacity, sizeof *file->table.by_name);
+    if (!file->entries || !file->table.by_name)
         return clipc_fail_memory(error, capacity * sizeof *file->entries, name);
     const char *key = NULL;
     json_t *value = NULL;
@@ -170,8 +163,9 @@ static clipc_status read_table(clipc_safetensors *file, const char *name, const 
     qsort(file->entries, file->count, sizeof *file->entries, compare_offsets);
     CLIPC_TRY(check_cover(file, name, data_size, error));
     for (size_t i = 0; i < file->count; i++)
-        file->by_name[i] = &file->entries[i];
-    qsort(file->by_name, file->count, sizeof *file->by_name, compare_names);
+        file->table.by_name[i] = &file->entries[i].tensor;
+    file->table.count = file->count;
+    clipc_tensor_table_sort(&file->table);
     return CLIPC_OK;
 }
 
@@ -214,7 +208,7 @@ void clipc_safetensors_close(clipc_safetensors **file)
         return;
     json_decref((*file)->header);
     clipc_free((*file)->entries);
-    clipc_free((*file)->by_name);
+    clipc_free((*file)->table.by_name);
     clipc_free(*file);
     *file = NULL;
 }
@@ -229,19 +223,12 @@ const clipc_tensor *clipc_safetensors_at(const clipc_safetensors *file, size_t i
     return index < file->count ? &file->entries[index].tensor : NULL;
 }
 
+const clipc_tensor_table *clipc_safetensors_table(const clipc_safetensors *file)
+{
+    return &file->table;
+}
+
 const clipc_tensor *clipc_safetensors_find(const clipc_safetensors *file, const char *name)
 {
-    size_t low = 0;
-    size_t high = file->count;
-    while (low < high) {
-        const size_t middle = low + (high - low) / 2;
-        const int order = strcmp(name, file->by_name[middle]->tensor.name);
-        if (order == 0)
-            return &file->by_name[middle]->tensor;
-        if (order < 0)
-            high = middle;
-        else
-            low = middle + 1;
-    }
-    return NULL;
+    return clipc_tensor_table_find(&file->table, name);
 }

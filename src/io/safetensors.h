@@ -3,7 +3,7 @@
 #define CLIPC_IO_SAFETENSORS_H
 
 #include "base/error.h"
-#include "io/tensor.h"
+#include "io/tensor_table.h"
 
 typedef struct clipc_safetensors clipc_safetensors;
 
@@ -14,6 +14,8 @@ clipc_status clipc_safetensors_open(const void *bytes, size_t size, const char *
 void clipc_safetensors_close(clipc_safetensors **file);
 size_t clipc_safetensors_count(const clipc_safetensors *file);
 const clipc_tensor *clipc_safetensors_at(const clipc_safetensors *file, size_t index);
+/* Owned by the file. */
+const clipc_tensor_table *clipc_safetensors_table(const clipc_safetensors *file);
 /* NULL when there is none of that name. */
 const clipc_tensor *clipc_safetensors_find(const clipc_safetensors *file, const char *name);
 
