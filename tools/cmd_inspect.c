@@ -56,12 +56,20 @@ static void print_model(const clipc_model *model, const clipc_model_info *info, 
                      clipc_precision_name(info->precision), info->layout);
     else
         print_name("format", info->format);
-    print_tower("image tower", &info->image);
-    print_format("%-16s%zu × %zu pixels, patches of %zu, %zu tokens\n", "  input", info->image_width,
-                 info->image_height, info->patch_size, info->image_tokens);
-    print_tower("text tower", &info->text);
-    print_format("%-16sat most %zu tokens, vocabulary of %zu\n", "  input", info->context_length,
-                 info->vocabulary_size);
+    if (info->image_absent) {
+        print_format("%-16snone: %s\n", "image tower", info->image_absent);
+    } else {
+        print_tower("image tower", &info->image);
+        print_format("%-16s%zu × %zu pixels, patches of %zu, %zu tokens\n", "  input", info->image_width,
+                     info->image_height, info->patch_size, info->image_tokens);
+    }
+    if (info->text_absent) {
+        print_format("%-16snone: %s\n", "text tower", info->text_absent);
+    } else {
+        print_tower("text tower", &info->text);
+        print_format("%-16sat most %zu tokens, vocabulary of %zu\n", "  input", info->context_length,
+                     info->vocabulary_size);
+    }
     print_format("%-16s%zu dimensions, logit scale %.4f\n", "embedding", info->embedding_dimension,
                  (double)info->logit_scale);
     print_name("template", info->default_template);
@@ -145,8 +153,8 @@ static void print_json(const clipc_model *model, const clipc_model_info *info, c
     json_put(object, "precision", json_string(clipc_precision_name(engine->precision)));
     json_put(object, "logit_scale", json_float(info->logit_scale));
     json_put(object, "default_template", json_name(info->default_template));
-    json_put(object, "image", image_tower_to_json(info));
-    json_put(object, "text", text_tower_to_json(info));
+    json_put(object, "image", info->image_absent ? json_null() : image_tower_to_json(info));
+    json_put(object, "text", info->text_absent ? json_null() : text_tower_to_json(info));
     json_t *steps = json_array();
     const char *step = NULL;
     for (size_t i = 0; (step = clipc_model_preprocessing_step(model, i)); i++)

@@ -146,6 +146,7 @@ image_pipeline *image_pipeline_create(const tool_settings *settings, const clipc
 {
     image_pipeline *pipeline = allocate(1, sizeof *pipeline);
     clipc_model_info info = {.size = sizeof info};
+    session_require_tower(model, true);
     clipc_model_get_info(model, &info, NULL);
     pipeline->model = model;
     pipeline->options = session_image_options(settings);

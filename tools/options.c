@@ -14,9 +14,11 @@
 
 static const tool_option model_options[] = {
     {"model", 'm', OPTION_TEXT, "DIR",
-     "the model's directory, a .safetensors file in it, or an engine file (default: $CLIPC_MODEL, then the embedded "
-     "demo model)",
+     "the model's directory, weight file or engine file (default: $CLIPC_MODEL, then the embedded demo model)",
      offsetof(tool_settings, model), 0, 0, NULL},
+    {"activation", 0, OPTION_CHOICE, "NAME",
+     "what a state dict without a config computes: quick_gelu, gelu or gelu_tanh", offsetof(tool_settings, activation),
+     0, 0, "quick_gelu|gelu|gelu_tanh"},
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
 

@@ -33,6 +33,7 @@ typedef struct tool_settings {
     string_list operands;
     /* common */
     const char *model;
+    const char *activation;
     const char *backend;
     const char *precision;
     uint64_t threads; /* 0: as many as the process may use */

@@ -45,6 +45,7 @@ clipc_model *session_open_model(const tool_settings *settings, clipc_model_info 
     clipc_model_config config;
     clipc_model_config_init(&config);
     config.log = on_log;
+    config.activation = settings->activation;
     clipc_model *model = NULL;
     clipc_error error = {0};
     if (settings->architecture) {
@@ -95,6 +96,15 @@ clipc_engine_info session_plan_engine(const tool_settings *settings, const clipc
     return info;
 }
 
+void session_require_tower(const clipc_model *model, bool image)
+{
+    clipc_model_info info = {.size = sizeof info};
+    clipc_model_get_info(model, &info, NULL);
+    const char *absent = image ? info.image_absent : info.text_absent;
+    if (absent)
+        quit(STATUS_SYSTEM, "%s: no %s tower: %s", session_model_label(&info), image ? "image" : "text", absent);
+}
+
 clipc_engine *session_create_engine(const tool_settings *settings, const clipc_model *model, bool image_tower,
                                     bool text_tower, size_t batch)
 {
@@ -102,6 +112,10 @@ clipc_engine *session_create_engine(const tool_settings *settings, const clipc_m
     config.max_batch = batch;
     config.image_tower = image_tower;
     config.text_tower = text_tower;
+    if (image_tower)
+        session_require_tower(model, true);
+    if (text_tower)
+        session_require_tower(model, false);
     clipc_engine *engine = NULL;
     clipc_error error = {0};
     if (clipc_engine_create(model, &config, &engine, &error) != CLIPC_OK)

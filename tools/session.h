@@ -9,6 +9,8 @@
 
 /* --model, else $CLIPC_MODEL, else the demo model; with --arch a random model of that shape. */
 clipc_model *session_open_model(const tool_settings *settings, clipc_model_info *info);
+/* Ends the program when the model lacks the tower, with the reason. */
+void session_require_tower(const clipc_model *model, bool image);
 /* Ready to encode up to `batch` items at once with the towers asked for. */
 clipc_engine *session_create_engine(const tool_settings *settings, const clipc_model *model, bool image_tower,
                                     bool text_tower, size_t batch);

@@ -87,17 +87,22 @@ typedef struct clipc_model_config {
     size_t size;            /* sizeof(clipc_model_config), set by the init function */
     clipc_log_function log; /* NULL: nothing is logged */
     void *log_user;         /* handed to log */
+    /* NULL, or "quick_gelu", "gelu" or "gelu_tanh": what a state dict without a config computes, which nothing in it
+     * tells. Files that do tell must agree. */
+    const char *activation;
 } clipc_model_config;
 
 CLIPC_API void clipc_model_config_init(clipc_model_config *config);
 
-/* Opens a model: `path` is a directory as transformers lays it out (config.json, model.safetensors or its sharded
- * index, preprocessor_config.json or processor_config.json, and vocab.json + merges.txt or tokenizer.json), or a
- * .safetensors file in such a directory, which then takes the place of its weights, or an engine file
- * (clipc_model_convert); another file is CLIPC_ERROR_UNSUPPORTED. NULL opens the demo model that is part of the
- * library. Weights are mapped, not copied. The whole config and the tensor table of both towers are checked here; NaN
- * and infinity among the weights are found by clipc_engine_create. A file clipc.json in the directory may name another
- * default template: {"template": "a sketch of a {}"}. `config` may be NULL. The handle owns everything it points to.
+/* Opens a model: `path` is an engine file (clipc_model_convert); or weights, as .safetensors or as torch.save writes
+ * them, with what belongs to them in the same directory; or a directory, of which the first of these is taken:
+ * *.clipc, model.safetensors, open_clip_model.safetensors, *.bin, *.pt. With transformers' names of tensors that is
+ * config.json, preprocessor_config.json or processor_config.json, and vocab.json + merges.txt or tokenizer.json; with
+ * OpenAI's or open_clip's names open_clip_config.json, while OpenAI's archives need nothing. docs/formats.md lists all
+ * of it. Another file is CLIPC_ERROR_UNSUPPORTED. NULL opens the demo model that is part of the library. Weights are
+ * mapped, not copied. The whole config and the tensor tables are checked here; NaN and infinity among the weights are
+ * found by clipc_engine_create. A file clipc.json in the directory may name another default template: {"template": "a
+ * sketch of a {}"}. `config` may be NULL. The handle owns everything it points to.
  */
 CLIPC_API clipc_status clipc_model_open(const char *path, const clipc_model_config *config, clipc_model **out,
                                         clipc_error *error);
@@ -156,10 +161,12 @@ typedef struct clipc_model_info {
     float logit_scale;            /* exp() of the stored parameter: softmax(logit_scale × cosine) */
     const char *default_template; /* "a photo of a {}" unless the model names another */
     size_t file_count;
-    const char *format;        /* "directory", "engine file", "embedded" or "random" */
+    const char *format;        /* "directory", "OpenAI archive", "open_clip weights", "engine file", "embedded", … */
     unsigned format_version;   /* of an engine file, else 0 */
     clipc_precision precision; /* the only one an engine file serves; else CLIPC_PRECISION_AUTO */
     const char *layout;        /* what an engine file is packed for, "cpu, avx512, panels of 32 outputs"; else "" */
+    const char *image_absent;  /* why the model has no image tower, whose numbers are 0 then; NULL when it has one */
+    const char *text_absent;
 } clipc_model_info;
 
 /* Fills *info; the strings live as long as the model. Fails only on a NULL argument or an unknown info->size. */
@@ -240,7 +247,7 @@ typedef struct clipc_engine_config {
     size_t max_batch;      /* items the workspace is planned for; larger calls are cut up. Default 32 */
     const char *cpu_level; /* NULL, or at most this instruction set: "c", "avx2", "avx512", …; "neon", … on ARM. The
                               environment variable CLIPC_CPU lowers it likewise, for resizing too */
-    int image_tower;       /* 0: leave that tower out; default 1 */
+    int image_tower;       /* 0: leave that tower out; default 1: make it, if the model has it */
     int text_tower;
     clipc_log_function log;
     void *log_user;
@@ -304,8 +311,9 @@ CLIPC_API clipc_status clipc_engine_encode_tokens(clipc_engine *engine, const in
 typedef int (*clipc_write_function)(void *user, const void *bytes, size_t size);
 
 /* Writes the model as an engine file through `write`, front to back, packing one matrix at a time. Of `config` (NULL:
- * the defaults) backend, precision, threads and cpu_level count; the file always holds both towers. Weights that are
- * NaN or infinite fail as in clipc_engine_create. When `write` stops, the status is CLIPC_ERROR_IO. */
+ * the defaults) backend, precision, threads and cpu_level count; the file always holds every tower of the model.
+ * Weights that are NaN or infinite fail as in clipc_engine_create. When `write` stops, the status is CLIPC_ERROR_IO.
+ */
 CLIPC_API clipc_status clipc_model_convert(const clipc_model *model, const clipc_engine_config *config,
                                            clipc_write_function write, void *user, clipc_error *error);
 

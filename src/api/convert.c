@@ -43,6 +43,8 @@ clipc_status clipc_model_convert(const clipc_model *model, const clipc_engine_co
                   "clipc_model_convert needs a model and a function that writes");
     clipc_engine_config_init(&defaults);
     CLIPC_TRY(clipc_engine_settle(model, config ? config : &defaults, &backend, &options, error));
+    options.image_tower = clipc_config_has_tower(&model->config, true);
+    options.text_tower = clipc_config_has_tower(&model->config, false);
     struct conversion job = {.model = model};
     CLIPC_TRY(clipc_engine_writer_create(write, user, &job.writer, error));
     const clipc_status status = convert(&job, backend, &options, error);

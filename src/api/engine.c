@@ -110,15 +110,29 @@ static clipc_status plan_tokens(clipc_engine *engine, clipc_error *error)
     return CLIPC_OK;
 }
 
-static clipc_compile_options compile_options(const clipc_engine_config *config, clipc_precision precision)
+/* The towers that are wanted and there. */
+static bool takes_tower(const clipc_model *model, const clipc_engine_config *config, bool image)
+{
+    return (image ? config->image_tower : config->text_tower) != 0 && clipc_config_has_tower(&model->config, image);
+}
+
+static clipc_status check_towers(const clipc_model *model, const clipc_engine_config *config, clipc_error *error)
+{
+    if (takes_tower(model, config, true) || takes_tower(model, config, false))
+        return CLIPC_OK;
+    return clipc_model_check_tower(model, config->image_tower != 0, error);
+}
+
+static clipc_compile_options compile_options(const clipc_model *model, const clipc_engine_config *config,
+                                             clipc_precision precision)
 {
     return (clipc_compile_options){
         .precision = precision,
         .threads = config->threads ? config->threads : clipc_thread_count_default(),
         .max_batch = config->max_batch,
         .cpu_level = config->cpu_level,
-        .image_tower = config->image_tower != 0,
-        .text_tower = config->text_tower != 0,
+        .image_tower = takes_tower(model, config, true),
+        .text_tower = takes_tower(model, config, false),
         .log = config->log,
         .log_user = config->log_user,
     };
@@ -127,7 +141,7 @@ static clipc_compile_options compile_options(const clipc_engine_config *config, 
 static clipc_status compile(clipc_engine *engine, const clipc_engine_config *config, clipc_precision precision,
                             clipc_error *error)
 {
-    const clipc_compile_options options = compile_options(config, precision);
+    const clipc_compile_options options = compile_options(engine->model, config, precision);
     CLIPC_TRY(engine->backend->compile(engine->model, &options, &engine->compiled, error));
     engine->backend->info(engine->compiled, &engine->info);
     return CLIPC_OK;
@@ -144,6 +158,7 @@ clipc_status clipc_engine_create(const clipc_model *model, const clipc_engine_co
     if (!config)
         config = &defaults;
     CLIPC_TRY(check_config(config, error));
+    CLIPC_TRY(check_towers(model, config, error));
     clipc_precision precision = CLIPC_PRECISION_AUTO;
     CLIPC_TRY(settle_precision(model, config->precision, &precision, error));
 
@@ -153,8 +168,8 @@ clipc_status clipc_engine_create(const clipc_model *model, const clipc_engine_co
         return clipc_fail_memory(error, sizeof *engine, "an engine");
     engine->model = clipc_model_retain(model);
     engine->max_batch = config->max_batch;
-    engine->image_tower = config->image_tower != 0;
-    engine->text_tower = config->text_tower != 0;
+    engine->image_tower = takes_tower(model, config, true);
+    engine->text_tower = takes_tower(model, config, false);
     CLIPC_CHECK(choose_backend(config->backend, precision, &engine->backend, error));
     if (pthread_mutex_init(&engine->lock, NULL) != 0) {
         status = clipc_fail(error, CLIPC_ERROR_MEMORY, "cannot make a mutex");
@@ -176,9 +191,10 @@ clipc_status clipc_engine_settle(const clipc_model *model, const clipc_engine_co
 {
     clipc_precision precision = CLIPC_PRECISION_AUTO;
     CLIPC_TRY(check_config(config, error));
+    CLIPC_TRY(check_towers(model, config, error));
     CLIPC_TRY(settle_precision(model, config->precision, &precision, error));
     CLIPC_TRY(choose_backend(config->backend, precision, backend, error));
-    *options = compile_options(config, precision);
+    *options = compile_options(model, config, precision);
     return CLIPC_OK;
 }
 

@@ -65,6 +65,7 @@ clipc_status clipc_engine_encode_images(clipc_engine *engine, const float *pixel
                                         float *embeddings, clipc_error *error)
 {
     CLIPC_TRY(check_call(engine, pixels, count, flags, embeddings, error));
+    CLIPC_TRY(clipc_model_check_tower(engine->model, true, error));
     CLIPC_FAIL_IF(!engine->image_tower, error, CLIPC_ERROR_ARGUMENT,
                   "encode: the engine was made without its image tower");
 
@@ -157,6 +158,7 @@ clipc_status clipc_engine_encode_tokens(clipc_engine *engine, const int32_t *ids
                                         unsigned flags, float *embeddings, clipc_error *error)
 {
     CLIPC_TRY(check_call(engine, ids, count, flags, embeddings, error));
+    CLIPC_TRY(clipc_model_check_tower(engine->model, false, error));
     CLIPC_FAIL_IF(!engine->text_tower, error, CLIPC_ERROR_ARGUMENT,
                   "encode: the engine was made without its text tower");
     CLIPC_TRY(check_sequences(engine->model, ids, offsets, count, error));

@@ -123,6 +123,7 @@ clipc_status clipc_model_preprocess(const clipc_model *model, const clipc_image 
                   !model   ? "model"
                   : !image ? "image"
                            : "pixels");
+    CLIPC_TRY(clipc_model_check_tower(model, true, error));
     return clipc_preprocess(&model->preprocess, image, model->config.image_size, model->config.image_size, pixels,
                             error);
 }

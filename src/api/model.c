@@ -27,21 +27,15 @@ static clipc_status check_arguments(const char *function, const clipc_model_conf
 
 static void log_opened(const clipc_model *model, const clipc_model_config *config)
 {
-    if (!config || !config->log)
-        return;
-    clipc_error line; /* its message has room for a sentence, and is made safe to print */
-    clipc_fail(&line, CLIPC_OK, "model %s: %s weights, %zu files, default template \"%s\"", model->name,
-               model->weights_dtype, model->file_count, model->default_template);
-    config->log(config->log_user, CLIPC_LOG_INFO, line.message);
+    clipc_model_log(config, CLIPC_LOG_INFO, "model %s: %s weights, %zu files, default template \"%s\"", model->name,
+                    model->weights_dtype, model->file_count, model->default_template);
     if (!model->config.image_defaults && !model->config.text_defaults)
         return;
-    clipc_fail(&line, CLIPC_OK,
-               "%s: config.json has no %s%s%s: the tower is taken to be that of ViT-B/32, as "
-               "transformers does",
-               model->path, model->config.image_defaults ? "vision_config" : "",
-               model->config.image_defaults && model->config.text_defaults ? " and no " : "",
-               model->config.text_defaults ? "text_config" : "");
-    config->log(config->log_user, CLIPC_LOG_WARNING, line.message);
+    clipc_model_log(config, CLIPC_LOG_WARNING,
+                    "%s: config.json has no %s%s%s: the tower is taken to be that of ViT-B/32, as transformers does",
+                    model->path, model->config.image_defaults ? "vision_config" : "",
+                    model->config.image_defaults && model->config.text_defaults ? " and no " : "",
+                    model->config.text_defaults ? "text_config" : "");
 }
 
 clipc_status clipc_model_open(const char *path, const clipc_model_config *config, clipc_model **out,
@@ -53,7 +47,7 @@ clipc_status clipc_model_open(const char *path, const clipc_model_config *config
     else if (clipc_model_is_engine_file(path))
         CLIPC_TRY(clipc_model_open_engine_file(path, out, error));
     else
-        CLIPC_TRY(clipc_model_open_directory(path, out, error));
+        CLIPC_TRY(clipc_model_open_directory(path, config, out, error));
     log_opened(*out, config);
     return CLIPC_OK;
 }
@@ -62,6 +56,7 @@ static clipc_status fill_random(clipc_model *model, const clipc_config *shape, u
 {
     model->config = *shape;
     model->weights_dtype = "random";
+    model->format = "random";
     model->known_finite = true;
     CLIPC_TRY(clipc_random_weights_create(model, seed, error));
     CLIPC_TRY(clipc_demo_tokenizer(shape->vocabulary_size, &model->tokenizer, error));
@@ -101,11 +96,9 @@ static clipc_tower_info describe_tower(const clipc_tower_config *tower, size_t p
                               .activation = clipc_activation_name(tower->activation)};
 }
 
-static const char *format_of(const clipc_model *model)
+static const char *absence(const clipc_model *model, bool image)
 {
-    if (model->engine_file)
-        return "engine file";
-    return model->random_weights ? "random" : model->path[0] ? "directory" : "embedded";
+    return clipc_config_has_tower(&model->config, image) ? NULL : model->absent[image];
 }
 
 clipc_status clipc_model_get_info(const clipc_model *model, clipc_model_info *info, clipc_error *error)
@@ -132,10 +125,12 @@ clipc_status clipc_model_get_info(const clipc_model *model, clipc_model_info *in
                                .logit_scale = model->weights.logit_scale,
                                .default_template = model->default_template,
                                .file_count = model->file_count,
-                               .format = format_of(model),
+                               .format = model->format,
                                .format_version = model->engine_file ? CLIPC_ENGINE_FILE_VERSION : 0,
                                .precision = model->precision,
-                               .layout = model->layout};
+                               .layout = model->layout,
+                               .image_absent = absence(model, true),
+                               .text_absent = absence(model, false)};
     return CLIPC_OK;
 }
 
@@ -164,6 +159,7 @@ clipc_status clipc_model_tokenize(const clipc_model *model, const char *text, si
                   : !text && length ? "text"
                   : !ids            ? "ids"
                                     : "count");
+    CLIPC_TRY(clipc_model_check_tower(model, false, error));
     return clipc_tokenizer_encode(model->tokenizer, text ? text : "", length, model->context_length, ids, count,
                                   error);
 }

@@ -164,14 +164,8 @@ static clipc_status find_section(const json_t *root, const char *file, const cha
     return CLIPC_OK;
 }
 
-static clipc_status read_config(const json_t *root, const char *name, clipc_config *out, clipc_error *error)
+static clipc_status read_both(const json_t *root, const char *name, clipc_config *out, clipc_error *error)
 {
-    const json_t *type = json_object_get(root, "model_type");
-    CLIPC_FAIL_IF(!json_is_string(type), error, CLIPC_ERROR_FORMAT, "%s: no model_type: not the config of a model",
-                  name);
-    CLIPC_FAIL_IF(strcmp(json_string_value(type), "clip") != 0, error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: model_type is '%s', clipc knows 'clip'", name, json_string_value(type));
-    section top = {.file = name, .name = "", .object = root};
     section image;
     section text;
     CLIPC_TRY(find_section(root, name, "vision_config", "vision_config_dict", "vision_config.", "vision_config_dict.",
@@ -181,7 +175,26 @@ static clipc_status read_config(const json_t *root, const char *name, clipc_conf
     out->image_defaults = !json_is_object(image.object);
     out->text_defaults = !json_is_object(text.object);
     CLIPC_TRY(read_image(&image, out, error));
-    CLIPC_TRY(read_text(&text, out, error));
+    return read_text(&text, out, error);
+}
+
+/* A tower alone is a CLIPVisionModelWithProjection or CLIPTextModelWithProjection, whose numbers stand at the top. */
+static clipc_status read_config(const json_t *root, const char *name, clipc_config *out, clipc_error *error)
+{
+    const json_t *type = json_object_get(root, "model_type");
+    CLIPC_FAIL_IF(!json_is_string(type), error, CLIPC_ERROR_FORMAT, "%s: no model_type: not the config of a model",
+                  name);
+    const section top = {.file = name, .name = "", .object = root};
+    if (strcmp(json_string_value(type), "clip_vision_model") == 0)
+        CLIPC_TRY(read_image(&top, out, error));
+    else if (strcmp(json_string_value(type), "clip_text_model") == 0)
+        CLIPC_TRY(read_text(&top, out, error));
+    else if (strcmp(json_string_value(type), "clip") == 0)
+        CLIPC_TRY(read_both(root, name, out, error));
+    else
+        return clipc_fail(error, CLIPC_ERROR_UNSUPPORTED,
+                          "%s: model_type is '%s', clipc knows 'clip', 'clip_vision_model' and 'clip_text_model'",
+                          name, json_string_value(type));
     return read_size(&top, "projection_dim", 512, 1, CLIPC_MAX_WIDTH, &out->embedding_dimension, error);
 }
 

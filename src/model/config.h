@@ -29,6 +29,8 @@ typedef struct clipc_tower_config {
  * the legacy eos_token_id 2, else the first end token, else (no end token) row 0. */
 typedef enum clipc_text_pooling { CLIPC_POOL_FIRST_EOT, CLIPC_POOL_LARGEST_ID } clipc_text_pooling;
 
+/* A model may have one tower alone: the other one's width and layers are 0 then, and its other numbers mean nothing.
+ */
 typedef struct clipc_config {
     clipc_tower_config image;
     size_t image_size; /* pixels, square; not always a multiple of patch_size: the rest is not looked at */
@@ -44,13 +46,19 @@ typedef struct clipc_config {
     bool text_defaults;
 } clipc_config;
 
+static inline bool clipc_config_has_tower(const clipc_config *config, bool image)
+{
+    return (image ? config->image.layers : config->text.layers) != 0;
+}
+
 /* Limits that no CLIP comes near and that keep every product of two dimensions within 64 bits. */
 #define CLIPC_MAX_WIDTH      ((size_t)65536)
 #define CLIPC_MAX_LAYERS     ((size_t)1024)
 #define CLIPC_MAX_TOKENS     ((size_t)65536)
 #define CLIPC_MAX_VOCABULARY ((size_t)16777216)
 
-/* Reads transformers' config.json of a CLIPModel and checks every number. Absent numbers take transformers' defaults.
+/* Reads transformers' config.json of a CLIPModel, or of one tower with its projection, and checks every number. Absent
+ * numbers take transformers' defaults.
  */
 clipc_status clipc_config_parse(const void *json, size_t size, const char *name, clipc_config *out,
                                 clipc_error *error);

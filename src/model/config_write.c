@@ -25,22 +25,46 @@ static json_t *end_token_to_json(const clipc_config *config)
     return config->eot_token < 0 ? json_null() : json_integer(config->eot_token);
 }
 
+/* Adds the pairs of `more`, which is taken over, to `object`; NULL when there is no memory. */
+static json_t *join(json_t *object, json_t *more)
+{
+    const int failed = json_object_update(object, more);
+    json_decref(more);
+    if (!failed)
+        return object;
+    json_decref(object);
+    return NULL;
+}
+
+static json_t *image_to_json(const clipc_config *config)
+{
+    return join(tower_to_json(&config->image), json_pack("{s:I, s:I}", "image_size", (json_int_t)config->image_size,
+                                                         "patch_size", (json_int_t)config->patch_size));
+}
+
+static json_t *text_to_json(const clipc_config *config)
+{
+    return join(tower_to_json(&config->text),
+                json_pack("{s:I, s:I, s:o}", "vocab_size", (json_int_t)config->vocabulary_size,
+                          "max_position_embeddings", (json_int_t)config->max_positions, "eos_token_id",
+                          end_token_to_json(config)));
+}
+
+/* One tower alone has its numbers at the top. The architecture is what transformers makes of the file. */
 static json_t *config_to_json(const clipc_config *config)
 {
-    json_t *image = tower_to_json(&config->image);
-    json_t *text = tower_to_json(&config->text);
-    const int failed =
-        json_object_set_new(image, "image_size", json_integer((json_int_t)config->image_size)) |
-        json_object_set_new(image, "patch_size", json_integer((json_int_t)config->patch_size)) |
-        json_object_set_new(text, "vocab_size", json_integer((json_int_t)config->vocabulary_size)) |
-        json_object_set_new(text, "max_position_embeddings", json_integer((json_int_t)config->max_positions)) |
-        json_object_set_new(text, "eos_token_id", end_token_to_json(config));
-    json_t *root = json_pack("{s:s, s:I, s:o, s:o}", "model_type", "clip", "projection_dim",
-                             (json_int_t)config->embedding_dimension, "vision_config", image, "text_config", text);
-    if (!failed)
-        return root;
-    json_decref(root);
-    return NULL;
+    const json_int_t dimension = (json_int_t)config->embedding_dimension;
+    if (!clipc_config_has_tower(config, true))
+        return join(text_to_json(config),
+                    json_pack("{s:s, s:[s], s:I}", "model_type", "clip_text_model", "architectures",
+                              "CLIPTextModelWithProjection", "projection_dim", dimension));
+    if (!clipc_config_has_tower(config, false))
+        return join(image_to_json(config),
+                    json_pack("{s:s, s:[s], s:I}", "model_type", "clip_vision_model", "architectures",
+                              "CLIPVisionModelWithProjection", "projection_dim", dimension));
+    return json_pack("{s:s, s:[s], s:I, s:o, s:o}", "model_type", "clip", "architectures", "CLIPModel",
+                     "projection_dim", dimension, "vision_config", image_to_json(config), "text_config",
+                     text_to_json(config));
 }
 
 clipc_status clipc_config_write(const clipc_config *config, char **json, clipc_error *error)

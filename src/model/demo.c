@@ -34,6 +34,7 @@ static clipc_status fill(clipc_model *model, clipc_error *error)
     CLIPC_TRY(add_embedded(model, "demo/preprocessor_config.json", clipc_demo_preprocessor_begin,
                            clipc_demo_preprocessor_end, &file, error));
     CLIPC_TRY(clipc_preprocess_rule_parse(file->file.bytes, file->file.size, file->path, &model->preprocess, error));
+    model->format = "embedded";
     model->known_finite = true; /* tests/unit/test_model.c looks at every weight */
     return clipc_model_finish(model, file->path, NULL, NULL, error);
 }

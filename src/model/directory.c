@@ -1,24 +1,20 @@
-/* A model directory as transformers' save_pretrained lays it out. */
+/* A model's directory: which of its files are taken, and what is read in the same way for every kind of model. */
+#include "model/directory.h"
+
 #include "base/json.h"
 #include "base/memory.h"
-#include "model/model.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* What a JSON file may weigh, far above the largest there is (the tokenizer.json of a large vocabulary, 20 MB). */
-#define MAX_JSON_SIZE ((size_t)1 << 28)
-#define MAX_SHARDS    ((size_t)4096)
-
-#define CONFIG        "config.json"
-#define WEIGHTS       "model.safetensors"
-#define WEIGHTS_INDEX "model.safetensors.index.json"
-#define PREPROCESSOR  "preprocessor_config.json"
-#define PROCESSOR     "processor_config.json"
-#define CLIPC_FILE    "clipc.json"
+#define MAX_SHARDS ((size_t)4096)
+#define CONFIG     "config.json"
+#define CLIPC_FILE "clipc.json"
 
 static clipc_status join(const char *directory, const char *file, char out[PATH_MAX], clipc_error *error)
 {
@@ -37,12 +33,16 @@ static bool exists(const char *directory, const char *file)
     return join(directory, file, path, NULL) == CLIPC_OK && stat(path, &info) == 0;
 }
 
-/* Adds a file of the directory to the model's. */
-static clipc_status add(clipc_model *model, const char *file_name, size_t limit, clipc_model_file_entry **out,
-                        clipc_error *error)
+bool clipc_directory_has(const clipc_model *model, const char *file_name)
+{
+    return exists(model->directory, file_name);
+}
+
+clipc_status clipc_directory_add(clipc_model *model, const char *file_name, size_t limit, clipc_model_file_entry **out,
+                                 clipc_error *error)
 {
     char path[PATH_MAX];
-    CLIPC_TRY(join(model->path, file_name, path, error));
+    CLIPC_TRY(join(model->directory, file_name, path, error));
     struct stat info;
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) /* opening a pipe would wait for ever */
         return clipc_fail(error, CLIPC_ERROR_IO, "%s: is %s", path,
@@ -57,7 +57,7 @@ static clipc_status add(clipc_model *model, const char *file_name, size_t limit,
 static clipc_status add_weights(clipc_model *model, const char *file_name, clipc_error *error)
 {
     clipc_model_file_entry *entry = NULL;
-    CLIPC_TRY(add(model, file_name, 0, &entry, error));
+    CLIPC_TRY(clipc_directory_add(model, file_name, 0, &entry, error));
     return clipc_model_read_table(entry, error);
 }
 
@@ -86,16 +86,16 @@ static clipc_status add_shards(clipc_model *model, const json_t *map, json_t *sh
                 return clipc_fail_memory(error, strlen(shard), "the list of shards");
         }
         const size_t file = (size_t)json_integer_value(json_object_get(shards, shard));
-        CLIPC_FAIL_IF(!clipc_safetensors_find(model->files[file].tensors, tensor), error, CLIPC_ERROR_FORMAT,
-                      "%s: has no tensor '%s', which %s places there", model->files[file].path, tensor, WEIGHTS_INDEX);
+        CLIPC_FAIL_IF(!clipc_tensor_table_find(model->files[file].tensors, tensor), error, CLIPC_ERROR_FORMAT,
+                      "%s: has no tensor '%s', which %s places there", model->files[file].path, tensor, index_name);
     }
     return CLIPC_OK;
 }
 
-static clipc_status add_sharded_weights(clipc_model *model, clipc_error *error)
+static clipc_status add_sharded_weights(clipc_model *model, const char *index_name, clipc_error *error)
 {
     clipc_model_file_entry *entry = NULL;
-    CLIPC_TRY(add(model, WEIGHTS_INDEX, MAX_JSON_SIZE, &entry, error));
+    CLIPC_TRY(clipc_directory_add(model, index_name, CLIPC_MAX_JSON_SIZE, &entry, error));
     const char *name = entry->path;
     json_t *root = NULL;
     CLIPC_TRY(clipc_json_parse(entry->file.bytes, entry->file.size, name, 0, &root, error));
@@ -113,72 +113,21 @@ static clipc_status add_sharded_weights(clipc_model *model, clipc_error *error)
     return status;
 }
 
-/* `file_name`: the weight file that was asked for, or NULL. */
-static clipc_status read_weights(clipc_model *model, const char *file_name, clipc_error *error)
-{
-    if (file_name || exists(model->path, WEIGHTS))
-        CLIPC_TRY(add_weights(model, file_name ? file_name : WEIGHTS, error));
-    else if (exists(model->path, WEIGHTS_INDEX))
-        CLIPC_TRY(add_sharded_weights(model, error));
-    else
-        return clipc_fail(error, CLIPC_ERROR_NOT_FOUND, "%s: holds neither %s nor %s%s", model->path, WEIGHTS,
-                          WEIGHTS_INDEX,
-                          exists(model->path, "pytorch_model.bin") ? " (pytorch_model.bin is not read)" : "");
-    return clipc_model_bind(model, error);
-}
-
-/* ---- the other files ---- */
-
-static clipc_status read_config(clipc_model *model, clipc_error *error)
-{
-    clipc_model_file_entry *entry = NULL;
-    CLIPC_TRY(add(model, CONFIG, MAX_JSON_SIZE, &entry, error));
-    return clipc_config_parse(entry->file.bytes, entry->file.size, entry->path, &model->config, error);
-}
-
-/* transformers 5 saves a processor's parts in one file, processor_config.json; its "image_processor" goes before
- * preprocessor_config.json (get_image_processor_dict of image_processing_base.py, 5.23). *found: it has one. */
-static clipc_status read_nested_rule(clipc_model *model, const char **name, bool *found, clipc_error *error)
-{
-    clipc_model_file_entry *entry = NULL;
-    CLIPC_TRY(add(model, PROCESSOR, MAX_JSON_SIZE, &entry, error));
-    *name = entry->path;
-    return clipc_preprocess_rule_parse_nested(entry->file.bytes, entry->file.size, entry->path, found,
-                                              &model->preprocess, error);
-}
-
-/* Without a file that says it the rule is OpenAI's, at the size of the config. */
-static clipc_status read_rule(clipc_model *model, const char **name, clipc_error *error)
-{
-    bool found = false;
-    if (exists(model->path, PROCESSOR))
-        CLIPC_TRY(read_nested_rule(model, name, &found, error));
-    if (found)
-        return CLIPC_OK;
-    if (!exists(model->path, PREPROCESSOR)) {
-        *name = model->path;
-        model->preprocess = clipc_preprocess_rule_openai(model->config.image_size);
-        return CLIPC_OK;
-    }
-    clipc_model_file_entry *entry = NULL;
-    CLIPC_TRY(add(model, PREPROCESSOR, MAX_JSON_SIZE, &entry, error));
-    *name = entry->path;
-    return clipc_preprocess_rule_parse(entry->file.bytes, entry->file.size, entry->path, &model->preprocess, error);
-}
+/* ---- what lies beside them ---- */
 
 static clipc_status add_tokenizer_file(clipc_model *model, const char *file_name, clipc_tokenizer_file *out,
                                        clipc_error *error)
 {
     *out = (clipc_tokenizer_file){.name = file_name};
-    if (!exists(model->path, file_name))
+    if (!clipc_directory_has(model, file_name))
         return CLIPC_OK;
     clipc_model_file_entry *entry = NULL;
-    CLIPC_TRY(add(model, file_name, MAX_JSON_SIZE, &entry, error));
+    CLIPC_TRY(clipc_directory_add(model, file_name, CLIPC_MAX_JSON_SIZE, &entry, error));
     *out = (clipc_tokenizer_file){.bytes = entry->file.bytes, .size = entry->file.size, .name = entry->path};
     return CLIPC_OK;
 }
 
-static clipc_status read_tokenizer(clipc_model *model, clipc_error *error)
+clipc_status clipc_directory_read_tokenizer(clipc_model *model, bool *found, clipc_error *error)
 {
     clipc_tokenizer_files files;
     CLIPC_TRY(add_tokenizer_file(model, "tokenizer.json", &files.tokenizer_json, error));
@@ -186,19 +135,17 @@ static clipc_status read_tokenizer(clipc_model *model, clipc_error *error)
     CLIPC_TRY(add_tokenizer_file(model, "merges.txt", &files.merges, error));
     CLIPC_TRY(add_tokenizer_file(model, "tokenizer_config.json", &files.tokenizer_config, error));
     CLIPC_TRY(add_tokenizer_file(model, "special_tokens_map.json", &files.special_tokens_map, error));
-    CLIPC_FAIL_IF(!files.tokenizer_json.bytes && !(files.vocab.bytes && files.merges.bytes), error,
-                  CLIPC_ERROR_NOT_FOUND, "%s: holds neither tokenizer.json nor vocab.json and merges.txt",
-                  model->path);
-    return clipc_tokenizer_create(&files, model->config.vocabulary_size, &model->tokenizer, error);
+    *found = files.tokenizer_json.bytes || (files.vocab.bytes && files.merges.bytes);
+    return *found ? clipc_tokenizer_create(&files, model->config.vocabulary_size, &model->tokenizer, error) : CLIPC_OK;
 }
 
 /* clipc.json is clipc's own and optional: {"template": "a sketch of a {}"}. */
-static clipc_status read_template_and_finish(clipc_model *model, const char *rule_name, clipc_error *error)
+clipc_status clipc_directory_finish(clipc_model *model, const char *rule_name, clipc_error *error)
 {
-    if (!exists(model->path, CLIPC_FILE))
+    if (!clipc_directory_has(model, CLIPC_FILE))
         return clipc_model_finish(model, rule_name, NULL, NULL, error);
     clipc_model_file_entry *entry = NULL;
-    CLIPC_TRY(add(model, CLIPC_FILE, MAX_JSON_SIZE, &entry, error));
+    CLIPC_TRY(clipc_directory_add(model, CLIPC_FILE, CLIPC_MAX_JSON_SIZE, &entry, error));
     const char *name = entry->path;
     json_t *root = NULL;
     CLIPC_TRY(clipc_json_parse(entry->file.bytes, entry->file.size, name, 0, &root, error));
@@ -211,7 +158,7 @@ static clipc_status read_template_and_finish(clipc_model *model, const char *rul
     return status;
 }
 
-/* ---- opening ---- */
+/* ---- names and paths ---- */
 
 /* The last component of the path; of what it resolves to, when that says nothing ("."). */
 static void write_name(const char *path, char name[PATH_MAX])
@@ -230,10 +177,11 @@ static void write_name(const char *path, char name[PATH_MAX])
     }
 }
 
-/* What a path names: a directory, and one weight file in it (a view of the path) or NULL. */
+/* What a path names: a directory, and the file in it that is to be opened. */
 typedef struct target {
     char directory[PATH_MAX];
-    const char *weights;
+    char file[NAME_MAX + 1];
+    bool by_file; /* the model is called after the file */
 } target;
 
 static bool ends_with(const char *text, const char *ending)
@@ -242,55 +190,181 @@ static bool ends_with(const char *text, const char *ending)
     return length >= strlen(ending) && strcmp(text + length - strlen(ending), ending) == 0;
 }
 
-/* A weight file stands for its directory, with its own weights in place of model.safetensors. */
-static clipc_status resolve_file(const char *path, target *out, clipc_error *error)
+/* ---- the choice among several ---- */
+
+/* What is looked for in a directory, in this order. A name that begins with '*' stands for the one file that ends so.
+ */
+static const char *const candidates[] = {
+    "*.clipc",
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "open_clip_model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.bin.index.json",
+    "open_clip_pytorch_model.bin",
+    "*.bin",
+    "*.pt",
+};
+#define CANDIDATE_COUNT (sizeof candidates / sizeof candidates[0])
+
+typedef struct choice {
+    size_t rank; /* of the best so far among the candidates */
+    size_t same; /* files of that rank */
+    size_t others;
+    char file[NAME_MAX + 1];
+} choice;
+
+static size_t rank_of(const char *name)
 {
-    const char *slash = strrchr(path, '/');
-    out->weights = slash ? slash + 1 : path;
-    CLIPC_FAIL_IF(!ends_with(path, ".safetensors"), error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: is a file that clipc cannot open; a model is a directory that holds %s and %s, such a "
-                  ".safetensors file, or an engine file (.clipc)",
-                  path, CONFIG, WEIGHTS);
-    const size_t length = slash ? (size_t)(slash - path) : 0;
-    snprintf(out->directory, PATH_MAX, "%.*s", (int)(length ? length : 1), length ? path : slash ? "/" : ".");
-    CLIPC_FAIL_IF(!exists(out->directory, CONFIG), error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: are weights alone; a model needs %s beside them", path, CONFIG);
+    for (size_t i = 0; i < CANDIDATE_COUNT; i++)
+        if (candidates[i][0] == '*' ? ends_with(name, candidates[i] + 1) && name[0] != '.'
+                                    : strcmp(name, candidates[i]) == 0)
+            return i;
+    return CANDIDATE_COUNT;
+}
+
+static void consider(choice *best, const char *name)
+{
+    const size_t rank = rank_of(name);
+    if (rank == CANDIDATE_COUNT)
+        return;
+    if (rank > best->rank) {
+        best->others++;
+        return;
+    }
+    best->others += rank < best->rank ? best->same : 0;
+    best->same = rank < best->rank ? 1 : best->same + 1;
+    best->rank = rank;
+    snprintf(best->file, sizeof best->file, "%s", name);
+}
+
+static clipc_status choose_file(target *out, choice *best, clipc_error *error)
+{
+    *best = (choice){.rank = CANDIDATE_COUNT};
+    DIR *directory = opendir(out->directory);
+    CLIPC_FAIL_IF(!directory, error, CLIPC_ERROR_IO, "%s: cannot list: %s", out->directory, strerror(errno));
+    for (const struct dirent *entry = readdir(directory); entry; entry = readdir(directory))
+        consider(best, entry->d_name);
+    closedir(directory);
+    CLIPC_FAIL_IF(best->rank == CANDIDATE_COUNT, error, CLIPC_ERROR_NOT_FOUND,
+                  "%s: holds no weights that clipc reads (an engine file *.clipc, model.safetensors, "
+                  "open_clip_model.safetensors, *.bin or *.pt)",
+                  out->directory);
+    CLIPC_FAIL_IF(best->same > 1, error, CLIPC_ERROR_ARGUMENT, "%s: holds %zu files %s: name one of them",
+                  out->directory, best->same, candidates[best->rank]);
+    snprintf(out->file, sizeof out->file, "%s", best->file);
     return CLIPC_OK;
 }
 
-static clipc_status resolve(const char *path, target *out, clipc_error *error)
+/* ---- what a path names ---- */
+
+/* Whether the file begins as a weight file does, or is called like one. */
+static bool is_weight_file(const char *path)
+{
+    uint8_t begin[16] = {0};
+    FILE *file = fopen(path, "rb");
+    const size_t size = file ? fread(begin, 1, sizeof begin, file) : 0;
+    if (file)
+        fclose(file);
+    return clipc_torch_file_matches(begin, size) || ends_with(path, ".safetensors") || ends_with(path, ".bin") ||
+           ends_with(path, ".pt");
+}
+
+static clipc_status resolve_file(const char *path, const struct stat *info, target *out, clipc_error *error)
+{
+    const char *slash = strrchr(path, '/');
+    const char *file = slash ? slash + 1 : path;
+    CLIPC_FAIL_IF(!S_ISREG(info->st_mode) || strlen(file) > NAME_MAX || !is_weight_file(path), error,
+                  CLIPC_ERROR_UNSUPPORTED,
+                  "%s: is a file that clipc cannot open; a model is a directory, an engine file (.clipc), or weights "
+                  "(.safetensors, .bin, .pt)",
+                  path);
+    const size_t length = slash ? (size_t)(slash - path) : 0;
+    snprintf(out->directory, PATH_MAX, "%.*s", (int)(length ? length : 1), length ? path : slash ? "/" : ".");
+    snprintf(out->file, sizeof out->file, "%s", file);
+    out->by_file = !(ends_with(path, ".safetensors") && exists(out->directory, CONFIG));
+    return CLIPC_OK;
+}
+
+static clipc_status resolve(const char *path, const clipc_model_config *config, target *out, clipc_error *error)
 {
     struct stat info;
-    out->weights = NULL;
+    choice best;
+    *out = (target){.by_file = false};
     CLIPC_FAIL_IF(path[0] == '\0', error, CLIPC_ERROR_ARGUMENT, "the model's path is empty");
     CLIPC_FAIL_IF(strlen(path) >= PATH_MAX, error, CLIPC_ERROR_ARGUMENT, "%s: the path is too long", path);
     CLIPC_FAIL_IF(stat(path, &info) != 0, error, CLIPC_ERROR_NOT_FOUND,
                   "%s: no such model here; nothing is downloaded", path);
     if (!S_ISDIR(info.st_mode))
-        return resolve_file(path, out, error);
+        return resolve_file(path, &info, out, error);
     snprintf(out->directory, PATH_MAX, "%s", path);
+    CLIPC_TRY(choose_file(out, &best, error));
+    clipc_model_log(config, best.others ? CLIPC_LOG_INFO : CLIPC_LOG_DEBUG, "%s: takes %s%s", path, out->file,
+                    best.others ? ", which goes before the other weights there" : "");
     return CLIPC_OK;
 }
 
-static clipc_status read_all(clipc_model *model, const char *weights, clipc_error *error)
+/* ---- opening ---- */
+
+/* The names of the tensors tell whose model it is. Where they tell nothing, config.json may say what is missing. */
+static clipc_status fill_model(clipc_model *model, bool by_file, const clipc_model_config *config, clipc_error *error)
 {
-    const char *rule_name = NULL;
-    CLIPC_TRY(read_config(model, error));
-    CLIPC_TRY(read_weights(model, weights, error));
-    CLIPC_TRY(read_rule(model, &rule_name, error));
-    CLIPC_TRY(read_tokenizer(model, error));
-    return read_template_and_finish(model, rule_name, error);
+    bool image = false;
+    bool text = false;
+    clipc_weight_file *files = NULL;
+    size_t count = 0;
+    CLIPC_TRY(clipc_model_weight_files(model, &files, &count, error));
+    const clipc_family *family = clipc_family_detect(files, count, &image, &text);
+    clipc_free(files);
+    if (family && family != &clipc_family_transformers)
+        return clipc_model_fill_openai(model, family, config, error);
+    const bool has_config = clipc_directory_has(model, CONFIG);
+    CLIPC_FAIL_IF(!has_config && !family, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: holds no tensors of a CLIP that clipc knows", model->files[0].path);
+    CLIPC_FAIL_IF(!has_config && by_file, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: are weights alone; with transformers' names a model needs config.json beside them",
+                  model->files[0].path);
+    return clipc_model_fill_transformers(model, error);
 }
 
-clipc_status clipc_model_open_directory(const char *path, clipc_model **out, clipc_error *error)
+static clipc_status fill_from(clipc_model *model, const target *from, const clipc_model_config *config,
+                              clipc_error *error)
+{
+    model->directory = clipc_duplicate_text(from->directory);
+    if (!model->directory)
+        return clipc_fail_memory(error, strlen(from->directory) + 1, "the model's directory");
+    if (ends_with(from->file, ".index.json"))
+        CLIPC_TRY(add_sharded_weights(model, from->file, error));
+    else
+        CLIPC_TRY(add_weights(model, from->file, error));
+    return fill_model(model, from->by_file, config, error);
+}
+
+/* Without the ending, when the model is called after a file. */
+static void write_model_name(const char *path, bool by_file, char name[PATH_MAX])
+{
+    write_name(path, name);
+    char *dot = by_file ? strrchr(name, '.') : NULL;
+    if (dot && dot != name)
+        *dot = '\0';
+}
+
+clipc_status clipc_model_open_directory(const char *path, const clipc_model_config *config, clipc_model **out,
+                                        clipc_error *error)
 {
     *out = NULL;
     target found;
+    char full[PATH_MAX];
     char name[PATH_MAX];
-    CLIPC_TRY(resolve(path, &found, error));
-    write_name(found.directory, name);
-    CLIPC_TRY(clipc_model_allocate(name, found.directory, out, error));
-    const clipc_status status = read_all(*out, found.weights, error);
+    CLIPC_TRY(resolve(path, config, &found, error));
+    if (ends_with(found.file, ".clipc")) {
+        CLIPC_TRY(join(found.directory, found.file, full, error));
+        return clipc_model_open_engine_file(full, out, error);
+    }
+    const char *called = found.by_file ? path : found.directory;
+    write_model_name(called, found.by_file, name);
+    CLIPC_TRY(clipc_model_allocate(name, called, out, error));
+    const clipc_status status = fill_from(*out, &found, config, error);
     if (status != CLIPC_OK)
         clipc_model_release(out);
     return status;

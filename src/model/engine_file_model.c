@@ -69,6 +69,8 @@ static clipc_status read_linears(struct reader *reader, bool image, clipc_error 
 {
     clipc_model *model = reader->model;
     const size_t count = clipc_linear_count(&model->config, image);
+    if (count == 0)
+        return CLIPC_OK;
     model->linears[image] = clipc_allocate(count, sizeof *model->linears[image]);
     if (!model->linears[image])
         return clipc_fail_memory(error, count * sizeof *model->linears[image], "the table of packed layers");
@@ -148,8 +150,9 @@ static clipc_status read_origin(clipc_model *model, const json_t *root, clipc_er
     model->weights.logit_scale = (float)json_number_value(json_object_get(root, "logit_scale"));
     CLIPC_FAIL_IF(!isfinite(model->weights.logit_scale) || model->weights.logit_scale <= 0, error, CLIPC_ERROR_FORMAT,
                   "%s: clipc.json: logit_scale is missing or unusable", model->path);
+    const bool image = clipc_config_has_tower(&model->config, true);
     snprintf(model->layout, sizeof model->layout, "%.16s, %.16s, panels of %zu outputs", origin.backend, origin.isa,
-             model->linears[true][1]->panel_columns /* of a layer */);
+             model->linears[image][1]->panel_columns /* of a layer */);
     return clipc_model_finish(model, model->path, origin.template_text, model->path, error);
 }
 
@@ -159,11 +162,15 @@ static clipc_status read_small_files(struct reader *reader, clipc_error *error)
 {
     clipc_model *model = reader->model;
     const clipc_section *section = NULL;
-    CLIPC_TRY(find(reader, "tokenizer", CLIPC_SECTION_BYTES, &section, error));
-    CLIPC_TRY(clipc_tokenizer_open_packed(section->bytes, section->size, model->path, model->config.vocabulary_size,
-                                          &model->tokenizer, error));
-    CLIPC_TRY(find(reader, "preprocessor_config.json", CLIPC_SECTION_BYTES, &section, error));
-    CLIPC_TRY(clipc_preprocess_rule_parse(section->bytes, section->size, model->path, &model->preprocess, error));
+    if (clipc_config_has_tower(&model->config, false)) {
+        CLIPC_TRY(find(reader, "tokenizer", CLIPC_SECTION_BYTES, &section, error));
+        CLIPC_TRY(clipc_tokenizer_open_packed(section->bytes, section->size, model->path,
+                                              model->config.vocabulary_size, &model->tokenizer, error));
+    }
+    if (clipc_config_has_tower(&model->config, true)) {
+        CLIPC_TRY(find(reader, "preprocessor_config.json", CLIPC_SECTION_BYTES, &section, error));
+        CLIPC_TRY(clipc_preprocess_rule_parse(section->bytes, section->size, model->path, &model->preprocess, error));
+    }
     CLIPC_TRY(find(reader, "clipc.json", CLIPC_SECTION_BYTES, &section, error));
     json_t *root = NULL;
     CLIPC_TRY(clipc_json_parse(section->bytes, section->size, model->path, 0, &root, error));
@@ -178,6 +185,7 @@ static clipc_status read_all(clipc_model *model, clipc_error *error)
     const clipc_model_file_entry *entry = &model->files[0];
     CLIPC_TRY(clipc_engine_file_open(entry->file.bytes, entry->file.size, entry->path, &model->engine_file, error));
     struct reader reader = {.model = model, .file = model->engine_file};
+    model->format = "engine file";
     const clipc_section *section = NULL;
     CLIPC_TRY(find(&reader, "config.json", CLIPC_SECTION_BYTES, &section, error));
     CLIPC_TRY(clipc_config_parse(section->bytes, section->size, model->path, &model->config, error));

@@ -78,10 +78,10 @@ static clipc_status write_card(clipc_engine_writer *writer, const clipc_model *m
         const clipc_section *card = clipc_engine_file_find(model->engine_file, names[0], 0);
         return card ? clipc_engine_writer_add_bytes(writer, names[0], card->bytes, card->size, error) : CLIPC_OK;
     }
-    for (size_t i = 0; i < 2 && model->path[0]; i++) {
+    for (size_t i = 0; i < 2 && model->directory; i++) {
         char path[PATH_MAX];
         clipc_mapped_file card;
-        const int length = snprintf(path, sizeof path, "%s/%s", model->path, names[i]);
+        const int length = snprintf(path, sizeof path, "%s/%s", model->directory, names[i]);
         if (length < 0 || length >= PATH_MAX)
             break;
         clipc_status status = clipc_mapped_file_open(path, MAX_CARD, &card, error);
@@ -104,12 +104,16 @@ clipc_status clipc_engine_file_write_rest(clipc_engine_writer *writer, const cli
     size_t tokenizer_size = 0;
     CLIPC_TRY(clipc_family_each(&clipc_family_transformers, &model->config, &model->weights, true, true, write_slot,
                                 &job, error));
-    clipc_tokenizer_packed(model->tokenizer, &tokenizer, &tokenizer_size);
-    CLIPC_TRY(clipc_engine_writer_add_bytes(writer, "tokenizer", tokenizer, tokenizer_size, error));
+    if (clipc_config_has_tower(&model->config, false)) {
+        clipc_tokenizer_packed(model->tokenizer, &tokenizer, &tokenizer_size);
+        CLIPC_TRY(clipc_engine_writer_add_bytes(writer, "tokenizer", tokenizer, tokenizer_size, error));
+    }
     CLIPC_TRY(clipc_config_write(&model->config, &json, error));
     CLIPC_TRY(write_json(writer, "config.json", json, error));
-    CLIPC_TRY(clipc_preprocess_rule_write(&model->preprocess, &json, error));
-    CLIPC_TRY(write_json(writer, "preprocessor_config.json", json, error));
+    if (clipc_config_has_tower(&model->config, true)) {
+        CLIPC_TRY(clipc_preprocess_rule_write(&model->preprocess, &json, error));
+        CLIPC_TRY(write_json(writer, "preprocessor_config.json", json, error));
+    }
     CLIPC_TRY(write_origin(writer, model, origin, error));
     return write_card(writer, model, error);
 }

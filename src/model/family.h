@@ -3,7 +3,7 @@
 #ifndef CLIPC_MODEL_FAMILY_H
 #define CLIPC_MODEL_FAMILY_H
 
-#include "io/safetensors.h"
+#include "io/tensor_table.h"
 #include "model/config.h"
 #include "model/weights.h"
 
@@ -33,15 +33,26 @@ typedef enum clipc_initial {
     CLIPC_INITIAL_COUNT
 } clipc_initial;
 
+/* How the file holds a role's values. */
+typedef enum clipc_form {
+    CLIPC_FORM_PLAIN,
+    CLIPC_FORM_TRANSPOSED,  /* rows and columns exchanged */
+    CLIPC_FORM_FIRST_THIRD, /* of the rows of a tensor that holds three roles: query, key and value */
+    CLIPC_FORM_SECOND_THIRD,
+    CLIPC_FORM_LAST_THIRD
+} clipc_form;
+
 /* `name` follows the tower's layer prefix for the roles of a layer. `offset` is that of the clipc_tensor within
  * clipc_layer_weights for the roles of a layer, else within clipc_weights. */
 typedef struct clipc_role {
     const char *name;
     size_t offset;
     clipc_initial initial;
-    clipc_extent shape[4];
+    clipc_extent shape[4]; /* of the role, whatever the form */
+    clipc_form form;
 } clipc_role;
 
+/* The first role's name is the sign of the tower: a file that has it has the tower. */
 typedef struct clipc_tower_roles {
     const char *layer_prefix; /* '#' stands for the layer's number */
     const clipc_role *roles;
@@ -51,14 +62,21 @@ typedef struct clipc_tower_roles {
 } clipc_tower_roles;
 
 typedef struct clipc_family {
-    const char *name;
+    const char *name;   /* of the architecture */
+    const char *source; /* whose names these are */
     clipc_tower_roles image;
     clipc_tower_roles text;
     const char *logit_scale; /* a scalar, stored as its logarithm */
+    /* Other tensors that files may have beside the roles; ends with NULL. NULL itself: any. */
+    const char *const *others;
 } clipc_family;
 
-/* transformers' CLIPModel. */
+/* transformers' CLIPModel, CLIPVisionModelWithProjection and CLIPTextModelWithProjection. */
 extern const clipc_family clipc_family_transformers;
+/* OpenAI's CLIP, and open_clip's. */
+extern const clipc_family clipc_family_openai;
+/* open_clip's CustomTextCLIP, whose text tower is a module of its own. */
+extern const clipc_family clipc_family_open_clip;
 
 #define CLIPC_TENSOR_NAME 128
 
@@ -68,13 +86,15 @@ typedef struct clipc_slot {
     bool image; /* which tower it belongs to */
     size_t layer;
     clipc_initial initial;
+    clipc_form form;
     size_t rank;
     size_t shape[4];
     size_t count;
     clipc_tensor *tensor; /* where it goes */
 } clipc_slot;
 
-/* Calls `function` for every slot of the wanted towers, stopping at the first failure. The layer arrays exist. */
+/* Calls `function` for every slot of the wanted towers that the config has, stopping at the first failure. The layer
+ * arrays exist. */
 typedef clipc_status (*clipc_slot_function)(void *context, const clipc_slot *slot, clipc_error *error);
 clipc_status clipc_family_each(const clipc_family *family, const clipc_config *config, const clipc_weights *weights,
                                bool image, bool text, clipc_slot_function function, void *context, clipc_error *error);
@@ -82,12 +102,21 @@ clipc_status clipc_family_each(const clipc_family *family, const clipc_config *c
 /* A weight file and what messages call it. */
 typedef struct clipc_weight_file {
     const char *name;
-    const clipc_safetensors *tensors;
+    const clipc_tensor_table *tensors;
 } clipc_weight_file;
 
+/* The first family that has a tower in the files, one with a text tower there going before one with the image tower
+ * alone; NULL when there is none. *image and *text: which towers the files have. */
+const clipc_family *clipc_family_detect(const clipc_weight_file *files, size_t file_count, bool *image, bool *text);
+/* NULL when no file has it; of one that is in several files, the first. */
+const clipc_tensor *clipc_weight_files_find(const clipc_weight_file *files, size_t file_count, const char *name);
+/* The name of a layer's tensor: "…layers.#." and "mlp.fc1.bias" with the layer's number. */
+void clipc_family_layer_name(const clipc_tower_roles *tower, size_t layer, const clipc_role *role,
+                             char name[CLIPC_TENSOR_NAME]);
+
 /* Finds every tensor of the family in the files, checks shape and dtype against the config, and fills *weights with
- * views. A tensor that is missing, is in two files, or belongs to a layer the config does not count is an error. Free
- * *weights with clipc_weights_free, also after a failure. */
+ * views. A tensor that is missing, is in two files, belongs to a layer the config does not count, or to no part of a
+ * family that names all its tensors is an error. Free *weights with clipc_weights_free, also after a failure. */
 clipc_status clipc_family_bind(const clipc_family *family, const clipc_config *config, const clipc_weight_file *files,
                                size_t file_count, clipc_weights *weights, clipc_error *error);
 

@@ -11,6 +11,8 @@ static const clipc_tower_config *tower_of(const clipc_config *config, bool image
 
 size_t clipc_linear_count(const clipc_config *config, bool image)
 {
+    if (!clipc_config_has_tower(config, image))
+        return 0;
     return (image ? 1 : 0) + LINEARS_A_LAYER * tower_of(config, image)->layers + 1;
 }
 

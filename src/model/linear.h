@@ -18,6 +18,7 @@ typedef struct clipc_linear {
     size_t inner;
 } clipc_linear;
 
+/* 0 for a tower that the config does not have. */
 size_t clipc_linear_count(const clipc_config *config, bool image);
 clipc_linear clipc_linear_at(const clipc_config *config, const clipc_weights *weights, bool image, size_t index);
 /* Whether the slot's tensor is the weight or bias of a linear layer. */

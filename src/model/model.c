@@ -3,6 +3,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 
+#include <stdio.h>
 #include <string.h>
 
 clipc_status clipc_model_allocate(const char *name, const char *path, clipc_model **out, clipc_error *error)
@@ -45,13 +46,15 @@ void clipc_model_release(clipc_model **out)
     clipc_free(model->linears[1]);
     clipc_engine_file_close(&model->engine_file);
     for (size_t i = 0; i < model->file_count; i++) {
-        clipc_safetensors_close(&model->files[i].tensors);
+        clipc_safetensors_close(&model->files[i].safetensors);
+        clipc_torch_file_close(&model->files[i].torch_file);
         clipc_mapped_file_close(&model->files[i].file);
         clipc_free(model->files[i].path);
     }
     clipc_free(model->files);
     clipc_free(model->name);
     clipc_free(model->path);
+    clipc_free(model->directory);
     clipc_free(model->default_template);
     clipc_free(model);
 }
@@ -76,7 +79,19 @@ clipc_status clipc_model_add_file(clipc_model *model, const char *path, clipc_ma
 
 clipc_status clipc_model_read_table(clipc_model_file_entry *entry, clipc_error *error)
 {
-    return clipc_safetensors_open(entry->file.bytes, entry->file.size, entry->path, &entry->tensors, error);
+    const void *bytes = entry->file.bytes;
+    const size_t size = entry->file.size;
+    if (clipc_torch_file_matches(bytes, size)) {
+        CLIPC_TRY(clipc_torch_file_open(bytes, size, entry->path, &entry->torch_file, error));
+        entry->tensors = clipc_torch_file_table(entry->torch_file);
+    } else {
+        const char *dot = strrchr(entry->path, '.');
+        CLIPC_FAIL_IF(dot && (strcmp(dot, ".pt") == 0 || strcmp(dot, ".bin") == 0), error, CLIPC_ERROR_FORMAT,
+                      "%s: begins as no file of torch.save does", entry->path);
+        CLIPC_TRY(clipc_safetensors_open(bytes, size, entry->path, &entry->safetensors, error));
+        entry->tensors = clipc_safetensors_table(entry->safetensors);
+    }
+    return CLIPC_OK;
 }
 
 /* ---- weights ---- */
@@ -111,21 +126,30 @@ static clipc_status take_census(clipc_model *model, clipc_error *error)
     return CLIPC_OK;
 }
 
-clipc_status clipc_model_bind(clipc_model *model, clipc_error *error)
+clipc_status clipc_model_weight_files(const clipc_model *model, clipc_weight_file **files, size_t *count,
+                                      clipc_error *error)
 {
-    clipc_weight_file *files = clipc_allocate(model->file_count, sizeof *files);
-    if (!files)
-        return clipc_fail_memory(error, model->file_count * sizeof *files, "the list of weight files");
-    size_t count = 0;
+    clipc_weight_file *list = clipc_allocate(model->file_count, sizeof *list);
+    if (!list)
+        return clipc_fail_memory(error, model->file_count * sizeof *list, "the list of weight files");
+    *files = list;
+    *count = 0;
     for (size_t i = 0; i < model->file_count; i++)
         if (model->files[i].tensors)
-            files[count++] = (clipc_weight_file){.name = model->files[i].path, .tensors = model->files[i].tensors};
+            list[(*count)++] = (clipc_weight_file){.name = model->files[i].path, .tensors = model->files[i].tensors};
+    return CLIPC_OK;
+}
+
+clipc_status clipc_model_bind(clipc_model *model, clipc_error *error)
+{
+    clipc_weight_file *files = NULL;
+    size_t count = 0;
+    CLIPC_TRY(clipc_model_weight_files(model, &files, &count, error));
     const clipc_status status = clipc_family_bind(model->family, &model->config, files, count, &model->weights, error);
     clipc_free(files);
     return status;
 }
 
-/* The file whose bytes the tensor is a view of. */
 static clipc_status set_template(clipc_model *model, const char *text, const char *name, clipc_error *error)
 {
     CLIPC_FAIL_IF(text && !strstr(text, "{}"), error, CLIPC_ERROR_FORMAT, "%s: the template '%s' has no {}", name,
@@ -136,18 +160,58 @@ static clipc_status set_template(clipc_model *model, const char *text, const cha
     return CLIPC_OK;
 }
 
-clipc_status clipc_model_finish(clipc_model *model, const char *rule_name, const char *template_text,
-                                const char *template_name, clipc_error *error)
+static clipc_status finish_image(clipc_model *model, const char *rule_name, clipc_error *error)
 {
     const size_t side = model->config.image_size;
     CLIPC_TRY(clipc_preprocess_rule_check(&model->preprocess, side, side, rule_name, error));
     for (size_t i = 0; i < CLIPC_MAX_STEPS; i++)
         if (!clipc_preprocess_rule_step(&model->preprocess, i, model->steps[i]))
             break;
-    CLIPC_TRY(set_template(model, template_text, template_name, error));
+    return CLIPC_OK;
+}
+
+static clipc_status finish_text(clipc_model *model, clipc_error *error)
+{
     model->context_length = clipc_min(model->config.max_positions, clipc_tokenizer_max_length(model->tokenizer));
     CLIPC_FAIL_IF(model->context_length < 2, error, CLIPC_ERROR_FORMAT,
                   "%s: the tokenizer's model_max_length leaves no room for a start and an end token",
                   model->path[0] ? model->path : model->name);
+    return CLIPC_OK;
+}
+
+clipc_status clipc_model_finish(clipc_model *model, const char *rule_name, const char *template_text,
+                                const char *template_name, clipc_error *error)
+{
+    if (clipc_config_has_tower(&model->config, true))
+        CLIPC_TRY(finish_image(model, rule_name, error));
+    CLIPC_TRY(set_template(model, template_text, template_name, error));
+    if (clipc_config_has_tower(&model->config, false))
+        CLIPC_TRY(finish_text(model, error));
+    for (size_t image = 0; image < 2; image++)
+        if (!clipc_config_has_tower(&model->config, image) && !model->absent[image][0])
+            snprintf(model->absent[image], CLIPC_ABSENT_TEXT, "the model is %s tower alone",
+                     image ? "a text" : "an image");
     return take_census(model, error);
+}
+
+clipc_status clipc_model_check_tower(const clipc_model *model, bool image, clipc_error *error)
+{
+    CLIPC_FAIL_IF(!clipc_config_has_tower(&model->config, image), error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: no %s tower: %s", model->path[0] ? model->path : model->name, image ? "image" : "text",
+                  model->absent[image]);
+    return CLIPC_OK;
+}
+
+void clipc_model_log(const clipc_model_config *config, clipc_log_level level, const char *format, ...)
+{
+    if (!config || !config->log)
+        return;
+    char text[sizeof((clipc_error *)0)->message];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    clipc_error line;
+    clipc_fail(&line, CLIPC_OK, "%s", text); /* makes it safe to print */
+    config->log(config->log_user, level, line.message);
 }

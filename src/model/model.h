@@ -6,6 +6,7 @@
 #include "image/preprocess.h"
 #include "io/engine_file.h"
 #include "io/safetensors.h"
+#include "io/torch_file.h"
 #include "model/config.h"
 #include "model/family.h"
 #include "model/weights.h"
@@ -15,11 +16,15 @@
 
 #define CLIPC_DEFAULT_TEMPLATE "a photo of a {}"
 #define CLIPC_MAX_STEPS        8 /* of a preprocessing rule */
+#define CLIPC_ABSENT_TEXT      160
 
 typedef struct clipc_model_file_entry {
     char *path; /* what messages call the file */
     clipc_mapped_file file;
-    clipc_safetensors *tensors; /* NULL but for weight files */
+    /* Of weight files: the reader, and its tensors; else NULL. */
+    clipc_safetensors *safetensors;
+    clipc_torch_file *torch_file;
+    const clipc_tensor_table *tensors;
 } clipc_model_file_entry;
 
 struct clipc_model {
@@ -33,6 +38,9 @@ struct clipc_model {
     size_t context_length; /* min(config.max_positions, the tokenizer's own limit) */
     char *name;
     char *path;
+    char *directory;                   /* where files of the model lie, its card for one; NULL: nowhere */
+    const char *format;                /* in words */
+    char absent[2][CLIPC_ABSENT_TEXT]; /* [text, image]: why the model lacks that tower; empty when it has it */
     char *default_template;
     const char *weights_dtype;
     size_t image_parameters;
@@ -68,8 +76,11 @@ clipc_status clipc_model_allocate(const char *name, const char *path, clipc_mode
  * next file is added; the path, the bytes and the table it points to are good as long as the model. */
 clipc_status clipc_model_add_file(clipc_model *model, const char *path, clipc_mapped_file *file,
                                   clipc_model_file_entry **out, clipc_error *error);
-/* Reads the table of a weight file that was added. */
+/* Reads the table of a weight file that was added, in the format that its first bytes tell. */
 clipc_status clipc_model_read_table(clipc_model_file_entry *entry, clipc_error *error);
+/* The files of the model that hold weights, to be freed with clipc_free. */
+clipc_status clipc_model_weight_files(const clipc_model *model, clipc_weight_file **files, size_t *count,
+                                      clipc_error *error);
 /* Binds the weights of the files by the config and counts parameters. */
 clipc_status clipc_model_bind(clipc_model *model, clipc_error *error);
 /* Last step: checks the rule against the config, puts it in words, settles context_length and the template (NULL: the
@@ -77,8 +88,14 @@ clipc_status clipc_model_bind(clipc_model *model, clipc_error *error);
 clipc_status clipc_model_finish(clipc_model *model, const char *rule_name, const char *template_text,
                                 const char *template_name, clipc_error *error);
 
-/* A directory as transformers lays it out, or a .safetensors file in one, to be used in place of its own. */
-clipc_status clipc_model_open_directory(const char *path, clipc_model **out, clipc_error *error);
+/* A directory with a model, or a weight file with what belongs to it beside it. */
+clipc_status clipc_model_open_directory(const char *path, const clipc_model_config *config, clipc_model **out,
+                                        clipc_error *error);
+/* CLIPC_OK when the model has the tower; else the sentence that says why not. */
+clipc_status clipc_model_check_tower(const clipc_model *model, bool image, clipc_error *error);
+/* Sends the sentence to the log, if there is one. */
+__attribute__((format(printf, 3, 4))) void clipc_model_log(const clipc_model_config *config, clipc_log_level level,
+                                                           const char *format, ...);
 /* The model that is part of the library. */
 clipc_status clipc_model_open_demo(clipc_model **out, clipc_error *error);
 /* Its tokenizer, checked against `vocabulary_size`. */

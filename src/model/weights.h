@@ -34,10 +34,12 @@ typedef struct clipc_weights {
         clipc_tensor norm_final_weight, norm_final_bias;
         clipc_tensor projection; /* [D, width], no bias */
     } text;
-    float logit_scale; /* exp() of the stored value */
+    float logit_scale;   /* exp() of the stored value; 1 when a model of one tower has none */
+    void *transposed[2]; /* [text, image]: the data of projections that their file holds as [width, D]; else NULL */
 } clipc_weights;
 
-/* Makes the layer arrays that the config asks for, zeroed; released by clipc_weights_free, also when this fails. */
+/* A tower that the config does not have leaves its part zeroed. Makes the layer arrays that the config asks for,
+ * zeroed; released by clipc_weights_free, also when this fails. */
 clipc_status clipc_weights_allocate(const clipc_config *config, clipc_weights *weights, clipc_error *error);
 void clipc_weights_free(clipc_weights *weights);
 

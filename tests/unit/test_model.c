@@ -296,9 +296,9 @@ static void refuses_missing_files(void **state)
     (void)state;
     char path[] = "/tmp/clipc_model_XXXXXX";
     make_directory(path, config_json);
-    expect(path, CLIPC_ERROR_NOT_FOUND, "holds neither model.safetensors nor model.safetensors.index.json");
+    expect(path, CLIPC_ERROR_NOT_FOUND, "holds no weights that clipc reads");
     write_text(path, "pytorch_model.bin", "");
-    expect(path, CLIPC_ERROR_NOT_FOUND, "pytorch_model.bin is not read");
+    expect(path, CLIPC_ERROR_FORMAT, "/pytorch_model.bin: begins as no file of torch.save does");
     write_text(path, "model.safetensors", "");
     expect(path, CLIPC_ERROR_TRUNCATED, "/model.safetensors: 0 bytes");
     write_weights(path, "model.safetensors", config_json, &none);

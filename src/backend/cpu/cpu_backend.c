@@ -183,8 +183,10 @@ static clipc_status pack(const clipc_model *model, const clipc_compile_options *
     CLIPC_TRY(choose_kernels(options->cpu_level, &level, &kernels, error));
     const clipc_precision precision = choose_precision(options->precision, &kernels);
     CLIPC_CHECK(clipc_thread_pool_create(options->threads, &pool, error));
-    CLIPC_CHECK(clipc_cpu_tower_pack(model, true, &kernels, precision, pool, function, context, error));
-    CLIPC_CHECK(clipc_cpu_tower_pack(model, false, &kernels, precision, pool, function, context, error));
+    if (options->image_tower)
+        CLIPC_CHECK(clipc_cpu_tower_pack(model, true, &kernels, precision, pool, function, context, error));
+    if (options->text_tower)
+        CLIPC_CHECK(clipc_cpu_tower_pack(model, false, &kernels, precision, pool, function, context, error));
     *packed_info = (clipc_compiled_info){.precision = precision,
                                          .isa = clipc_cpu_level_name(clipc_kernels_level(&kernels, precision)),
                                          .threads = options->threads};

@@ -1,0 +1,245 @@
+/* Finding a family's tensors in files. */
+#include "base/memory.h"
+#include "model/family.h"
+
+#include <math.h>
+#include <string.h>
+
+/* In the order in which they are looked for. */
+static const clipc_family *const families[] = {&clipc_family_transformers, &clipc_family_openai,
+                                               &clipc_family_open_clip};
+#define FAMILY_COUNT (sizeof families / sizeof families[0])
+
+typedef struct search {
+    const clipc_weight_file *files;
+    size_t file_count;
+    clipc_weights *weights;
+} search;
+
+const clipc_tensor *clipc_weight_files_find(const clipc_weight_file *files, size_t file_count, const char *name)
+{
+    const clipc_tensor *found = NULL;
+    for (size_t i = 0; i < file_count && !found; i++)
+        found = clipc_tensor_table_find(files[i].tensors, name);
+    return found;
+}
+
+const clipc_family *clipc_family_detect(const clipc_weight_file *files, size_t file_count, bool *image, bool *text)
+{
+    const clipc_family *found = NULL;
+    for (size_t i = 0; i < FAMILY_COUNT; i++) {
+        const clipc_family *family = families[i];
+        const bool has_image = clipc_weight_files_find(files, file_count, family->image.roles[0].name);
+        const bool has_text = clipc_weight_files_find(files, file_count, family->text.roles[0].name);
+        if (!has_text && (!has_image || found))
+            continue;
+        found = family;
+        *image = has_image;
+        *text = has_text;
+        if (has_text)
+            break;
+    }
+    return found;
+}
+
+static clipc_status find(const search *in, const char *name, const clipc_tensor **tensor, const char **file,
+                         clipc_error *error)
+{
+    *tensor = NULL;
+    *file = in->files[0].name;
+    for (size_t i = 0; i < in->file_count; i++) {
+        const clipc_tensor *found = clipc_tensor_table_find(in->files[i].tensors, name);
+        CLIPC_FAIL_IF(found && *tensor, error, CLIPC_ERROR_FORMAT, "%s: tensor '%s' is in %s too", in->files[i].name,
+                      name, *file);
+        if (found) {
+            *tensor = found;
+            *file = in->files[i].name;
+        }
+    }
+    CLIPC_FAIL_IF(!*tensor, error, CLIPC_ERROR_FORMAT, "%s: tensor '%s' is missing%s", *file, name,
+                  in->file_count > 1 ? " (from the other shards too)" : "");
+    return CLIPC_OK;
+}
+
+static clipc_status check_dtype(const clipc_tensor *tensor, const char *file, clipc_error *error)
+{
+    CLIPC_FAIL_IF(tensor->dtype != CLIPC_DTYPE_F32 && tensor->dtype != CLIPC_DTYPE_F16 &&
+                      tensor->dtype != CLIPC_DTYPE_BF16,
+                  error, CLIPC_ERROR_UNSUPPORTED, "%s: tensor '%s' has dtype %s, clipc reads fp32, fp16 and bf16",
+                  file, tensor->name, clipc_dtype_name(tensor->dtype));
+    return CLIPC_OK;
+}
+
+/* ---- forms ---- */
+
+/* The shape that the slot's tensor has in the file. */
+static void stored_shape(const clipc_slot *slot, size_t shape[4])
+{
+    memcpy(shape, slot->shape, sizeof slot->shape);
+    if (slot->form == CLIPC_FORM_TRANSPOSED) {
+        shape[0] = slot->shape[1];
+        shape[1] = slot->shape[0];
+    } else if (slot->form != CLIPC_FORM_PLAIN) {
+        shape[0] *= 3;
+    }
+}
+
+/* Where the slot's part of a stored tensor begins, in thirds. */
+static size_t third_of(clipc_form form)
+{
+    return form >= CLIPC_FORM_FIRST_THIRD ? (size_t)(form - CLIPC_FORM_FIRST_THIRD) : 0;
+}
+
+static void transpose(const clipc_tensor *from, uint8_t *to)
+{
+    const size_t size = clipc_dtype_size(from->dtype);
+    const size_t rows = from->shape[0];
+    const size_t columns = from->shape[1];
+    const uint8_t *bytes = from->data;
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < columns; j++)
+            memcpy(to + (j * rows + i) * size, bytes + (i * columns + j) * size, size);
+}
+
+/* A projection of at most a few megabytes; everything else stays where it is. */
+static clipc_status take_transposed(const search *in, const clipc_slot *slot, clipc_error *error)
+{
+    clipc_tensor *tensor = slot->tensor;
+    void **copy = &in->weights->transposed[slot->image];
+    const size_t size = clipc_dtype_size(tensor->dtype);
+    *copy = clipc_allocate(slot->count, size);
+    if (!*copy)
+        return clipc_fail_memory(error, slot->count * size, slot->name);
+    transpose(tensor, *copy);
+    tensor->data = *copy;
+    return CLIPC_OK;
+}
+
+static clipc_status bind_slot(void *context, const clipc_slot *slot, clipc_error *error)
+{
+    const search *in = context;
+    const clipc_tensor *tensor = NULL;
+    const char *file = NULL;
+    size_t shape[4];
+    CLIPC_TRY(find(in, slot->name, &tensor, &file, error));
+    stored_shape(slot, shape);
+    if (tensor->rank != slot->rank || memcmp(tensor->shape, shape, slot->rank * sizeof shape[0]) != 0) {
+        char found[CLIPC_SHAPE_TEXT];
+        char expected[CLIPC_SHAPE_TEXT];
+        return clipc_fail(error, CLIPC_ERROR_FORMAT, "%s: tensor '%s' has shape %s, config says %s", file, slot->name,
+                          clipc_shape_text(tensor->shape, tensor->rank, found),
+                          clipc_shape_text(shape, slot->rank, expected));
+    }
+    CLIPC_TRY(check_dtype(tensor, file, error));
+    *slot->tensor = *tensor;
+    if (slot->form == CLIPC_FORM_TRANSPOSED)
+        CLIPC_TRY(take_transposed(in, slot, error));
+    slot->tensor->data =
+        (const uint8_t *)slot->tensor->data + third_of(slot->form) * slot->count * clipc_dtype_size(tensor->dtype);
+    memcpy(slot->tensor->shape, slot->shape, sizeof slot->shape);
+    slot->tensor->count = slot->count;
+    return CLIPC_OK;
+}
+
+/* ---- what else files may not have ---- */
+
+/* The config's number of layers against the files, before anything is allocated by it. */
+static clipc_status check_layers(const clipc_tower_roles *tower, size_t layers, const search *in, clipc_error *error)
+{
+    char name[CLIPC_TENSOR_NAME];
+    const clipc_tensor *tensor = NULL;
+    const char *file = NULL;
+    if (layers == 0)
+        return CLIPC_OK;
+    clipc_family_layer_name(tower, layers - 1, &tower->layer_roles[0], name);
+    CLIPC_TRY(find(in, name, &tensor, &file, error));
+    clipc_family_layer_name(tower, layers, &tower->layer_roles[0], name);
+    for (size_t i = 0; i < in->file_count; i++)
+        CLIPC_FAIL_IF(clipc_tensor_table_find(in->files[i].tensors, name), error, CLIPC_ERROR_FORMAT,
+                      "%s: has tensor '%s', but config says the tower has %zu layers", in->files[i].name, name,
+                      layers);
+    return CLIPC_OK;
+}
+
+static bool is_among(const clipc_role *roles, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(roles[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static bool is_role(const clipc_tower_roles *tower, const char *name)
+{
+    const char *prefix = tower->layer_prefix;
+    const size_t before = strcspn(prefix, "#");
+    if (strncmp(name, prefix, before) == 0) {
+        const char *after = name + before + strspn(name + before, "0123456789");
+        const size_t rest = strlen(prefix + before + 1);
+        if (strncmp(after, prefix + before + 1, rest) == 0 &&
+            is_among(tower->layer_roles, tower->layer_role_count, after + rest))
+            return true;
+    }
+    return is_among(tower->roles, tower->role_count, name);
+}
+
+static bool is_other(const char *const *others, const char *name)
+{
+    for (; *others; others++)
+        if (strcmp(*others, name) == 0)
+            return true;
+    return false;
+}
+
+/* A part that clipc does not know would be left out without a word: tensors that belong to none are refused. Where a
+ * tower is absent, its tensors may be of any name. */
+static clipc_status check_others(const clipc_family *family, const clipc_config *config, const search *in,
+                                 clipc_error *error)
+{
+    if (!family->others || !clipc_config_has_tower(config, true) || !clipc_config_has_tower(config, false))
+        return CLIPC_OK;
+    for (size_t i = 0; i < in->file_count; i++) {
+        for (size_t j = 0; j < in->files[i].tensors->count; j++) {
+            const char *name = in->files[i].tensors->by_name[j]->name;
+            CLIPC_FAIL_IF(!is_role(&family->image, name) && !is_role(&family->text, name) &&
+                              strcmp(name, family->logit_scale) != 0 && !is_other(family->others, name),
+                          error, CLIPC_ERROR_UNSUPPORTED,
+                          "%s: tensor '%s' belongs to a part of a network that clipc does not know", in->files[i].name,
+                          name);
+        }
+    }
+    return CLIPC_OK;
+}
+
+static clipc_status bind_logit_scale(const clipc_family *family, const clipc_config *config, const search *in,
+                                     float *out, clipc_error *error)
+{
+    const clipc_tensor *tensor = NULL;
+    const char *file = NULL;
+    *out = 1;
+    const bool both = clipc_config_has_tower(config, true) && clipc_config_has_tower(config, false);
+    if (!both && !clipc_weight_files_find(in->files, in->file_count, family->logit_scale))
+        return CLIPC_OK;
+    CLIPC_TRY(find(in, family->logit_scale, &tensor, &file, error));
+    CLIPC_TRY(check_dtype(tensor, file, error));
+    CLIPC_FAIL_IF(tensor->count != 1, error, CLIPC_ERROR_FORMAT, "%s: tensor '%s' has %zu values, must be one", file,
+                  tensor->name, tensor->count);
+    float logarithm = 0;
+    clipc_tensor_read(tensor, 0, 1, &logarithm);
+    *out = expf(logarithm);
+    CLIPC_FAIL_IF(!isfinite(*out) || *out <= 0, error, CLIPC_ERROR_FORMAT,
+                  "%s: tensor '%s' is %g, which is no usable logit scale", file, tensor->name, (double)logarithm);
+    return CLIPC_OK;
+}
+
+clipc_status clipc_family_bind(const clipc_family *family, const clipc_config *config, const clipc_weight_file *files,
+                               size_t file_count, clipc_weights *weights, clipc_error *error)
+{
+    search in = {.files = files, .file_count = file_count, .weights = weights};
+    CLIPC_TRY(check_layers(&family->image, config->image.layers, &in, error));
+    CLIPC_TRY(check_layers(&family->text, config->text.layers, &in, error));
+    CLIPC_TRY(check_others(family, config, &in, error));
+    CLIPC_TRY(clipc_weights_allocate(config, weights, error));
+    CLIPC_TRY(clipc_family_each(family, config, weights, true, true, bind_slot, &in, error));
+    return bind_logit_scale(family, config, &in, &weights->logit_scale, error);
+}

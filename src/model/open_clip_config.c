@@ -1,0 +1,279 @@
+#include "model/open_clip_config.h"
+
+#include "base/json.h"
+
+#include <math.h>
+#include <string.h>
+
+/* One object of the file. */
+typedef struct section {
+    const char *file;
+    const char *name;
+    const json_t *object; /* NULL: every value takes its default */
+} section;
+
+/* The value of a key; NULL when it is absent or null. */
+static const json_t *value_of(const section *at, const char *key)
+{
+    const json_t *value = json_object_get(at->object, key);
+    return json_is_null(value) ? NULL : value;
+}
+
+static clipc_status fail_kind(const section *at, const char *key, const char *wanted, clipc_error *error)
+{
+    return clipc_fail(error, CLIPC_ERROR_FORMAT, "%s: %s.%s is %s, must be %s", at->file, at->name, key,
+                      clipc_json_kind(value_of(at, key)), wanted);
+}
+
+static clipc_status read_size(const section *at, const char *key, size_t absent, size_t limit, size_t *out,
+                              clipc_error *error)
+{
+    *out = absent;
+    const json_t *value = value_of(at, key);
+    if (!value)
+        return CLIPC_OK;
+    if (!json_is_integer(value))
+        return fail_kind(at, key, "a whole number", error);
+    CLIPC_FAIL_IF(json_integer_value(value) < 1 || json_integer_value(value) > (json_int_t)limit, error,
+                  CLIPC_ERROR_FORMAT, "%s: %s.%s is %lld, must be 1 to %zu", at->file, at->name, key,
+                  (long long)json_integer_value(value), limit);
+    *out = (size_t)json_integer_value(value);
+    return CLIPC_OK;
+}
+
+/* A number of pixels, or a pair of equal ones. */
+static clipc_status read_square(const section *at, const char *key, size_t absent, size_t *out, clipc_error *error)
+{
+    const json_t *value = value_of(at, key);
+    if (!json_is_array(value))
+        return read_size(at, key, absent, CLIPC_MAX_WIDTH, out, error);
+    const json_t *height = json_array_get(value, 0);
+    const json_t *width = json_array_get(value, 1);
+    CLIPC_FAIL_IF(json_array_size(value) != 2 || !json_is_integer(height) || !json_equal(height, width), error,
+                  CLIPC_ERROR_UNSUPPORTED, "%s: %s.%s is no square, clipc prepares square images", at->file, at->name,
+                  key);
+    const json_int_t side = json_integer_value(height);
+    CLIPC_FAIL_IF(side < 1 || side > (json_int_t)CLIPC_MAX_WIDTH, error, CLIPC_ERROR_FORMAT,
+                  "%s: %s.%s is %lld, must be 1 to %zu", at->file, at->name, key, (long long)side, CLIPC_MAX_WIDTH);
+    *out = (size_t)side;
+    return CLIPC_OK;
+}
+
+static clipc_status read_flag(const section *at, const char *key, bool *out, clipc_error *error)
+{
+    const json_t *value = value_of(at, key);
+    if (value && !json_is_boolean(value))
+        return fail_kind(at, key, "true or false", error);
+    *out = json_is_true(value);
+    return CLIPC_OK;
+}
+
+/* *out becomes `absent` when the key is. */
+static clipc_status read_word(const section *at, const char *key, const char *absent, const char **out,
+                              clipc_error *error)
+{
+    const json_t *value = value_of(at, key);
+    if (value && !json_is_string(value))
+        return fail_kind(at, key, "a string", error);
+    *out = value ? json_string_value(value) : absent;
+    return CLIPC_OK;
+}
+
+/* An option that changes the network and that clipc has in one form only. */
+static clipc_status refuse_flag(const section *at, const char *key, clipc_error *error)
+{
+    bool on = false;
+    CLIPC_TRY(read_flag(at, key, &on, error));
+    CLIPC_FAIL_IF(on, error, CLIPC_ERROR_UNSUPPORTED, "%s: %s.%s is true, which clipc cannot run", at->file, at->name,
+                  key);
+    return CLIPC_OK;
+}
+
+static clipc_status find_section(const section *parent, const char *key, const char *name, section *out,
+                                 clipc_error *error)
+{
+    const json_t *value = value_of(parent, key);
+    *out = (section){.file = parent->file, .name = name, .object = value};
+    CLIPC_FAIL_IF(value && !json_is_object(value), error, CLIPC_ERROR_FORMAT, "%s: %s is %s, must be an object",
+                  parent->file, name, clipc_json_kind(value));
+    return CLIPC_OK;
+}
+
+/* ---- towers ---- */
+
+/* open_clip: QuickGELU where the config says quick_gelu, else torch's GELU, which act_kwargs may make the tanh one. */
+static clipc_status read_activation(const section *tower, const char *name, bool quick, clipc_activation *out,
+                                    clipc_error *error)
+{
+    section arguments;
+    const char *approximate = NULL;
+    CLIPC_TRY(find_section(tower, "act_kwargs", name, &arguments, error));
+    CLIPC_TRY(read_word(&arguments, "approximate", "none", &approximate, error));
+    CLIPC_FAIL_IF(strcmp(approximate, "none") != 0 && strcmp(approximate, "tanh") != 0, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: %s.approximate is '%s', clipc knows 'none' and 'tanh'", tower->file, name, approximate);
+    *out = quick                              ? CLIPC_ACTIVATION_QUICK_GELU
+           : strcmp(approximate, "tanh") == 0 ? CLIPC_ACTIVATION_GELU_TANH
+                                              : CLIPC_ACTIVATION_GELU;
+    return CLIPC_OK;
+}
+
+static clipc_status read_epsilon(const section *tower, const char *name, float *out, clipc_error *error)
+{
+    section arguments;
+    CLIPC_TRY(find_section(tower, "norm_kwargs", name, &arguments, error));
+    const json_t *value = value_of(&arguments, "eps");
+    if (value && !json_is_number(value))
+        return fail_kind(&arguments, "eps", "a number", error);
+    const double number = value ? json_number_value(value) : 1e-5;
+    CLIPC_FAIL_IF(!(number >= 1e-30 && number <= 1.0), error, CLIPC_ERROR_FORMAT,
+                  "%s: %s.eps is %g, must be above 0 and at most 1", tower->file, name, number);
+    *out = (float)number;
+    return CLIPC_OK;
+}
+
+static clipc_status read_image(const section *at, bool quick, clipc_open_clip_config *out, clipc_error *error)
+{
+    clipc_open_clip_tower *tower = &out->image;
+    size_t head_width = 0;
+    const char *pooling = NULL;
+    const char *timm = NULL;
+    CLIPC_TRY(read_square(at, "image_size", 224, &out->image_size, error));
+    CLIPC_TRY(read_word(at, "timm_model_name", NULL, &timm, error));
+    tower->unknown = timm ? "an image tower of timm" : json_is_array(value_of(at, "layers")) ? "a ResNet" : NULL;
+    if (tower->unknown)
+        return CLIPC_OK;
+    CLIPC_TRY(read_size(at, "width", 768, CLIPC_MAX_WIDTH, &tower->width, error));
+    CLIPC_TRY(read_size(at, "layers", 12, CLIPC_MAX_LAYERS, &tower->layers, error));
+    CLIPC_TRY(read_size(at, "head_width", 64, CLIPC_MAX_WIDTH, &head_width, error));
+    CLIPC_TRY(read_size(at, "patch_size", 16, CLIPC_MAX_WIDTH, &out->patch_size, error));
+    tower->heads = tower->width / head_width;
+    CLIPC_TRY(read_activation(at, "vision_cfg.act_kwargs", quick, &tower->activation, error));
+    CLIPC_TRY(read_epsilon(at, "vision_cfg.norm_kwargs", &tower->layer_norm_epsilon, error));
+    CLIPC_TRY(read_word(at, "pool_type", "tok", &pooling, error));
+    CLIPC_FAIL_IF(strcmp(pooling, "tok") != 0, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: vision_cfg.pool_type is '%s', clipc knows 'tok'", at->file, pooling);
+    CLIPC_TRY(refuse_flag(at, "no_ln_pre", error));
+    CLIPC_TRY(refuse_flag(at, "attentional_pool", error));
+    return refuse_flag(at, "scaled_cosine_attn", error);
+}
+
+static clipc_status read_pooling(const section *at, clipc_open_clip_config *out, clipc_error *error)
+{
+    const char *pooling = NULL;
+    size_t end_token = 0;
+    CLIPC_TRY(read_word(at, "pool_type", "argmax", &pooling, error));
+    const bool end = strcmp(pooling, "eos") == 0;
+    CLIPC_FAIL_IF(!end && strcmp(pooling, "argmax") != 0, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: text_cfg.pool_type is '%s', clipc knows 'argmax' and 'eos'", at->file, pooling);
+    CLIPC_TRY(read_size(at, "eos_id", 2, INT32_MAX, &end_token, error));
+    out->pooling = end ? CLIPC_POOL_FIRST_EOT : CLIPC_POOL_LARGEST_ID;
+    out->eot_token = end ? (int32_t)end_token : 49407;
+    return CLIPC_OK;
+}
+
+static clipc_status read_text(const section *at, bool quick, clipc_open_clip_config *out, clipc_error *error)
+{
+    clipc_open_clip_tower *tower = &out->text;
+    const char *tokenizer = NULL;
+    const char *hugging_face = NULL;
+    CLIPC_TRY(read_word(at, "hf_model_name", NULL, &hugging_face, error));
+    CLIPC_TRY(read_word(at, "hf_tokenizer_name", NULL, &tokenizer, error));
+    out->own_tokenizer = tokenizer != NULL;
+    tower->unknown = hugging_face ? "a text tower of Hugging Face" : NULL;
+    if (tower->unknown)
+        return CLIPC_OK;
+    CLIPC_TRY(read_size(at, "width", 512, CLIPC_MAX_WIDTH, &tower->width, error));
+    CLIPC_TRY(read_size(at, "layers", 12, CLIPC_MAX_LAYERS, &tower->layers, error));
+    CLIPC_TRY(read_size(at, "heads", 8, CLIPC_MAX_WIDTH, &tower->heads, error));
+    CLIPC_TRY(read_size(at, "context_length", 77, CLIPC_MAX_TOKENS, &out->context_length, error));
+    CLIPC_TRY(read_size(at, "vocab_size", 49408, CLIPC_MAX_VOCABULARY, &out->vocabulary_size, error));
+    CLIPC_TRY(read_activation(at, "text_cfg.act_kwargs", quick, &tower->activation, error));
+    CLIPC_TRY(read_epsilon(at, "text_cfg.norm_kwargs", &tower->layer_norm_epsilon, error));
+    CLIPC_TRY(refuse_flag(at, "no_causal_mask", error));
+    CLIPC_TRY(refuse_flag(at, "embed_cls", error));
+    CLIPC_TRY(refuse_flag(at, "scaled_cosine_attn", error));
+    return read_pooling(at, out, error);
+}
+
+/* ---- preprocessing ---- */
+
+static clipc_status read_channels(const section *at, const char *key, double out[3], clipc_error *error)
+{
+    const json_t *value = value_of(at, key);
+    if (!value)
+        return CLIPC_OK;
+    for (size_t c = 0; c < 3; c++) {
+        const json_t *number = json_is_array(value) ? json_array_get(value, c) : value;
+        if (!json_is_number(number) || (json_is_array(value) && json_array_size(value) != 3))
+            return fail_kind(at, key, "three numbers", error);
+        out[c] = json_number_value(number);
+        CLIPC_FAIL_IF(!isfinite((float)out[c]), error, CLIPC_ERROR_FORMAT, "%s: %s.%s is out of range", at->file,
+                      at->name, key);
+    }
+    return CLIPC_OK;
+}
+
+/* open_clip's image_transform: torchvision's Resize and CenterCrop in the file's own mode, RGB last. */
+static clipc_status read_rule(const section *at, size_t image_size, clipc_preprocess_rule *rule, clipc_error *error)
+{
+    const char *resize = NULL;
+    const char *filter = NULL;
+    size_t size = 0;
+    CLIPC_TRY(read_square(at, "size", image_size, &size, error));
+    CLIPC_TRY(read_word(at, "resize_mode", "shortest", &resize, error));
+    CLIPC_TRY(read_word(at, "interpolation", "bicubic", &filter, error));
+    CLIPC_FAIL_IF(strcmp(resize, "shortest") != 0 && strcmp(resize, "squash") != 0, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: preprocess_cfg.resize_mode is '%s', clipc knows 'shortest' and 'squash'", at->file, resize);
+    CLIPC_FAIL_IF(strcmp(filter, "bicubic") != 0 && strcmp(filter, "bilinear") != 0 && strcmp(filter, "random") != 0,
+                  error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: preprocess_cfg.interpolation is '%s', clipc knows 'bicubic', 'bilinear' and 'random'", at->file,
+                  filter);
+    *rule = clipc_preprocess_rule_openai(size);
+    rule->order = CLIPC_ORDER_TORCHVISION;
+    rule->filter = strcmp(filter, "bilinear") == 0 ? CLIPC_FILTER_BILINEAR : CLIPC_FILTER_BICUBIC;
+    if (strcmp(resize, "squash") == 0) {
+        rule->resize = CLIPC_RESIZE_EXACT;
+        rule->crop = false;
+        rule->crop_height = rule->crop_width = 0;
+    }
+    CLIPC_TRY(read_channels(at, "mean", rule->mean, error));
+    CLIPC_TRY(read_channels(at, "std", rule->standard_deviation, error));
+    for (size_t c = 0; c < 3; c++)
+        CLIPC_FAIL_IF(!((float)rule->standard_deviation[c] > 0.0F), error, CLIPC_ERROR_FORMAT,
+                      "%s: preprocess_cfg.std is not positive", at->file);
+    return CLIPC_OK;
+}
+
+static clipc_status read_config(const section *root, clipc_open_clip_config *out, clipc_error *error)
+{
+    section model;
+    section image;
+    section text;
+    section preprocess;
+    bool quick = false;
+    CLIPC_TRY(find_section(root, "model_cfg", "model_cfg", &model, error));
+    if (!model.object)
+        model = *root;
+    CLIPC_FAIL_IF(!value_of(&model, "vision_cfg") || !value_of(&model, "text_cfg"), error, CLIPC_ERROR_FORMAT,
+                  "%s: has no vision_cfg and text_cfg: not the config of an open_clip model", root->file);
+    CLIPC_TRY(find_section(&model, "vision_cfg", "vision_cfg", &image, error));
+    CLIPC_TRY(find_section(&model, "text_cfg", "text_cfg", &text, error));
+    CLIPC_TRY(find_section(root, "preprocess_cfg", "preprocess_cfg", &preprocess, error));
+    CLIPC_TRY(read_size(&model, "embed_dim", 0, CLIPC_MAX_WIDTH, &out->embedding_dimension, error));
+    CLIPC_TRY(read_flag(&model, "quick_gelu", &quick, error));
+    CLIPC_TRY(read_image(&image, quick, out, error));
+    CLIPC_TRY(read_text(&text, quick, out, error));
+    return read_rule(&preprocess, out->image_size, &out->rule, error);
+}
+
+clipc_status clipc_open_clip_config_parse(const void *json, size_t size, const char *name, clipc_open_clip_config *out,
+                                          clipc_error *error)
+{
+    *out = (clipc_open_clip_config){0};
+    json_t *json_root = NULL;
+    CLIPC_TRY(clipc_json_parse(json, size, name, 0, &json_root, error));
+    const section root = {.file = name, .name = "model_cfg", .object = json_root};
+    const clipc_status status = read_config(&root, out, error);
+    json_decref(json_root);
+    return status;
+}

@@ -1,0 +1,39 @@
+/* What open_clip_config.json says of a model: the numbers that no tensor's shape tells, and how images are prepared.
+ */
+#ifndef CLIPC_MODEL_OPEN_CLIP_CONFIG_H
+#define CLIPC_MODEL_OPEN_CLIP_CONFIG_H
+
+#include "image/preprocess.h"
+#include "model/config.h"
+
+/* Numbers are 0 where the file leaves them to the tensors. */
+typedef struct clipc_open_clip_tower {
+    size_t width;
+    size_t layers;
+    size_t heads;
+    clipc_activation activation;
+    float layer_norm_epsilon;
+    const char *unknown; /* why clipc has no such tower, in words; NULL when it has */
+} clipc_open_clip_tower;
+
+typedef struct clipc_open_clip_config {
+    size_t embedding_dimension;
+    clipc_open_clip_tower image;
+    size_t image_size;
+    size_t patch_size;
+    clipc_open_clip_tower text;
+    size_t context_length;
+    size_t vocabulary_size;
+    clipc_text_pooling pooling;
+    int32_t eot_token;
+    bool own_tokenizer; /* not CLIP's: its files are beside the weights */
+    clipc_preprocess_rule rule;
+} clipc_open_clip_config;
+
+/* Reads open_clip_config.json ({"model_cfg": …, "preprocess_cfg": …}) or the model_cfg alone, as open_clip's own
+ * model_configs have it. What the file leaves out takes the defaults of open_clip 3.3 (CLIPVisionCfg, CLIPTextCfg,
+ * PreprocessCfg). */
+clipc_status clipc_open_clip_config_parse(const void *json, size_t size, const char *name, clipc_open_clip_config *out,
+                                          clipc_error *error);
+
+#endif
