@@ -1,0 +1,113 @@
+"""Embeds the same images and texts with clipc and with the library each model belongs to, and compares.
+
+    interop.py CLIPC [--write docs/formats.md] [--only WORD]
+
+Every family and format is saved by the library's own code with random weights. Fails when a component of a unit
+embedding differs by more than the limit. --write puts the table of what was compared into the document, between its
+marks; without it the table there must be the same.
+"""
+import argparse
+import pathlib
+import subprocess
+import sys
+import tempfile
+import warnings
+
+import numpy
+
+warnings.filterwarnings("ignore")
+import sources  # noqa: E402
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LIMIT = 2e-5
+BEGIN = "<!-- the table of tests/interop/interop.py -->"
+END = "<!-- its end -->"
+TEXTS = ["a photo of a cat", "a red square, two green triangles & a dog's house", "1234567890", "", "naïve café 東京 🙂",
+         "a long text that goes on and on " * 12]
+
+
+def image_files():
+    """The demo's samples, and small files of every mode that clipc reads."""
+    modes = ROOT / "tests" / "unit" / "images"
+    files = sorted((ROOT / "models" / "demo" / "samples").glob("*.png"))[:6]
+    return files + [path for path in sorted(modes.iterdir()) if path.stem in MODES]
+
+
+MODES = []
+
+
+def embed(clipc, source, arguments, folder, model=None):
+    out = folder / "out.npy"
+    command = [clipc, "embed", *arguments, "-o", str(out), "--model", str(model or source.path), "--precision", "fp32",
+               "--quiet", *(() if model else source.options)]
+    subprocess.run(command, check=True)
+    return numpy.load(out)
+
+
+def compare(clipc, source, images, folder, model=None):
+    """The largest difference of a component: of images, of texts; None where the model has no such tower."""
+    differences = []
+    for library, inputs, arguments in ((source.images, images, ["image", *map(str, images)]),
+                                       (source.texts, TEXTS, ["text", *TEXTS])):
+        if not library:
+            differences.append(None)
+            continue
+        expected = library(inputs)
+        differences.append(float(numpy.abs(embed(clipc, source, arguments, folder, model) - expected).max()))
+    return differences
+
+
+def run_case(clipc, case, images):
+    """Rows of the table: the source itself, and what clipc converts it to."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        source = case.make(folder)
+        rows = [(case.family, case.format, case.precision, compare(clipc, source, images, folder))]
+        for kind, target in conversions(folder):
+            command = [clipc, "convert", str(source.path), str(target), "--quiet", *source.options]
+            subprocess.run(command + (["--precision", "fp32"] if kind == "engine file" else []), check=True)
+            rows.append((case.family, f"{case.format} → {kind}", case.precision,
+                         compare(clipc, source, images, folder, target)))
+    return rows
+
+
+def conversions(folder):
+    return [("engine file", folder / "converted.clipc")]
+
+
+def show(difference):
+    return "no tower" if difference is None else "≤ 2e-5" if difference <= LIMIT else f"{difference:.1e}"
+
+
+def make_table(rows):
+    """Without the differences themselves, which the last bits of a machine's arithmetic change."""
+    lines = ["| family | format | weights | images | texts |", "| --- | --- | --- | --- | --- |"]
+    lines += [f"| {family} | {form} | {precision} | {show(images)} | {show(texts)} |"
+              for family, form, precision, (images, texts) in rows]
+    return "\n".join(lines)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("clipc")
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--only", default="")
+    parser.add_argument("--large", action="store_true", help="a model of ViT-B/32's size, too")
+    arguments = parser.parse_args()
+    images = image_files()
+    rows = []
+    for case in sources.CASES + (sources.LARGE if arguments.large else []):
+        if arguments.only not in f"{case.family} {case.format} {case.precision}":
+            continue
+        for row in run_case(arguments.clipc, case, images):
+            rows.append(row)
+            family, form, precision, differences = row
+            numbers = "  ".join("-      " if number is None else f"{number:.1e}" for number in differences)
+            print(f"{numbers}  {family}: {form}, {precision}", flush=True)
+    good = all(number is None or number <= LIMIT for row in rows for number in row[3])
+    print("all within 2e-5" if good else "DIFFERENT")
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
