@@ -144,15 +144,16 @@ static void free_product(product *p)
 
 enum { PLAIN, QUICK_GELU, GELU, GELU_TANH, RESIDUAL, MAPPED, CASES };
 
-/* Hopper's tensor cores keep about 14 bits of a sum of e4m3, cutting off the rest of each addend: at most 2⁻¹¹ of the
- * addends' sizes, where mma.sync and s8 are exact to fp32. Beside that the rounding of the output: four times fp16's,
- * or e4m3's own. */
-static double tolerance(const product *p, clipc_gemm_kind kind, size_t at, size_t row, size_t column, double expected,
-                        int to_bytes)
+/* Hopper's tensor cores keep about 14 bits of a sum of e4m3, cutting off the rest of each addend: at most 2⁻⁹ of the
+ * addends' sizes at these depths, where mma.sync and s8 are exact to fp32. Beside that the rounding of the output:
+ * four times fp16's, or e4m3's own and that of an activation in fp16, 2⁻¹¹ of what goes in. */
+static double tolerance(const product *p, clipc_gemm_kind kind, size_t row, size_t column, double before,
+                        double expected, int to_bytes)
 {
-    const double cut = type == CLIPC_CUDA_E4M3 && kind == CLIPC_GEMM_SM90 ? 0x1p-11 * p->sizes[at] : 0;
-    const double arithmetic = cut * p->scale[column] * p->row_scale[row] + 1e-3 * fabs(expected) + 2e-3;
-    return to_bytes ? arithmetic + fabs(expected) / 16 : arithmetic;
+    const double size = p->sizes[row * (size_t)p->columns + column] * p->scale[column] * p->row_scale[row];
+    const double cut = type == CLIPC_CUDA_E4M3 && kind == CLIPC_GEMM_SM90 ? 0x1p-9 * size : 0;
+    const double arithmetic = cut + 1e-3 * fabs(expected) + 2e-3;
+    return to_bytes ? arithmetic + fabs(expected) / 16 + 0x1p-11 * fabs(before) : arithmetic;
 }
 
 static int check_case(product *p, const clipc_gemm_plan *plan, int which)
@@ -200,15 +201,16 @@ static int check_case(product *p, const clipc_gemm_plan *plan, int which)
     for (size_t r = 0; r < (size_t)p->rows; r++)
         for (size_t c = 0; c < columns; c++) {
             const size_t at = r * columns + c;
-            double expected = activation_of(activation, p->sums[at] * p->scale[c] * p->row_scale[r] + p->bias[c]);
+            const double before = p->sums[at] * p->scale[c] * p->row_scale[r] + p->bias[c];
+            double expected = activation_of(activation, before);
             if (gemm.residual)
                 expected += float_of(CLIPC_CUDA_F16,
                                      p->residual[(which == MAPPED ? (size_t)p->residual_row[r] : r) * columns + c]);
             const double value = to_bytes ? value_of(bytes[at]) / output_scale : float_of(CLIPC_CUDA_F16, output[at]);
             const int not_a_number = to_bytes && (bytes[at] & 0x7F) == 0x7F;
             const double difference = fabs(value - expected);
-            if ((not_a_number || !(difference <= tolerance(p, plan->kind, at, r, c, expected, to_bytes))) &&
-                wrong++ < 3)
+            const double allowed = tolerance(p, plan->kind, r, c, before, expected, to_bytes);
+            if ((not_a_number || !(difference <= allowed)) && wrong++ < 3)
                 printf("    row %zu column %zu: %g, expected %g\n", r, c, value, expected);
         }
     free(output);

@@ -27,41 +27,46 @@ __device__ __forceinline__ void fetch_rows(uint32_t shared, const uint16_t *from
     }
 }
 
-/* One block of 64 keys for 16 queries. `limit0/1`: keys that this lane's two rows may see. */
-template <typename row, int head>
-__device__ __forceinline__ void attend(const uint32_t (&query)[head / 16][4], uint32_t keys, uint32_t values, int key0,
-                                       int limit0, int limit1, float (&output)[head / 8][4], float (&maximum)[2],
+/* One block of 64 keys for 16 queries. `whole`: every query sees all 64; else `limit0/1` are the keys that this lane's
+ * two rows may see, and only the first `groups` of 16 keys are looked at. */
+template <typename row, int head, bool whole>
+__device__ __forceinline__ void attend(uint32_t queries, uint32_t keys, uint32_t values, int key0, int limit0,
+                                       int limit1, int groups, float (&output)[head / 8][4], float (&maximum)[2],
                                        float (&sum)[2])
 {
     const int lane = threadIdx.x % 32;
     float score[8][4] = {};
 #pragma unroll
-    for (int k = 0; k < head / 16; k++)
+    for (int k = 0; k < head / 16; k++) {
+        uint32_t a[4]; /* read anew each time: registers are what limits how many warps there are */
+        load_matrix_x4(a, queries + lane % 16 * row_bytes(head) + (k * 2 + lane / 16) * 16);
 #pragma unroll
-        for (int j = 0; j < 4; j++) {
-            uint32_t b[4];
-            load_matrix_x4(b, keys + (key0 + j * 16 + lane / 16 * 8 + lane % 8) * row_bytes(head) +
-                                  (k * 2 + lane / 8 % 2) * 16);
-            row::multiply(score[j * 2], query[k], b[0], b[1]);
-            row::multiply(score[j * 2 + 1], query[k], b[2], b[3]);
-        }
+        for (int j = 0; j < 4; j++)
+            if (whole || j < groups) {
+                uint32_t b[4];
+                load_matrix_x4(b, keys + (key0 + j * 16 + lane / 16 * 8 + lane % 8) * row_bytes(head) +
+                                      (k * 2 + lane / 8 % 2) * 16);
+                row::multiply(score[j * 2], a, b[0], b[1]);
+                row::multiply(score[j * 2 + 1], a, b[2], b[3]);
+            }
+    }
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-        const int limit = half ? limit1 : limit0;
+        const int limit = (half ? limit1 : limit0) - key0 - lane % 4 * 2;
         float largest = maximum[half];
 #pragma unroll
         for (int j = 0; j < 8; j++)
 #pragma unroll
             for (int i = 0; i < 2; i++) {
                 float &value = score[j][half * 2 + i];
-                if (key0 + j * 8 + lane % 4 * 2 + i >= limit)
+                if (!whole && j * 8 + i >= limit)
                     value = -INFINITY;
                 largest = fmaxf(largest, value);
             }
         largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFF, largest, 1));
         largest = fmaxf(largest, __shfl_xor_sync(0xFFFFFFFF, largest, 2));
         /* A row that may see nothing (one beyond the item) keeps −∞; its result is never stored. */
-        const float base = largest == -INFINITY ? 0.0f : largest;
+        const float base = !whole && largest == -INFINITY ? 0.0f : largest;
         const float shrink = exp2_fast(maximum[half] - base);
         maximum[half] = largest;
         sum[half] *= shrink;
@@ -72,27 +77,30 @@ __device__ __forceinline__ void attend(const uint32_t (&query)[head / 16][4], ui
         }
 #pragma unroll
         for (int j = 0; j < 8; j++)
+            if (whole || j < 2 * groups)
 #pragma unroll
-            for (int i = 0; i < 2; i++) {
-                float &value = score[j][half * 2 + i];
-                value = exp2_fast(value - base);
-                sum[half] += value;
+                for (int i = 0; i < 2; i++) {
+                    float &value = score[j][half * 2 + i];
+                    value = exp2_fast(value - base);
+                    sum[half] += value;
+                }
+    }
+#pragma unroll
+    for (int k = 0; k < 4; k++)
+        if (whole || k < groups) {
+            const uint32_t a[4] = {row::pack(score[k * 2][0], score[k * 2][1]),
+                                   row::pack(score[k * 2][2], score[k * 2][3]),
+                                   row::pack(score[k * 2 + 1][0], score[k * 2 + 1][1]),
+                                   row::pack(score[k * 2 + 1][2], score[k * 2 + 1][3])};
+#pragma unroll
+            for (int j = 0; j < head / 16; j++) {
+                uint32_t b[4];
+                load_matrix_x4_transposed(b, values + (key0 + k * 16 + lane % 16) * row_bytes(head) +
+                                                 (j * 2 + lane / 16) * 16);
+                row::multiply(output[j * 2], a, b[0], b[1]);
+                row::multiply(output[j * 2 + 1], a, b[2], b[3]);
             }
-    }
-#pragma unroll
-    for (int k = 0; k < 4; k++) {
-        const uint32_t a[4] = {
-            row::pack(score[k * 2][0], score[k * 2][1]), row::pack(score[k * 2][2], score[k * 2][3]),
-            row::pack(score[k * 2 + 1][0], score[k * 2 + 1][1]), row::pack(score[k * 2 + 1][2], score[k * 2 + 1][3])};
-#pragma unroll
-        for (int j = 0; j < head / 16; j++) {
-            uint32_t b[4];
-            load_matrix_x4_transposed(b, values + (key0 + k * 16 + lane % 16) * row_bytes(head) +
-                                             (j * 2 + lane / 16) * 16);
-            row::multiply(output[j * 2], a, b[0], b[1]);
-            row::multiply(output[j * 2 + 1], a, b[2], b[3]);
         }
-    }
 }
 
 template <typename row, bool to_bytes>
@@ -104,9 +112,15 @@ __device__ __forceinline__ void stage_pair(unsigned char *place, float low, floa
         *reinterpret_cast<uint32_t *>(place) = row::pack(low, high);
 }
 
-/* `most`: warps a block may have; fewer, and more blocks fit side by side. `to_bytes`: the output is e4m3. */
+/* Blocks that a multiprocessor should have side by side, at the price of registers: waiting is what takes time. */
+constexpr int blocks_wanted(int most)
+{
+    return most == 1 ? 1 : most <= 4 ? 4 : 2;
+}
+
+/* `most`: warps a block may have. `to_bytes`: the output is e4m3. */
 template <typename row, bool to_bytes, int head, int most>
-__global__ void __launch_bounds__(most * 32, most <= 4 ? 4 : 1)
+__global__ void __launch_bounds__(most * 32, blocks_wanted(most))
     attention_rows(const __grid_constant__ clipc_cuda_attention attention)
 {
     extern __shared__ __align__(128) unsigned char memory[];
@@ -116,7 +130,7 @@ __global__ void __launch_bounds__(most * 32, most <= 4 ? 4 : 1)
     const int index = (int)blockIdx.x % attention.heads;
     const int begin = attention.offsets ? attention.offsets[item] : item * attention.tokens;
     const int tokens = attention.offsets ? attention.offsets[item + 1] - begin : attention.tokens;
-    const int padded = (tokens + 63) / 64 * 64;
+    const int padded = (tokens + 15) / 16 * 16;
     const int stride = 3 * attention.heads * head;
     const uint16_t *query = static_cast<const uint16_t *>(attention.qkv) + (size_t)begin * stride + index * head;
     const uint16_t *key = query + attention.heads * head;
@@ -148,10 +162,6 @@ __global__ void __launch_bounds__(most * 32, most <= 4 ? 4 : 1)
         __syncwarp();
         if (tile >= queries)
             break;
-        uint32_t fragment[head / 16][4];
-#pragma unroll
-        for (int k = 0; k < head / 16; k++)
-            load_matrix_x4(fragment[k], shared_address(own) + lane % 16 * row_bytes(head) + (k * 2 + lane / 16) * 16);
         float output[head / 8][4] = {};
         float maximum[2] = {-INFINITY, -INFINITY};
         float sum[2] = {};
@@ -160,8 +170,13 @@ __global__ void __launch_bounds__(most * 32, most <= 4 ? 4 : 1)
         const int limit0 = causal ? min(top + 1, tokens) : tokens;
         const int limit1 = causal ? min(top + 9, tokens) : tokens;
         const int end = causal ? min(tile + 16, tokens) : tokens;
-        for (int key0 = 0; key0 < end; key0 += 64)
-            attend<row, head>(fragment, keys, values, key0, limit0, limit1, output, maximum, sum);
+        const int seen_by_all = causal ? min(tile + 1, tokens) : tokens;
+        int key0 = 0;
+        for (; key0 + 64 <= seen_by_all; key0 += 64)
+            attend<row, head, true>(shared_address(own), keys, values, key0, 0, 0, 4, output, maximum, sum);
+        for (; key0 < end; key0 += 64)
+            attend<row, head, false>(shared_address(own), keys, values, key0, limit0, limit1,
+                                     min(4, (end - key0 + 15) / 16), output, maximum, sum);
         const float scale0 = 1.0f / quad_sum(sum[0]);
         const float scale1 = 1.0f / quad_sum(sum[1]);
         __syncwarp();
@@ -183,11 +198,11 @@ __global__ void __launch_bounds__(most * 32, most <= 4 ? 4 : 1)
     }
 }
 
-/* Warps that finish `tokens` queries in as few rounds as 12 warps would. */
+/* Warps that finish `tokens` queries in as few rounds as 9 warps would. */
 int warps_for(int tokens)
 {
     const int tiles = (tokens + 15) / 16;
-    const int rounds = (tiles + 11) / 12;
+    const int rounds = (tiles + 8) / 9;
     return (tiles + rounds - 1) / rounds;
 }
 
@@ -196,14 +211,14 @@ cudaError_t launch(const clipc_cuda_attention *attention, cudaStream_t stream)
 {
     const int warps = attention->only_row >= 0 ? 1 : warps_for(attention->tokens);
     const dim3 grid((unsigned)(attention->count * attention->heads));
-    const size_t shared_bytes = (size_t)(2 * ((attention->tokens + 63) / 64 * 64) + warps * 16) * row_bytes(head);
+    const size_t shared_bytes = (size_t)(2 * ((attention->tokens + 15) / 16 * 16) + warps * 16) * row_bytes(head);
     if (warps == 1)
         return launch_kernel(attention_rows<row, to_bytes, head, 1>, grid, dim3(32), shared_bytes, 1, stream,
                              *attention);
     if (warps <= 4)
         return launch_kernel(attention_rows<row, to_bytes, head, 4>, grid, dim3((unsigned)warps * 32), shared_bytes, 1,
                              stream, *attention);
-    return launch_kernel(attention_rows<row, to_bytes, head, 12>, grid, dim3((unsigned)warps * 32), shared_bytes, 1,
+    return launch_kernel(attention_rows<row, to_bytes, head, 9>, grid, dim3((unsigned)warps * 32), shared_bytes, 1,
                          stream, *attention);
 }
 
@@ -227,7 +242,7 @@ cudaError_t launch_head(const clipc_cuda_attention *attention, cudaStream_t stre
 
 extern "C" int32_t clipc_cuda_attention_shared_bytes(int32_t tokens, int32_t head_stride)
 {
-    return (2 * ((tokens + 63) / 64 * 64) + warps_for(tokens) * 16) * row_bytes(head_stride);
+    return (2 * ((tokens + 15) / 16 * 16) + warps_for(tokens) * 16) * row_bytes(head_stride);
 }
 
 extern "C" cudaError_t clipc_cuda_attention_run(const clipc_cuda_attention *attention, cudaStream_t stream)
