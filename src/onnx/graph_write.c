@@ -9,7 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define BLOCK_BYTES     ((size_t)1 << 20)
+#define BLOCK_BYTES     ((size_t)1 << 18)
+#define LARGE_BYTES     ((size_t)1 << 14)
 #define LONGEST_MESSAGE ((size_t)INT32_MAX) /* of protocol buffers */
 #define EXTERNAL_BYTES  1024                /* shorter weights stay in the graph */
 #define EXTERNAL_ALIGN  64
@@ -26,16 +27,27 @@ typedef struct sink {
     size_t used;
 } sink;
 
+static void hand_on(sink *out, const void *bytes, size_t size)
+{
+    if (out->status == CLIPC_OK && size && out->write(out->user, bytes, size) != 0)
+        out->status = clipc_fail(out->error, CLIPC_ERROR_IO, "ONNX graph: writing was stopped");
+}
+
 static void flush(sink *out)
 {
-    if (out->status == CLIPC_OK && out->used && out->write(out->user, out->block, out->used) != 0)
-        out->status = clipc_fail(out->error, CLIPC_ERROR_IO, "ONNX graph: writing was stopped");
+    hand_on(out, out->block, out->used);
     out->used = 0;
 }
 
+/* Small parts are gathered, large ones go on as they are. */
 static void put(sink *out, const void *bytes, size_t size)
 {
     const unsigned char *from = bytes;
+    if (size >= LARGE_BYTES) {
+        flush(out);
+        hand_on(out, bytes, size);
+        return;
+    }
     while (size && out->status == CLIPC_OK) {
         const size_t room = BLOCK_BYTES - out->used;
         const size_t part = size < room ? size : room;
