@@ -109,8 +109,7 @@ static void bench_gemm(int rows, int columns, int depth, int role)
                             .output = output,
                             .output_stride = columns};
     if ((role == QKV || role == FC1) && !bytes)
-        gemm.normalize = rows >= 4096 ? (clipc_cuda_statistics){pairs, 1, depth, depth, 1e-5F}
-                                      : (clipc_cuda_statistics){pairs, parts, 64, depth, 1e-5F};
+        gemm.normalize = (clipc_cuda_statistics){pairs, (depth + 127) / 128, 128, depth, 1e-5F};
     if (role == FC1)
         gemm.activation = CLIPC_CUDA_ACTIVATION_QUICK_GELU;
     if (role == OUT || role == FC2) {
@@ -127,11 +126,15 @@ static void bench_gemm(int rows, int columns, int depth, int role)
     for (size_t i = 0; (bytes ? clipc_gemm_variant_bytes : clipc_gemm_variant)(i, &plan); i++) {
         if (rows > 512 && plan.kind == CLIPC_GEMM_SKINNY)
             continue;
-        if (rows > 512 && plan.kind == CLIPC_GEMM_SM80 && plan.tile_rows < 128)
+        if (rows > 512 && plan.kind == CLIPC_GEMM_SM80)
             continue;
         if (plan.kind == CLIPC_GEMM_SKINNY && (plan.tile_rows < 64) && plan.tile_rows < rows)
             continue;
         clipc_gemm_fit(&plan, &device, rows, columns, depth);
+        if (gemm.leave.pairs) {
+            gemm.leave.part_width = clipc_gemm_part_width(&plan);
+            gemm.leave.parts = (columns + gemm.leave.part_width - 1) / gemm.leave.part_width;
+        }
         float microseconds = 0;
         TIME_LAUNCH(microseconds, repeat, stream, DEVICE_CHECK(clipc_cuda_gemm_run(&gemm, &plan, stream)));
         char text[128];
@@ -139,8 +142,7 @@ static void bench_gemm(int rows, int columns, int depth, int role)
         printf("gemm %s %s %dx%dx%d | %s | %.2f us | %.1f TFLOP/s%s\n", clipc_precision_name(precision), roles[role],
                rows, columns, depth, text, (double)microseconds, work / (double)microseconds * 1e-6,
                plan.kind == chosen.kind && plan.tile_rows == chosen.tile_rows &&
-                       plan.tile_columns == chosen.tile_columns && plan.ping_pong == chosen.ping_pong &&
-                       plan.cluster == chosen.cluster
+                       plan.tile_columns == chosen.tile_columns && plan.ping_pong == chosen.ping_pong
                    ? " | chosen"
                    : "");
         fflush(stdout);

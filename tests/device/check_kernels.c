@@ -136,6 +136,7 @@ static int check_case(product *p, const clipc_gemm_plan *plan, int which, int ac
 {
     const size_t columns = (size_t)p->columns;
     const size_t outputs = (size_t)p->output_rows * columns;
+    const int width = clipc_gemm_part_width(plan);
     clipc_cuda_gemm gemm = {
         .type = type,
         .input = p->input_device,
@@ -155,7 +156,8 @@ static int check_case(product *p, const clipc_gemm_plan *plan, int which, int ac
     if (which == RESIDUAL || which == MAPPED) {
         gemm.residual = p->residual_device;
         gemm.residual_stride = p->columns;
-        gemm.leave = (clipc_cuda_statistics){p->leave_device, p->leave_parts, 64, p->leave_columns, 0};
+        gemm.leave = (clipc_cuda_statistics){p->leave_device, (p->leave_columns + width - 1) / width, width,
+                                             p->leave_columns, 0};
     }
     if (which == MAPPED) {
         gemm.output_row = p->output_row_device;
@@ -198,16 +200,16 @@ static int check_case(product *p, const clipc_gemm_plan *plan, int which, int ac
             if (!close_enough(value, expected) && wrong++ < 3)
                 printf("    row %d column %d: %g, expected %g\n", r, c, value, expected);
         }
-        for (int part = 0; gemm.leave.pairs && part < p->leave_parts; part++) {
-            const int begin = part * 64;
-            const int end = begin + 64 < p->leave_columns ? begin + 64 : p->leave_columns;
+        for (int part = 0; gemm.leave.pairs && part < gemm.leave.parts; part++) {
+            const int begin = part * width;
+            const int end = begin + width < p->leave_columns ? begin + width : p->leave_columns;
             double mean = 0;
             double squares = 0;
             for (int c = begin; c < end; c++)
                 mean += (double)float_of(type, output[(size_t)to * columns + (size_t)c]) / (end - begin);
             for (int c = begin; c < end; c++)
                 squares += pow(float_of(type, output[(size_t)to * columns + (size_t)c]) - mean, 2);
-            const float *pair = leave + 2 * (to * p->leave_parts + part);
+            const float *pair = leave + 2 * (to * gemm.leave.parts + part);
             if (end > begin &&
                 (!(fabs(pair[0] - mean) <= 1e-4 * (1 + fabs(mean))) ||
                  !(fabs(pair[1] - squares) <= 1e-3 * (1 + squares))) &&

@@ -17,7 +17,7 @@ static bool is_variant(const clipc_gemm_plan *plan)
     clipc_gemm_plan variant;
     for (size_t i = 0; clipc_gemm_variant(i, &variant); i++)
         if (variant.kind == plan->kind && variant.tile_rows == plan->tile_rows &&
-            variant.tile_columns == plan->tile_columns && variant.ping_pong == plan->ping_pong)
+            variant.tile_columns == plan->tile_columns)
             return true;
     return false;
 }
@@ -68,13 +68,14 @@ static void few_rows_over_a_long_depth_share_it_out(void **state)
 static void waves_decide(void **state)
 {
     (void)state;
-    /* 13 × 9 tiles of 128 × 256 are one wave of 132; 13 × 18 of 128 × 128 would be two. */
-    const clipc_gemm_plan one_wave = clipc_gemm_select(&h200, 1600, 2304, 768, false);
-    assert_int_equal(one_wave.tile_columns, 256);
-    assert_int_equal(one_wave.blocks, 117);
+    /* 13 × 8 tiles of 128 × 96 are one wave of 132; 13 × 12 of 128 × 64 would be two. */
+    const clipc_gemm_plan one_wave = clipc_gemm_select(&h200, 1600, 768, 3072, true);
+    assert_int_equal(one_wave.tile_columns, 96);
+    assert_int_equal(one_wave.blocks, 104);
+    /* 13 × 20 tiles of 128 × 160 are two waves, as 13 × 12 of 128 × 256 would be. */
+    assert_int_equal(clipc_gemm_select(&h200, 1600, 3072, 768, false).tile_columns, 160);
     const clipc_gemm_plan many = clipc_gemm_select(&h200, 51200, 2304, 768, false);
-    assert_int_equal(many.tile_columns, 128);
-    assert_true(many.ping_pong);
+    assert_int_equal(many.tile_columns, 256);
     assert_int_equal(many.blocks, 132);
 }
 
@@ -103,13 +104,24 @@ static void bytes_have_tiles_of_their_own(void **state)
     assert_true(clipc_gemm_select_bytes(&h200, 51200, 3072, 768, false).tile_rows >= 128);
 }
 
+static void statistics_come_in_parts_as_wide_as_tiles(void **state)
+{
+    (void)state;
+    const clipc_gemm_plan hopper = clipc_gemm_select(&h200, 51200, 768, 3072, true);
+    assert_int_equal(clipc_gemm_part_width(&hopper), hopper.tile_columns);
+    const clipc_gemm_plan portable = clipc_gemm_select(&a100, 51200, 768, 3072, true);
+    assert_int_equal(clipc_gemm_part_width(&portable), 64);
+    const clipc_gemm_plan skinny = clipc_gemm_select(&h200, 50, 768, 3072, true);
+    assert_int_equal(clipc_gemm_part_width(&skinny), 64);
+}
+
 static void plans_have_words(void **state)
 {
     (void)state;
     const clipc_gemm_plan plan = clipc_gemm_select(&h200, 51200, 2304, 768, false);
     char text[64];
     clipc_gemm_plan_text(&plan, text, sizeof text);
-    assert_string_equal(text, "sm90 128x128 ping-pong, cluster 1, 132 blocks");
+    assert_string_equal(text, "sm90 128x256, cluster 1, 132 blocks");
     char small[5];
     clipc_gemm_plan_text(&plan, small, sizeof small);
     assert_string_equal(small, "sm90");
@@ -125,6 +137,7 @@ int main(void)
         cmocka_unit_test(few_rows_over_a_long_depth_share_it_out),
         cmocka_unit_test(waves_decide),
         cmocka_unit_test(bytes_have_tiles_of_their_own),
+        cmocka_unit_test(statistics_come_in_parts_as_wide_as_tiles),
         cmocka_unit_test(plans_have_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

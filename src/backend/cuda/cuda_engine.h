@@ -79,8 +79,9 @@ typedef struct clipc_cuda_sequence {
     bool text;
 } clipc_cuda_sequence;
 
-/* One product, by the kernel that suits it. */
-cudaError_t clipc_cuda_product(const clipc_cuda_engine *engine, const clipc_cuda_gemm *gemm);
+/* One product, by the kernel that suits it. The statistics that it leaves, if any, come in the parts of that kernel.
+ */
+cudaError_t clipc_cuda_product(const clipc_cuda_engine *engine, clipc_cuda_gemm *gemm);
 /* A layer of products of bytes. */
 cudaError_t clipc_cuda_layer_bytes(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, int32_t index,
                                    const clipc_cuda_sequence *items);

@@ -69,8 +69,7 @@ cudaError_t clipc_cuda_layer_bytes(const clipc_cuda_engine *engine, const clipc_
     const bool e4m3 = tower->operand == CLIPC_CUDA_E4M3;
 
     TRY(normalize(engine, tower, engine->rows, items->rows));
-    const clipc_cuda_gemm qkv =
-        product(engine, engine->bytes, items->rows, engine->capacity, &layer->qkv, engine->qkv);
+    clipc_cuda_gemm qkv = product(engine, engine->bytes, items->rows, engine->capacity, &layer->qkv, engine->qkv);
     TRY(clipc_cuda_product(engine, &qkv));
 
     const clipc_cuda_attention attention = {

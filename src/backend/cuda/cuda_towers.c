@@ -4,9 +4,10 @@
 #include "backend/cuda/gemm_select_bytes.h"
 #include "backend/cuda/steps.h"
 
-/* From this many rows on, the parts of the statistics are joined once, by a step of its own, and not in every tile
- * that reads them: the epilogue's first wait is shorter than the launch costs. */
-#define JOIN_ROWS 4096
+/* From this many rows and with more than this many parts, the parts of the statistics are joined once, by a step of
+ * its own, and not in every tile that reads them. */
+#define JOIN_ROWS  4096
+#define JOIN_PARTS 8
 /* Up to this many rows a pass over texts is recorded as a graph. Beyond, launches cost less than what they start, and
  * hardly two batches have the same number of rows. */
 #define GRAPH_TEXT_ROWS 1024
@@ -31,22 +32,21 @@ cudaError_t clipc_cuda_gemm_run(const clipc_cuda_gemm *gemm, const clipc_gemm_pl
     return launcher ? launcher(gemm, plan, stream) : cudaErrorInvalidConfiguration;
 }
 
-cudaError_t clipc_cuda_product(const clipc_cuda_engine *engine, const clipc_cuda_gemm *gemm)
+cudaError_t clipc_cuda_product(const clipc_cuda_engine *engine, clipc_cuda_gemm *gemm)
 {
     const clipc_gemm_plan plan = (clipc_cuda_is_bytes(gemm->type) ? clipc_gemm_select_bytes : clipc_gemm_select)(
         &engine->device, gemm->rows, gemm->columns, gemm->depth, gemm->residual != NULL);
+    if (gemm->leave.pairs) {
+        gemm->leave.part_width = clipc_gemm_part_width(&plan);
+        gemm->leave.parts = (gemm->leave.columns + gemm->leave.part_width - 1) / gemm->leave.part_width;
+    }
     return clipc_cuda_gemm_run(gemm, &plan, engine->stream);
 }
 
-static int32_t parts_of(const clipc_cuda_tower *tower)
+/* Statistics of residual rows, to be left by a product. */
+static clipc_cuda_statistics statistics_at(const clipc_cuda_tower *tower, float *pairs)
 {
-    return (tower->width + CLIPC_CUDA_STATISTICS_WIDTH - 1) / CLIPC_CUDA_STATISTICS_WIDTH;
-}
-
-/* Statistics of residual rows as a product leaves them. */
-static clipc_cuda_statistics statistics_of(const clipc_cuda_tower *tower, float *pairs)
-{
-    return (clipc_cuda_statistics){pairs, parts_of(tower), CLIPC_CUDA_STATISTICS_WIDTH, tower->width, tower->epsilon};
+    return (clipc_cuda_statistics){.pairs = pairs, .columns = tower->width, .epsilon = tower->epsilon};
 }
 
 /* As the steps that see whole rows leave them: one pair a row. */
@@ -55,15 +55,14 @@ static clipc_cuda_statistics whole_statistics(const clipc_cuda_tower *tower, flo
     return (clipc_cuda_statistics){pairs, 1, tower->width, tower->width, tower->epsilon};
 }
 
-/* What the next product needs of the residual rows' statistics. */
-static cudaError_t settle_statistics(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, float *pairs,
-                                     int32_t rows, clipc_cuda_statistics *out)
+/* What the next product needs of the residual rows' statistics: many parts are joined beforehand. */
+static cudaError_t settle_statistics(const clipc_cuda_engine *engine, int32_t rows, clipc_cuda_statistics *statistics)
 {
-    *out = statistics_of(tower, pairs);
-    if (rows < JOIN_ROWS)
+    if (rows < JOIN_ROWS || statistics->parts <= JOIN_PARTS)
         return cudaSuccess;
-    *out = whole_statistics(tower, engine->joined_statistics);
-    return clipc_cuda_join_statistics(pairs, rows, parts_of(tower), CLIPC_CUDA_STATISTICS_WIDTH, tower->width,
+    const clipc_cuda_statistics parts = *statistics;
+    *statistics = (clipc_cuda_statistics){engine->joined_statistics, 1, parts.columns, parts.columns, parts.epsilon};
+    return clipc_cuda_join_statistics(parts.pairs, rows, parts.parts, parts.part_width, parts.columns,
                                       engine->joined_statistics, engine->stream);
 }
 
@@ -85,23 +84,28 @@ static clipc_cuda_gemm product(const void *input, int32_t input_stride, int32_t 
     };
 }
 
-/* rows += mlp(norm(rows)), on `rows` or on the pooled rows. */
+/* rows += mlp(norm(rows)), on `rows` or on the pooled rows; `statistics` are theirs, before and after. */
 static cudaError_t mlp(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, const clipc_cuda_layer *layer,
-                       void *stream_rows, float *statistics, int32_t count, int32_t capacity)
+                       void *stream_rows, int32_t count, int32_t capacity, clipc_cuda_statistics *statistics)
 {
+    float *pairs = statistics->pairs;
     clipc_cuda_gemm up = product(stream_rows, tower->stride, count, capacity, &layer->fc1, engine->hidden);
-    TRY(settle_statistics(engine, tower, statistics, count, &up.normalize));
+    TRY(settle_statistics(engine, count, statistics));
+    up.normalize = *statistics;
     up.activation = tower->activation;
     TRY(clipc_cuda_product(engine, &up));
     clipc_cuda_gemm down = product(engine->hidden, tower->mlp_stride, count, capacity, &layer->fc2, stream_rows);
     down.residual = stream_rows;
     down.residual_stride = tower->stride;
-    down.leave = statistics_of(tower, statistics);
-    return clipc_cuda_product(engine, &down);
+    down.leave = statistics_at(tower, pairs);
+    TRY(clipc_cuda_product(engine, &down));
+    *statistics = down.leave;
+    return cudaSuccess;
 }
 
+/* `statistics` are those of the rows before the layer, and after it; after the last of the pooled rows. */
 static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, int32_t index,
-                                 const clipc_cuda_sequence *items)
+                                 const clipc_cuda_sequence *items, clipc_cuda_statistics *statistics)
 {
     const clipc_cuda_layer *layer = &tower->layers[index];
     /* After the last layer only the pooled rows are read: it computes only those once the keys and values are there.
@@ -110,9 +114,8 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
 
     clipc_cuda_gemm qkv =
         product(engine->rows, tower->stride, items->rows, engine->capacity, &layer->qkv, engine->qkv);
-    qkv.normalize = whole_statistics(tower, engine->statistics);
-    if (index > 0)
-        TRY(settle_statistics(engine, tower, engine->statistics, items->rows, &qkv.normalize));
+    TRY(settle_statistics(engine, items->rows, statistics));
+    qkv.normalize = *statistics;
     TRY(clipc_cuda_product(engine, &qkv));
 
     const clipc_cuda_attention attention = {
@@ -131,32 +134,34 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
     TRY(clipc_cuda_attention_run(&attention, engine->stream));
 
     void *to = last ? engine->pooled : engine->rows;
-    float *statistics = last ? engine->pooled_statistics : engine->statistics;
     const int32_t rows = last ? items->count : items->rows;
     const int32_t capacity = last ? engine->batch : engine->capacity;
     clipc_cuda_gemm out = product(engine->context, tower->inner, rows, engine->capacity, &layer->out, to);
     out.residual = engine->rows;
     out.residual_stride = tower->stride;
     out.residual_row = last ? items->pooled_row : NULL;
-    out.leave = statistics_of(tower, statistics);
+    out.leave = statistics_at(tower, last ? engine->pooled_statistics : engine->statistics);
     TRY(clipc_cuda_product(engine, &out));
-    return mlp(engine, tower, layer, to, statistics, rows, capacity);
+    *statistics = out.leave;
+    return mlp(engine, tower, layer, to, rows, capacity, statistics);
 }
 
 static cudaError_t encoder(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower,
                            const clipc_cuda_sequence *items)
 {
+    clipc_cuda_statistics statistics = whole_statistics(tower, engine->statistics);
     const bool bytes = clipc_cuda_is_bytes(tower->operand);
     for (int32_t i = 0; i < tower->layer_count; i++)
-        TRY((bytes ? clipc_cuda_layer_bytes : encoder_layer)(engine, tower, i, items));
+        TRY(bytes ? clipc_cuda_layer_bytes(engine, tower, i, items)
+                  : encoder_layer(engine, tower, i, items, &statistics));
     clipc_cuda_gemm projection =
         product(engine->pooled, tower->stride, items->count, engine->batch, &tower->projection, NULL);
-    projection.normalize = statistics_of(tower, engine->pooled_statistics);
     if (bytes) {
-        projection.normalize = whole_statistics(tower, engine->pooled_statistics);
+        statistics = whole_statistics(tower, engine->pooled_statistics);
         TRY(clipc_cuda_measure_rows(engine->pooled, items->count, tower->width, tower->stride,
                                     engine->pooled_statistics, engine->stream));
     }
+    projection.normalize = statistics;
     projection.output_fp32 = engine->embeddings;
     return clipc_cuda_product(engine, &projection);
 }

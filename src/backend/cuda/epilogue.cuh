@@ -25,11 +25,11 @@ static __device__ __forceinline__ float part_columns(const clipc_cuda_statistics
     return (float)min(statistics.part_width, statistics.columns - part * statistics.part_width);
 }
 
-/* x: mean, y: 1 / standard deviation of a row. All parts are asked for at once: one trip to memory, not one a part.
- * The means are joined relative to the first, so that a large common mean cancels nothing. */
+/* x: mean, y: 1 / standard deviation of a row. `batch` parts are asked for at once: one trip to memory, not one a
+ * part. The means are joined relative to the first, so that a large common mean cancels nothing. */
+template <int batch = 16>
 static __device__ __forceinline__ float2 read_row_statistics(const clipc_cuda_statistics &statistics, int row)
 {
-    constexpr int batch = 16;
     if (statistics.parts == 1) {
         const float2 pair = reinterpret_cast<const float2 *>(statistics.pairs)[row];
         return make_float2(pair.x, rsqrtf(pair.y / (float)statistics.columns + statistics.epsilon));
@@ -105,8 +105,10 @@ static inline epilogue_kind epilogue_of(const clipc_cuda_gemm &gemm)
 
 template <epilogue_kind kind> static __device__ __forceinline__ float activate(float x)
 {
-    if (kind == EPILOGUE_QUICK_GELU) /* x · sigmoid(1.702 x), with 1.702 log₂e */
-        return __fdividef(x, 1.0f + exp2_fast(-2.4554669595930156f * x));
+    if (kind == EPILOGUE_QUICK_GELU) { /* x · sigmoid(1.702 x) = h + h · tanh(1.702 h),  h = x / 2 */
+        const float half = 0.5f * x;
+        return half * tanh_fast(1.702f * half) + half;
+    }
     if (kind == EPILOGUE_GELU)
         return 0.5f * x * (1.0f + erff(x * 0.7071067811865476f));
     if (kind == EPILOGUE_GELU_TANH) { /* x · sigmoid(2 inner), with 2 log₂e */

@@ -38,7 +38,7 @@ typedef struct clipc_cuda_statistics {
     float epsilon;
 } clipc_cuda_statistics;
 
-/* Columns of one part, whatever the kernel. */
+/* Columns of one part, at the least; clipc_gemm_part_width says how many a kernel leaves. */
 #define CLIPC_CUDA_STATISTICS_WIDTH 64
 
 /* Rows that the packed weights of a product of bytes have, and pairs of terms: whole groups, zeros at the end. */
@@ -66,7 +66,7 @@ typedef struct clipc_cuda_gemm {
     const int32_t *output_row;   /* [rows], or NULL: row r goes to output row r */
     const float *row_scale;      /* s8: [rows], what a step of the input is worth in each row */
     float output_scale;          /* e4m3: an activation's output is e4m3 too, times this */
-    clipc_cuda_statistics leave; /* of the output with its residual, in parts of CLIPC_CUDA_STATISTICS_WIDTH columns */
+    clipc_cuda_statistics leave; /* of the output with its residual, in the parts of the plan */
 } clipc_cuda_gemm;
 
 /* Launches one product. `plan` is clipc_gemm_select's for this shape. */

@@ -4,49 +4,31 @@
 
 /* What the tiles sustained on an H200 (docs/performance-gpu.md): `rate`, TFLOP/s over a long depth, and what the
  * epilogue costs beside it, as so many more columns of depth, without a residual and with one; `tail`, the same for
- * the last epilogue of a block, which hides behind nothing when its warpgroups take turns. */
+ * the last epilogue of a block, which hides behind nothing. */
 static const struct {
     clipc_gemm_plan plan;
     float rate;
     float epilogue;
     float residual_epilogue;
     float tail;
-    float residual_tail;
 } variants[] = {
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 128, .ping_pong = true, .cluster = 1},
-     631,
-     140,
-     330,
-     420,
-     1500},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 256, .cluster = 1}, 520, 20, 310, 0, 0},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 128, .cluster = 1}, 600, 500, 240, 0, 0},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 64, .tile_columns = 192, .ping_pong = true, .cluster = 1},
-     597,
-     165,
-     330,
-     420,
-     420},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 64, .tile_columns = 128, .ping_pong = true, .cluster = 1},
-     560,
-     320,
-     330,
-     420,
-     420},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 64, .tile_columns = 64, .ping_pong = true, .cluster = 1},
-     390,
-     220,
-     290,
-     420,
-     420},
-    {{.kind = CLIPC_GEMM_SM80, .tile_rows = 128, .tile_columns = 128, .cluster = 1}, 260, 200, 200, 0, 0},
-    {{.kind = CLIPC_GEMM_SM80, .tile_rows = 64, .tile_columns = 128, .cluster = 1}, 220, 200, 200, 0, 0},
-    {{.kind = CLIPC_GEMM_SM80, .tile_rows = 64, .tile_columns = 64, .cluster = 1}, 180, 200, 200, 0, 0},
-    {{.kind = CLIPC_GEMM_SM80, .tile_rows = 32, .tile_columns = 64, .cluster = 1}, 120, 200, 200, 0, 0},
-    {{.kind = CLIPC_GEMM_SKINNY, .tile_rows = 16, .tile_columns = 64, .cluster = 8}, 0, 0, 0, 0, 0},
-    {{.kind = CLIPC_GEMM_SKINNY, .tile_rows = 32, .tile_columns = 64, .cluster = 8}, 0, 0, 0, 0, 0},
-    {{.kind = CLIPC_GEMM_SKINNY, .tile_rows = 48, .tile_columns = 64, .cluster = 8}, 0, 0, 0, 0, 0},
-    {{.kind = CLIPC_GEMM_SKINNY, .tile_rows = 64, .tile_columns = 64, .cluster = 8}, 0, 0, 0, 0, 0},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 256, .cluster = 1}, 841, 285, 390, 140},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 240, .cluster = 1}, 838, 290, 390, 200},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 192, .cluster = 1}, 690, 250, 220, 140},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 160, .cluster = 1}, 700, 220, 210, 140},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 128, .cluster = 1}, 720, 200, 250, 140},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 96, .cluster = 1}, 640, 250, 250, 140},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 256, .tile_columns = 128, .cluster = 1}, 690, 200, 300, 0},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 64, .tile_columns = 128, .cluster = 1}, 560, 340, 340, 100},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 64, .tile_columns = 64, .cluster = 1}, 390, 300, 300, 100},
+    {{.kind = CLIPC_GEMM_SM80, .tile_rows = 128, .tile_columns = 128, .cluster = 1}, 260, 200, 200, 0},
+    {{.kind = CLIPC_GEMM_SM80, .tile_rows = 64, .tile_columns = 128, .cluster = 1}, 220, 200, 200, 0},
+    {{.kind = CLIPC_GEMM_SM80, .tile_rows = 64, .tile_columns = 64, .cluster = 1}, 180, 200, 200, 0},
+    {{.kind = CLIPC_GEMM_SM80, .tile_rows = 32, .tile_columns = 64, .cluster = 1}, 120, 200, 200, 0},
+    {{.kind = CLIPC_GEMM_SKINNY, .tile_rows = 16, .tile_columns = 64, .cluster = 8}, 0, 0, 0, 0},
+    {{.kind = CLIPC_GEMM_SKINNY, .tile_rows = 32, .tile_columns = 64, .cluster = 8}, 0, 0, 0, 0},
+    {{.kind = CLIPC_GEMM_SKINNY, .tile_rows = 48, .tile_columns = 64, .cluster = 8}, 0, 0, 0, 0},
+    {{.kind = CLIPC_GEMM_SKINNY, .tile_rows = 64, .tile_columns = 64, .cluster = 8}, 0, 0, 0, 0},
 };
 #define VARIANT_COUNT (sizeof variants / sizeof *variants)
 
@@ -88,12 +70,9 @@ void clipc_gemm_fit(clipc_gemm_plan *plan, const clipc_gemm_device *device, int3
         plan->blocks = row_tiles * column_tiles * plan->cluster;
         return;
     }
-    const int32_t tiles = divide_up(row_tiles, plan->cluster) * column_tiles;
-    plan->blocks = tiles * plan->cluster;
-    if (plan->kind == CLIPC_GEMM_SM90) {
-        const int32_t most = device->multiprocessors / plan->cluster;
-        plan->blocks = (tiles < most ? tiles : most) * plan->cluster;
-    }
+    plan->blocks = row_tiles * column_tiles;
+    if (plan->kind == CLIPC_GEMM_SM90 && plan->blocks > device->multiprocessors)
+        plan->blocks = device->multiprocessors;
 }
 
 /* Time, in no particular unit: whole waves of tiles, each at its tile's rate. */
@@ -104,9 +83,8 @@ static float cost(size_t index, const clipc_gemm_device *device, int32_t rows, i
     const float epilogue = residual ? variants[index].residual_epilogue : variants[index].epilogue;
     const int32_t tiles = divide_up(rows, plan->tile_rows) * divide_up(columns, plan->tile_columns);
     const int32_t waves = divide_up(tiles, device->multiprocessors);
-    const float tail = residual ? variants[index].residual_tail : variants[index].tail;
     return (float)(plan->tile_rows * plan->tile_columns) / variants[index].rate *
-           ((float)waves * ((float)depth + epilogue) + tail);
+           ((float)waves * ((float)depth + epilogue) + variants[index].tail);
 }
 
 static clipc_gemm_plan skinny_plan(const clipc_gemm_device *device, int32_t rows, int32_t columns, int32_t depth)
@@ -144,4 +122,9 @@ void clipc_gemm_plan_text(const clipc_gemm_plan *plan, char *text, size_t size)
     static const char *const kinds[] = {"sm80", "skinny", "sm90"};
     snprintf(text, size, "%s %dx%d%s, cluster %d, %d blocks", kinds[plan->kind], (int)plan->tile_rows,
              (int)plan->tile_columns, plan->ping_pong ? " ping-pong" : "", (int)plan->cluster, (int)plan->blocks);
+}
+
+int32_t clipc_gemm_part_width(const clipc_gemm_plan *plan)
+{
+    return plan->kind == CLIPC_GEMM_SM90 ? plan->tile_columns : 64; /* a warp has 64 columns */
 }

@@ -28,7 +28,7 @@ typedef struct clipc_gemm_plan {
     clipc_gemm_kind kind;
     int32_t tile_rows;
     int32_t tile_columns;
-    bool ping_pong;  /* sm90: each warpgroup has its own tile, one computes while the other finishes */
+    bool ping_pong;  /* sm90, bytes: each warpgroup has its own tile, one computes while the other finishes */
     int32_t cluster; /* skinny: blocks that share out the depth; else 1 */
     int32_t blocks;  /* of the grid */
 } clipc_gemm_plan;
@@ -43,7 +43,10 @@ typedef struct clipc_gemm_device {
 clipc_gemm_plan clipc_gemm_select(const clipc_gemm_device *device, int32_t rows, int32_t columns, int32_t depth,
                                   bool residual);
 
-/* "sm90 128x128 ping-pong, cluster 1, 132 blocks" → text. */
+/* Columns that one pair of row statistics covers when this plan's kernel leaves them (gemm.h). */
+int32_t clipc_gemm_part_width(const clipc_gemm_plan *plan);
+
+/* "sm90 128x256, cluster 1, 132 blocks" → text. */
 void clipc_gemm_plan_text(const clipc_gemm_plan *plan, char *text, size_t size);
 
 /* The index-th tile that a kind has; false past the last. What the device test goes through. */

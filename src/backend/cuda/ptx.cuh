@@ -27,6 +27,38 @@ static __device__ __forceinline__ uint32_t shared_address(const void *pointer)
     return (uint32_t)__cvta_generic_to_shared(pointer);
 }
 
+static __device__ __forceinline__ uint4 load_shared_x4(uint32_t shared)
+{
+    uint4 value;
+    asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+                 : "r"(shared)
+                 : "memory");
+    return value;
+}
+
+static __device__ __forceinline__ float4 load_shared_x4f(uint32_t shared)
+{
+    float4 value;
+    asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(value.x), "=f"(value.y), "=f"(value.z), "=f"(value.w)
+                 : "r"(shared)
+                 : "memory");
+    return value;
+}
+
+static __device__ __forceinline__ float2 load_shared_x2f(uint32_t shared)
+{
+    float2 value;
+    asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(value.x), "=f"(value.y) : "r"(shared) : "memory");
+    return value;
+}
+
+static __device__ __forceinline__ void store_shared_x2f(uint32_t shared, float2 value)
+{
+    asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(shared), "f"(value.x), "f"(value.y) : "memory");
+}
+
 /* ---- asynchronous copies, sm_80 ---- */
 
 /* 16 bytes from global to shared memory; `valid` false: zeros, and nothing is read. */
@@ -80,8 +112,15 @@ static __device__ __forceinline__ __half2 tanh_halves(__half2 x)
     return *reinterpret_cast<const __half2 *>(&y);
 }
 
+/* Relative error 2⁻¹¹, the rounding of fp16: half the special-function work of an exponential and a division. */
+static __device__ __forceinline__ float tanh_fast(float x)
+{
+    float y;
+    asm("tanh.approx.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
 /* ---- barriers and bulk copies, sm_90 ---- */
-#if __CUDA_ARCH__ >= 900
 
 static __device__ __forceinline__ void barrier_init(uint32_t barrier, uint32_t arrivals)
 {
@@ -146,6 +185,14 @@ static __device__ __forceinline__ void copy_tensor_2d(uint32_t shared, const voi
         : "memory");
 }
 
+/* Four 8×8 matrices of fragments to shared memory: the way back of load_matrix_x4. */
+static __device__ __forceinline__ void store_matrix_x4(uint32_t shared, const uint32_t (&fragment)[4])
+{
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(shared), "r"(fragment[0]),
+                 "r"(fragment[1]), "r"(fragment[2]), "r"(fragment[3])
+                 : "memory");
+}
+
 static __device__ __forceinline__ void prefetch_tensor_map(const void *map)
 {
     asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
@@ -181,7 +228,5 @@ static __device__ __forceinline__ float4 load_cluster_x4(uint32_t shared, uint32
                  : "r"(shared), "r"(rank));
     return value;
 }
-
-#endif
 
 #endif

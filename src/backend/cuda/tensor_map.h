@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-/* Describes fp16 [rows, columns] with `stride` elements a row, to be read in boxes of box_rows × 64, 128-byte
+/* Describes fp16 [rows, columns] with `stride` elements a row, to be moved in boxes of box_rows × 64, 128-byte
  * swizzled; what lies outside reads as zero. `map` is a CUtensorMap. */
 cudaError_t clipc_cuda_tensor_map(const void *matrix, int32_t rows, int32_t columns, int32_t stride, int32_t box_rows,
                                   void *map);

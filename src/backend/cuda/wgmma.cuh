@@ -30,27 +30,32 @@ static __device__ __forceinline__ uint64_t wgmma_descriptor(uint32_t shared)
 
 /* The sums of n8 × 8 columns as operands of an instruction: their numbers, and the registers themselves. */
 #define WGMMA_NUMBERS_8                                                                                               \
-    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "                                          \
-    "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, "                           \
+    "%19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
 #define WGMMA_NUMBERS_12                                                                                              \
     WGMMA_NUMBERS_8 ", %32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47"
 #define WGMMA_NUMBERS_16                                                                                              \
     WGMMA_NUMBERS_12 ", %48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+#define WGMMA_NUMBERS_20                                                                                              \
+    WGMMA_NUMBERS_16 ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"
 #define WGMMA_NUMBERS_24                                                                                              \
-    WGMMA_NUMBERS_16 ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "             \
-                     "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
-#define WGMMA_NUMBERS_32                                                                                              \
-    WGMMA_NUMBERS_24 ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
-                     "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127"
+    WGMMA_NUMBERS_20 ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
+#define WGMMA_NUMBERS_30                                                                                              \
+    WGMMA_NUMBERS_24 ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, "       \
+                     "%111, %112, %113, %114, %115, %116, %117, %118, %119"
+#define WGMMA_NUMBERS_32 WGMMA_NUMBERS_30 ", %120, %121, %122, %123, %124, %125, %126, %127"
 
 #define WGMMA_SUMS_1(kind, j) kind(sum[j][0]), kind(sum[j][1]), kind(sum[j][2]), kind(sum[j][3])
 #define WGMMA_SUMS_4(kind, j)                                                                                         \
     WGMMA_SUMS_1(kind, j), WGMMA_SUMS_1(kind, j + 1), WGMMA_SUMS_1(kind, j + 2), WGMMA_SUMS_1(kind, j + 3)
-#define WGMMA_SUMS_8(kind)  WGMMA_SUMS_4(kind, 0), WGMMA_SUMS_4(kind, 4)
-#define WGMMA_SUMS_12(kind) WGMMA_SUMS_8(kind), WGMMA_SUMS_4(kind, 8)
-#define WGMMA_SUMS_16(kind) WGMMA_SUMS_12(kind), WGMMA_SUMS_4(kind, 12)
-#define WGMMA_SUMS_24(kind) WGMMA_SUMS_16(kind), WGMMA_SUMS_4(kind, 16), WGMMA_SUMS_4(kind, 20)
-#define WGMMA_SUMS_32(kind) WGMMA_SUMS_24(kind), WGMMA_SUMS_4(kind, 24), WGMMA_SUMS_4(kind, 28)
+#define WGMMA_SUMS_2(kind, j) WGMMA_SUMS_1(kind, j), WGMMA_SUMS_1(kind, j + 1)
+#define WGMMA_SUMS_8(kind)    WGMMA_SUMS_4(kind, 0), WGMMA_SUMS_4(kind, 4)
+#define WGMMA_SUMS_12(kind)   WGMMA_SUMS_8(kind), WGMMA_SUMS_4(kind, 8)
+#define WGMMA_SUMS_16(kind)   WGMMA_SUMS_12(kind), WGMMA_SUMS_4(kind, 12)
+#define WGMMA_SUMS_20(kind)   WGMMA_SUMS_16(kind), WGMMA_SUMS_4(kind, 16)
+#define WGMMA_SUMS_24(kind)   WGMMA_SUMS_20(kind), WGMMA_SUMS_4(kind, 20)
+#define WGMMA_SUMS_30(kind)   WGMMA_SUMS_24(kind), WGMMA_SUMS_4(kind, 24), WGMMA_SUMS_2(kind, 28)
+#define WGMMA_SUMS_32(kind)   WGMMA_SUMS_24(kind), WGMMA_SUMS_4(kind, 24), WGMMA_SUMS_4(kind, 28)
 
 /* One width of one type. The last three operands follow the sums: both descriptors, and whether to accumulate. */
 #define WGMMA_WIDTH(operand, n8, columns, descriptors, predicate, shape, kind, tail)                                  \
@@ -69,7 +74,9 @@ static __device__ __forceinline__ uint64_t wgmma_descriptor(uint32_t shared)
     WGMMA_WIDTH(operand, 8, "64", "%32, %33", "%34", shape, kind, tail)                                               \
     WGMMA_WIDTH(operand, 12, "96", "%48, %49", "%50", shape, kind, tail)                                              \
     WGMMA_WIDTH(operand, 16, "128", "%64, %65", "%66", shape, kind, tail)                                             \
+    WGMMA_WIDTH(operand, 20, "160", "%80, %81", "%82", shape, kind, tail)                                             \
     WGMMA_WIDTH(operand, 24, "192", "%96, %97", "%98", shape, kind, tail)                                             \
+    WGMMA_WIDTH(operand, 30, "240", "%120, %121", "%122", shape, kind, tail)                                          \
     WGMMA_WIDTH(operand, 32, "256", "%128, %129", "%130", shape, kind, tail)
 
 /* sum[64 × 8·n8] += a · bᵀ over 32 bytes of depth; `accumulate` 0: sum is overwritten. */
