@@ -1,6 +1,6 @@
 /* Times on the device: every tile on the shapes of CLIP's layers with the epilogues they have there, the other steps,
- * and whole towers with their inputs in place. Usage: bench_kernels [fp16|bf16|fp8|int8] gemm ROWS WIDTH MLP… | images
- * ARCHITECTURE BATCH… | texts ARCHITECTURE BATCH… */
+ * and whole towers with their inputs in place. Usage: bench_kernels [fp16|bf16|fp8|int8] gemm ROWS WIDTH MLP… |
+ * products ROWS WIDTH MLP… (the chosen tiles alone) | images ARCHITECTURE BATCH… | texts ARCHITECTURE BATCH… */
 #include "backend/cuda/cuda_engine.h"
 #include "backend/cuda/gemm_select_bytes.h"
 #include "backend/cuda/steps.h"
@@ -19,6 +19,7 @@ static clipc_gemm_device device;
 static clipc_precision precision = CLIPC_PRECISION_FP16;
 static clipc_cuda_type type = CLIPC_CUDA_F16; /* of the products that are timed */
 static cudaStream_t stream;
+static bool only_chosen; /* of the tiles */
 
 static int compare_floats(const void *a, const void *b)
 {
@@ -126,9 +127,13 @@ static void bench_gemm(int rows, int columns, int depth, int role)
     for (size_t i = 0; (bytes ? clipc_gemm_variant_bytes : clipc_gemm_variant)(i, &plan); i++) {
         if (rows > 512 && plan.kind == CLIPC_GEMM_SKINNY)
             continue;
-        if (rows > 512 && plan.kind == CLIPC_GEMM_SM80)
+        if (rows > 512 && plan.kind == CLIPC_GEMM_SM80 && (device.architecture == 90 || plan.tile_rows < 128))
             continue;
         if (plan.kind == CLIPC_GEMM_SKINNY && (plan.tile_rows < 64) && plan.tile_rows < rows)
+            continue;
+        const bool is_chosen = plan.kind == chosen.kind && plan.tile_rows == chosen.tile_rows &&
+                               plan.tile_columns == chosen.tile_columns && plan.ping_pong == chosen.ping_pong;
+        if (only_chosen && !is_chosen)
             continue;
         clipc_gemm_fit(&plan, &device, rows, columns, depth);
         if (gemm.leave.pairs) {
@@ -141,10 +146,7 @@ static void bench_gemm(int rows, int columns, int depth, int role)
         clipc_gemm_plan_text(&plan, text, sizeof text);
         printf("gemm %s %s %dx%dx%d | %s | %.2f us | %.1f TFLOP/s%s\n", clipc_precision_name(precision), roles[role],
                rows, columns, depth, text, (double)microseconds, work / (double)microseconds * 1e-6,
-               plan.kind == chosen.kind && plan.tile_rows == chosen.tile_rows &&
-                       plan.tile_columns == chosen.tile_columns && plan.ping_pong == chosen.ping_pong
-                   ? " | chosen"
-                   : "");
+               is_chosen ? " | chosen" : "");
         fflush(stdout);
     }
     DEVICE_CHECK(cudaFree(input_device));
@@ -293,7 +295,8 @@ int main(int argc, char **argv)
             break;
         }
     const char *what = argc > 1 ? argv[1] : "towers";
-    if (strcmp(what, "gemm") == 0) {
+    only_chosen = strcmp(what, "products") == 0;
+    if (only_chosen || strcmp(what, "gemm") == 0) {
         for (int i = 2; i + 2 < argc; i += 3)
             bench_layer(number(argv[i]), number(argv[i + 1]), number(argv[i + 2]));
         return 0;
