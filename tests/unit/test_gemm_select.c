@@ -77,6 +77,7 @@ static void waves_decide(void **state)
     const clipc_gemm_plan many = clipc_gemm_select(&h200, 51200, 2304, 768, false);
     assert_int_equal(many.tile_columns, 256);
     assert_int_equal(many.blocks, 132);
+    assert_int_equal(clipc_gemm_select(&h200, 51200, 768, 768, true).tile_columns, 256);
 }
 
 static void bytes_have_tiles_of_their_own(void **state)

@@ -16,7 +16,7 @@ static const struct {
     {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 240, .cluster = 1}, 838, 290, 390, 200},
     {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 192, .cluster = 1}, 690, 250, 220, 140},
     {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 160, .cluster = 1}, 700, 220, 210, 140},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 128, .cluster = 1}, 720, 200, 250, 140},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 128, .cluster = 1}, 720, 200, 300, 140},
     {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 96, .cluster = 1}, 640, 250, 250, 140},
     {{.kind = CLIPC_GEMM_SM90, .tile_rows = 256, .tile_columns = 128, .cluster = 1}, 690, 200, 300, 0},
     {{.kind = CLIPC_GEMM_SM90, .tile_rows = 64, .tile_columns = 128, .cluster = 1}, 560, 340, 340, 100},
