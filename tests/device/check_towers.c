@@ -138,6 +138,42 @@ static void check_texts(const clipc_model_info *info, clipc_engine *device, clip
     free(ids), free(offsets), free(expected), free(got), free(again);
 }
 
+/* Texts alone, of lengths about the borders of tiles: they take a way of their own. */
+static void check_lengths(const clipc_model_info *info, clipc_engine *device, clipc_engine *host, double limit)
+{
+    static const size_t lengths[] = {1, 2, 12, 15, 16, 17, 50, 64, 65, 77};
+    clipc_error error;
+    const size_t dimension = info->embedding_dimension;
+    int32_t *ids = malloc(info->context_length * sizeof *ids);
+    float *expected = malloc(dimension * sizeof *expected);
+    float *got = malloc(dimension * sizeof *got);
+    float *again = malloc(dimension * sizeof *again);
+    unsigned seed = 11;
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        const size_t offsets[2] = {0, lengths[i]};
+        if (lengths[i] > info->context_length)
+            continue;
+        for (size_t t = 0; t < lengths[i]; t++) {
+            seed = seed * 1664525U + 1013904223U;
+            ids[t] = (int32_t)((seed >> 8) % (info->vocabulary_size - 1));
+        }
+        ids[lengths[i] - 1] = (int32_t)info->vocabulary_size - 1; /* ends a text */
+        must(clipc_engine_encode_tokens(host, ids, offsets, 1, 0, expected, &error), &error);
+        must(clipc_engine_encode_tokens(device, ids, offsets, 1, 0, got, &error), &error);
+        char what[64];
+        snprintf(what, sizeof what, "a text of %zu tokens", lengths[i]);
+        report(what, limit, got, expected, 1, dimension);
+        int same = 1;
+        for (int turn = 0; turn < 50; turn++) {
+            must(clipc_engine_encode_tokens(device, ids, offsets, 1, 0, again, &error), &error);
+            same &= memcmp(got, again, dimension * sizeof *got) == 0;
+        }
+        printf("%s %s, 50 times again: the same bits\n", same ? "ok   " : "WRONG", what);
+        failures += !same;
+    }
+    free(ids), free(expected), free(got), free(again);
+}
+
 static void check_model(const char *architecture, size_t count, const char *precision)
 {
     clipc_error error;
@@ -158,6 +194,7 @@ static void check_model(const char *architecture, size_t count, const char *prec
         check_images(&info, device, host, precisions[i].lowest, count);
         check_images(&info, device, host, precisions[i].lowest, 1);
         check_texts(&info, device, host, precisions[i].lowest, count);
+        check_lengths(&info, device, host, precisions[i].lowest);
         clipc_engine_destroy(&device);
     }
     clipc_engine_destroy(&host);

@@ -88,6 +88,8 @@ static void destroy(void **compiled)
             (void)cudaGraphExecDestroy(engine->graphs[i].executable);
     clipc_cuda_tower_free(&engine->image);
     clipc_cuda_tower_free(&engine->text);
+    clipc_cuda_whole_tower_free(&engine->whole_image);
+    clipc_cuda_whole_tower_free(&engine->whole_text);
     if (engine->memory)
         (void)cudaFree(engine->memory);
     for (int i = 0; i < 2; i++) {
@@ -200,6 +202,21 @@ static clipc_status check_attention(const clipc_cuda_engine *engine, const clipc
     return CLIPC_OK;
 }
 
+/* One image or text goes through a tower in one launch where there is a kernel for it. */
+static clipc_status prepare_whole_towers(clipc_cuda_engine *engine, clipc_error *error)
+{
+    if (engine->precision != CLIPC_PRECISION_FP16)
+        return CLIPC_OK;
+    if (engine->has_image)
+        CLIPC_TRY(clipc_cuda_whole_tower_prepare(engine->model, true, &engine->device, &engine->image,
+                                                 (int32_t)engine->model->config.image_tokens, &engine->whole_image,
+                                                 error));
+    if (engine->has_text)
+        CLIPC_TRY(clipc_cuda_whole_tower_prepare(engine->model, false, &engine->device, &engine->text,
+                                                 (int32_t)engine->model->context_length, &engine->whole_text, error));
+    return CLIPC_OK;
+}
+
 static clipc_status prepare(clipc_cuda_engine *engine, const clipc_compile_options *options, clipc_error *error)
 {
     const clipc_config *config = &engine->model->config;
@@ -241,6 +258,7 @@ static clipc_status prepare(clipc_cuda_engine *engine, const clipc_compile_optio
     plan_workspace(engine, engine->memory);
     if (engine->has_image)
         CLIPC_TRY(upload_maps(engine, error));
+    CLIPC_TRY(prepare_whole_towers(engine, error));
     CLIPC_CUDA_TRY(cudaDeviceSynchronize(), "preparing the device");
     return CLIPC_OK;
 }
@@ -272,7 +290,7 @@ static void info(const void *compiled, clipc_compiled_info *out)
         .isa = engine->device.architecture == 90 ? "sm90" : "sm80",
         .threads = 1, /* of the host */
         .packed_bytes = engine->image.bytes + engine->text.bytes,
-        .workspace_bytes = engine->workspace_bytes,
+        .workspace_bytes = engine->workspace_bytes + engine->whole_image.bytes + engine->whole_text.bytes,
     };
 }
 

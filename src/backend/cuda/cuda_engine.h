@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/cuda_weights.h"
+#include "backend/cuda/cuda_whole_tower.h"
 #include "backend/cuda/gemm.h"
 
 #define CLIPC_CUDA_GRAPHS   128
@@ -32,6 +33,8 @@ typedef struct clipc_cuda_engine {
     bool has_text;
     clipc_cuda_tower image;
     clipc_cuda_tower text;
+    clipc_cuda_whole_tower_state whole_image; /* for one item of few rows */
+    clipc_cuda_whole_tower_state whole_text;
     int32_t batch;    /* items of one pass */
     int32_t capacity; /* rows of one pass */
     int32_t text_rows;

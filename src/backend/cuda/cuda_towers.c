@@ -198,8 +198,26 @@ cudaError_t clipc_cuda_launch_text(const clipc_cuda_engine *engine, int32_t coun
     return encoder(engine, tower, &items);
 }
 
+/* One item of few rows: the tower in one launch. Several would depend on each other's places: attention adds up keys
+ * 16 rows at a time, wherever items begin. */
+static cudaError_t launch_whole(const clipc_cuda_engine *engine, const clipc_cuda_whole_tower_state *state,
+                                const clipc_cuda_graph *pass)
+{
+    clipc_whole_tower tower = state->base;
+    tower.count = pass->count;
+    tower.rows = pass->rows;
+    tower.pixels = engine->pixels;
+    tower.ids = engine->ids;
+    tower.offsets = engine->offsets;
+    tower.embeddings = engine->embeddings;
+    return clipc_cuda_whole_tower_launch(state, &tower, engine->stream);
+}
+
 static cudaError_t launch(const clipc_cuda_engine *engine, const clipc_cuda_graph *pass)
 {
+    const clipc_cuda_whole_tower_state *whole = pass->image ? &engine->whole_image : &engine->whole_text;
+    if (pass->count == 1 && pass->rows <= whole->rows)
+        return launch_whole(engine, whole, pass);
     return pass->image ? clipc_cuda_launch_image(engine, pass->count)
                        : clipc_cuda_launch_text(engine, pass->count, pass->rows, pass->longest);
 }

@@ -6,8 +6,8 @@ typedef CUresult (*encode_tiled)(CUtensorMap *, CUtensorMapDataType, cuuint32_t,
                                  const cuuint64_t *, const cuuint32_t *, const cuuint32_t *, CUtensorMapInterleave,
                                  CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill);
 
-cudaError_t clipc_cuda_tensor_map(const void *matrix, int32_t rows, int32_t columns, int32_t stride, int32_t box_rows,
-                                  void *map)
+static cudaError_t describe(const void *matrix, int32_t rows, int32_t columns, int32_t stride, int32_t box_rows,
+                            int32_t box_columns, CUtensorMapSwizzle swizzle, void *map)
 {
     /* The driver is found at run time: the program must start where there is none. */
     void *entry = NULL;
@@ -22,11 +22,22 @@ cudaError_t clipc_cuda_tensor_map(const void *matrix, int32_t rows, int32_t colu
 
     const cuuint64_t extent[2] = {(cuuint64_t)columns, (cuuint64_t)rows};
     const cuuint64_t row_bytes[1] = {(cuuint64_t)stride * 2};
-    const cuuint32_t box[2] = {64, (cuuint32_t)box_rows};
+    const cuuint32_t box[2] = {(cuuint32_t)box_columns, (cuuint32_t)box_rows};
     const cuuint32_t step[2] = {1, 1};
-    const CUresult encoded =
-        encode((CUtensorMap *)map, CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 2, (void *)(uintptr_t)matrix, extent, row_bytes,
-               box, step, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-               CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+    const CUresult encoded = encode((CUtensorMap *)map, CU_TENSOR_MAP_DATA_TYPE_FLOAT16, 2, (void *)(uintptr_t)matrix,
+                                    extent, row_bytes, box, step, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle,
+                                    CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     return encoded == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+cudaError_t clipc_cuda_tensor_map(const void *matrix, int32_t rows, int32_t columns, int32_t stride, int32_t box_rows,
+                                  void *map)
+{
+    return describe(matrix, rows, columns, stride, box_rows, 64, CU_TENSOR_MAP_SWIZZLE_128B, map);
+}
+
+cudaError_t clipc_cuda_narrow_tensor_map(const void *matrix, int32_t rows, int32_t columns, int32_t stride,
+                                         int32_t box_rows, void *map)
+{
+    return describe(matrix, rows, columns, stride, box_rows, 32, CU_TENSOR_MAP_SWIZZLE_64B, map);
 }

@@ -13,6 +13,9 @@ extern "C" {
  * swizzled; what lies outside reads as zero. `map` is a CUtensorMap. */
 cudaError_t clipc_cuda_tensor_map(const void *matrix, int32_t rows, int32_t columns, int32_t stride, int32_t box_rows,
                                   void *map);
+/* The same in boxes of box_rows × 32, 64-byte swizzled. */
+cudaError_t clipc_cuda_narrow_tensor_map(const void *matrix, int32_t rows, int32_t columns, int32_t stride,
+                                         int32_t box_rows, void *map);
 
 #ifdef __cplusplus
 }
