@@ -230,7 +230,8 @@ CLIPC_API void clipc_image_destroy(clipc_image **image);
  */
 CLIPC_API clipc_status clipc_model_preprocess(const clipc_model *model, const clipc_image *image, float *pixels,
                                               clipc_error *error);
-/* The same straight from a file; `options` may be NULL. */
+/* The same straight from a file; `options` may be NULL. A rule that converts to RGB last (OpenAI's and open_clip's) is
+ * exact only so, and always drops transparency, whatever options->alpha says. */
 CLIPC_API clipc_status clipc_model_preprocess_file(const clipc_model *model, const char *path,
                                                    const clipc_image_options *options, float *pixels,
                                                    clipc_error *error);

@@ -128,6 +128,23 @@ clipc_status clipc_model_preprocess(const clipc_model *model, const clipc_image 
                             error);
 }
 
+/* In the file's own mode, for torchvision's order. */
+static clipc_status read_native(const char *path, const clipc_image_options *options, clipc_image **out,
+                                clipc_error *error)
+{
+    clipc_image_options checked;
+    clipc_mapped_file file = {0};
+    CLIPC_TRY(check_options(options, &checked, error));
+    CLIPC_TRY(clipc_mapped_file_open(path, 0, &file, error));
+    clipc_status status = clipc_image_decode_native(file.bytes, file.size, path, checked.max_pixels, out, error);
+    clipc_mapped_file_close(&file);
+    if (status == CLIPC_OK && checked.apply_exif)
+        status = clipc_image_apply_exif(out, error);
+    if (status != CLIPC_OK)
+        clipc_image_destroy(out);
+    return status;
+}
+
 clipc_status clipc_model_preprocess_file(const clipc_model *model, const char *path,
                                          const clipc_image_options *options, float *pixels, clipc_error *error)
 {
@@ -136,7 +153,10 @@ clipc_status clipc_model_preprocess_file(const clipc_model *model, const char *p
                   : !path ? "path"
                           : "pixels");
     clipc_image *image = NULL;
-    CLIPC_TRY(clipc_image_read(path, options, &image, error));
+    if (model->preprocess.order == CLIPC_ORDER_TORCHVISION)
+        CLIPC_TRY(read_native(path, options, &image, error));
+    else
+        CLIPC_TRY(clipc_image_read(path, options, &image, error));
     clipc_status status = clipc_model_preprocess(model, image, pixels, error);
     if (status != CLIPC_OK)
         status = clipc_fail_within(error, status, "%s", path);

@@ -42,21 +42,104 @@ static ptrdiff_t crop_begin(clipc_preprocess_order order, size_t size, size_t cr
     return order == CLIPC_ORDER_TORCHVISION ? -(missing / 2) : -((missing + 1) / 2);
 }
 
-clipc_status clipc_preprocess_bytes(const clipc_preprocess_rule *rule, const clipc_image *image, size_t height,
+/* In the image's own mode: bytes [height, width, channels]. */
+static clipc_status resize_and_crop(const clipc_preprocess_rule *rule, const clipc_image *image, size_t height,
                                     size_t width, uint8_t *bytes, clipc_error *error)
 {
-    CLIPC_TRY(clipc_preprocess_rule_check(rule, height, width, "preprocessing rule", error));
-    CLIPC_FAIL_IF(image->mode != CLIPC_MODE_RGB, error, CLIPC_ERROR_ARGUMENT, "preprocessing: the image is not RGB");
     size_t resized_height = 0;
     size_t resized_width = 0;
+    const bool indexed = image->mode == CLIPC_MODE_P || image->mode == CLIPC_MODE_1;
     resized_size(rule, image, &resized_height, &resized_width);
     clipc_crop crop = {0, 0, width, height};
     if (rule->crop) {
         crop.left = crop_begin(rule->order, resized_width, rule->crop_width);
         crop.top = crop_begin(rule->order, resized_height, rule->crop_height);
     }
-    return clipc_resize_crop(image->pixels, image->width, image->height, 3, rule->filter, resized_width,
-                             resized_height, crop, bytes, error);
+    return clipc_resize_crop(image->pixels, image->width, image->height, image->channels,
+                             indexed ? CLIPC_FILTER_NEAREST : rule->filter, resized_width, resized_height, crop, bytes,
+                             error);
+}
+
+/* ---- images that are not RGB, as torchvision has Pillow prepare them ---- */
+
+/* Pillow's MULDIV255: a × b / 255, rounded. */
+static uint8_t multiply_255(unsigned a, unsigned b)
+{
+    const unsigned product = a * b + 128;
+    return (uint8_t)(((product >> 8) + product) >> 8);
+}
+
+/* Colours times alpha, as in Pillow's modes RGBa and La; alpha comes last. */
+static void premultiply(const uint8_t *from, size_t count, size_t channels, uint8_t *to)
+{
+    for (size_t i = 0; i < count; i++, from += channels, to += channels) {
+        for (size_t c = 0; c + 1 < channels; c++)
+            to[c] = multiply_255(from[c], from[channels - 1]);
+        to[channels - 1] = from[channels - 1];
+    }
+}
+
+/* Back again: cut down, not rounded (rgba2rgbA of Pillow's Convert.c). */
+static void divide_by_alpha(uint8_t *pixels, size_t count, size_t channels)
+{
+    for (size_t i = 0; i < count; i++, pixels += channels) {
+        const unsigned alpha = pixels[channels - 1];
+        for (size_t c = 0; c + 1 < channels && alpha != 0 && alpha != 255; c++) {
+            const unsigned value = 255u * pixels[c] / alpha;
+            pixels[c] = (uint8_t)(value < 255 ? value : 255);
+        }
+    }
+}
+
+/* Pillow resizes premultiplied colours; it leaves an image alone that has the wanted size already. */
+static clipc_status resize_with_alpha(const clipc_preprocess_rule *rule, const clipc_image *image, size_t height,
+                                      size_t width, uint8_t *bytes, clipc_error *error)
+{
+    size_t resized_height = 0;
+    size_t resized_width = 0;
+    resized_size(rule, image, &resized_height, &resized_width);
+    const bool same = resized_height == image->height && resized_width == image->width;
+    if (same || rule->filter == CLIPC_FILTER_NEAREST)
+        return resize_and_crop(rule, image, height, width, bytes, error);
+    clipc_image *multiplied = NULL;
+    CLIPC_TRY(clipc_image_allocate(image->mode, image->width, image->height, &multiplied, error));
+    premultiply(image->pixels, image->width * image->height, image->channels, multiplied->pixels);
+    const clipc_status status = resize_and_crop(rule, multiplied, height, width, bytes, error);
+    clipc_image_destroy(&multiplied);
+    if (status == CLIPC_OK)
+        divide_by_alpha(bytes, height * width, image->channels);
+    return status;
+}
+
+static clipc_status preprocess_native(const clipc_preprocess_rule *rule, const clipc_image *image, size_t height,
+                                      size_t width, uint8_t *bytes, clipc_error *error)
+{
+    CLIPC_FAIL_IF(image->mode == CLIPC_MODE_I16, error, CLIPC_ERROR_UNSUPPORTED,
+                  "preprocessing: a gray image of 16 bits, which clipc does not resize as torchvision does");
+    clipc_status status = CLIPC_OK;
+    clipc_image *cropped = NULL;
+    CLIPC_TRY(clipc_image_allocate(image->mode, width, height, &cropped, error));
+    memcpy(cropped->palette, image->palette, sizeof cropped->palette);
+    cropped->palette_size = image->palette_size;
+    if (image->mode == CLIPC_MODE_LA || image->mode == CLIPC_MODE_RGBA)
+        CLIPC_CHECK(resize_with_alpha(rule, image, height, width, cropped->pixels, error));
+    else
+        CLIPC_CHECK(resize_and_crop(rule, image, height, width, cropped->pixels, error));
+    CLIPC_CHECK(clipc_image_to_rgb(&cropped, CLIPC_ALPHA_DROP, error));
+    memcpy(bytes, cropped->pixels, 3 * height * width);
+fail:
+    clipc_image_destroy(&cropped);
+    return status;
+}
+
+clipc_status clipc_preprocess_bytes(const clipc_preprocess_rule *rule, const clipc_image *image, size_t height,
+                                    size_t width, uint8_t *bytes, clipc_error *error)
+{
+    CLIPC_TRY(clipc_preprocess_rule_check(rule, height, width, "preprocessing rule", error));
+    if (image->mode != CLIPC_MODE_RGB && rule->order == CLIPC_ORDER_TORCHVISION)
+        return preprocess_native(rule, image, height, width, bytes, error);
+    CLIPC_FAIL_IF(image->mode != CLIPC_MODE_RGB, error, CLIPC_ERROR_ARGUMENT, "preprocessing: the image is not RGB");
+    return resize_and_crop(rule, image, height, width, bytes, error);
 }
 
 /* ---- floats ---- */

@@ -15,8 +15,8 @@ typedef enum clipc_resize_mode {
 } clipc_resize_mode;
 
 /* Whose order and rounding: transformers converts to RGB first and crops at floor(d / 2); torchvision, as OpenAI and
- * open_clip use it, rounds d / 2 half to even. torchvision also resizes and crops in the file's own mode and converts
- * last; clipc_preprocess takes RGB images only, so for other modes that order is refused, not imitated. */
+ * open_clip use it, rounds d / 2 half to even, resizes and crops in the file's own mode and converts last, dropping
+ * transparency. With the order of transformers clipc_preprocess takes RGB images only. */
 typedef enum clipc_preprocess_order { CLIPC_ORDER_TRANSFORMERS, CLIPC_ORDER_TORCHVISION } clipc_preprocess_order;
 
 typedef struct clipc_preprocess_rule {
