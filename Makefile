@@ -10,6 +10,7 @@
 #   make check-gpu    runs them here (says so and passes where there is no device)
 #   make eval     top-1 of the demo model on models/demo/eval (PRECISION=fp32)
 #   make check-parity   make the golden files anew with PyTorch and transformers, and compare
+#   make check-interop  every model format against the library it belongs to (writes the table of docs/formats.md)
 #   make install  PREFIX=/usr/local
 
 JOBS ?= $(shell nproc)
@@ -80,6 +81,11 @@ check-aarch64:
 check-parity: setup-check all
 	@scripts/python_venv.sh $(PARITY_VENV) tests/parity/requirements-torch.txt
 	tests/parity/run_parity.sh $(PARITY_VENV)/bin/python build
+
+.PHONY: check-interop
+check-interop: setup-check all
+	@scripts/python_venv.sh build-venv-interop tests/interop/requirements.txt
+	build-venv-interop/bin/python tests/interop/interop.py build/clipc --large --write docs/formats.md
 
 eval: build/clipc
 	@scripts/eval.sh build/clipc $(PRECISION)

@@ -1,10 +1,10 @@
 """Embeds the same images and texts with clipc and with the library each model belongs to, and compares.
 
-    interop.py CLIPC [--write docs/formats.md] [--only WORD]
+    interop.py CLIPC [--large] [--write docs/formats.md] [--only WORD]
 
 Every family and format is saved by the library's own code with random weights. Fails when a component of a unit
 embedding differs by more than the limit. --write puts the table of what was compared into the document, between its
-marks; without it the table there must be the same.
+marks, when everything agrees.
 """
 import argparse
 import pathlib
@@ -14,6 +14,7 @@ import tempfile
 import warnings
 
 import numpy
+from PIL import Image
 
 warnings.filterwarnings("ignore")
 import sources  # noqa: E402
@@ -27,13 +28,20 @@ TEXTS = ["a photo of a cat", "a red square, two green triangles & a dog's house"
 
 
 def image_files():
-    """The demo's samples, and small files of every mode that clipc reads."""
-    modes = ROOT / "tests" / "unit" / "images"
+    """The demo's samples, and small files of other modes than RGB."""
     files = sorted((ROOT / "models" / "demo" / "samples").glob("*.png"))[:6]
-    return files + [path for path in sorted(modes.iterdir()) if path.stem in MODES]
+    for path in sorted((ROOT / "tests" / "unit" / "images").iterdir()):
+        try:
+            image = Image.open(path)
+            image.load()
+        except OSError:
+            continue
+        if image.mode in MODES:
+            files.append(path)
+    return files
 
 
-MODES = []
+MODES = ["1", "L", "LA", "P", "RGBA", "CMYK"]
 
 
 def embed(clipc, source, arguments, folder, model=None):
@@ -87,10 +95,16 @@ def make_table(rows):
     return "\n".join(lines)
 
 
+def write_table(document, table):
+    text = document.read_text()
+    before, rest = text.split(BEGIN)
+    document.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("clipc")
-    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--write", type=pathlib.Path, metavar="DOCUMENT")
     parser.add_argument("--only", default="")
     parser.add_argument("--large", action="store_true", help="a model of ViT-B/32's size, too")
     arguments = parser.parse_args()
@@ -106,6 +120,8 @@ def main():
             print(f"{numbers}  {family}: {form}, {precision}", flush=True)
     good = all(number is None or number <= LIMIT for row in rows for number in row[3])
     print("all within 2e-5" if good else "DIFFERENT")
+    if good and arguments.write:
+        write_table(arguments.write, make_table(rows))
     sys.exit(0 if good else 1)
 
 
