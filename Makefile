@@ -10,7 +10,8 @@
 #   make check-gpu    runs them here (says so and passes where there is no device)
 #   make eval     top-1 of the demo model on models/demo/eval (PRECISION=fp32)
 #   make check-parity   make the golden files anew with PyTorch and transformers, and compare
-#   make check-interop  every model format against the library it belongs to (writes the table of docs/formats.md)
+#   make check-interop  every model format against the library it belongs to (writes the table of docs/formats.md),
+#                        and exported graphs in ONNX Runtime and OpenVINO
 #   make install  PREFIX=/usr/local
 
 JOBS ?= $(shell nproc)
@@ -86,6 +87,7 @@ check-parity: setup-check all
 check-interop: setup-check all
 	@scripts/python_venv.sh build-venv-interop tests/interop/requirements.txt
 	build-venv-interop/bin/python tests/interop/interop.py build/clipc --large --write docs/formats.md
+	build-venv-interop/bin/python tests/interop/onnx_export.py build/clipc demo $(wildcard tests/golden/models/*)
 
 eval: build/clipc
 	@scripts/eval.sh build/clipc $(PRECISION)

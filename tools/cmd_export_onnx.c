@@ -225,9 +225,10 @@ static int run(const tool_settings *settings)
     clipc_model_info info;
     clipc_model *model = session_open_model(settings, &info);
     create_directory(settings->out_directory);
-    if (!settings->textual_only)
+    /* A tower that is asked for and absent is a failure; one that is just not there is left out. */
+    if (settings->visual_only || (!settings->textual_only && !info.image_absent))
         export_tower(model, settings, false);
-    if (!settings->visual_only)
+    if (settings->textual_only || (!settings->visual_only && !info.text_absent))
         export_tower(model, settings, true);
     clipc_model_destroy(&model);
     return STATUS_DONE;
