@@ -123,4 +123,4 @@ gpu-bundle: cuda
 	@scripts/gpu_bundle.sh build-cuda build-cuda-bundle
 
 check-gpu: gpu-bundle
-	build-cuda-bundle/check.sh
+	scripts/check_gpu.sh build-cuda-bundle

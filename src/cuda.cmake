@@ -8,7 +8,7 @@ if(CLIPC_WERROR)
   list(APPEND cuda_flags -Werror all-warnings)
 endif()
 # A function that only one architecture's half of a file calls is not used in the other's.
-list(APPEND cuda_flags --diag-suppress 177)
+list(APPEND cuda_flags --diag-suppress 177 --compress-mode=size)
 # PTX of the oldest architecture, which the driver compiles for cards that have no machine code here.
 list(GET CLIPC_CUDA_ARCHITECTURES 0 oldest)
 set(cuda_portable -gencode arch=compute_${oldest},code=compute_${oldest})

@@ -14,8 +14,11 @@ void bench_explain_prepare(bench_explanation *explanation, clipc_engine *engine)
     *explanation =
         (bench_explanation){.engine.size = sizeof explanation->engine, .peaks.size = sizeof explanation->peaks};
     clipc_error error = {0};
-    if (clipc_engine_get_info(engine, &explanation->engine, &error) != CLIPC_OK ||
-        clipc_engine_measure_peaks(engine, &explanation->peaks, &error) != CLIPC_OK)
+    if (clipc_engine_get_info(engine, &explanation->engine, &error) != CLIPC_OK)
+        quit_failed(&error);
+    /* A GPU's peaks are not measured: its steps are shown without them. */
+    if (clipc_engine_measure_peaks(engine, &explanation->peaks, &error) != CLIPC_OK &&
+        error.status != CLIPC_ERROR_UNSUPPORTED)
         quit_failed(&error);
 }
 
@@ -164,6 +167,11 @@ static void print_peaks(const clipc_peaks *peaks)
                  1e-9 * peaks->all_threads_bytes);
 }
 
+static bool has_peaks(const bench_explanation *explanation)
+{
+    return explanation->peaks.fp32_operations > 0;
+}
+
 void bench_explain_print(const bench_explanation *explanation)
 {
     const step_totals totals = totals_of(explanation);
@@ -171,9 +179,11 @@ void bench_explain_print(const bench_explanation *explanation)
     print_steps(explanation);
     print_format("a batch: %.3f ms in steps, %.3f ms outside\n", milliseconds * totals.seconds,
                  milliseconds * (explanation->seconds - totals.seconds));
-    print_peaks(&explanation->peaks);
-    print_format("roofline: the products of a batch need %.3f ms at least, %.1f %% of what it takes\n",
-                 milliseconds * totals.least_seconds, 100 * share(totals.least_seconds, explanation->seconds));
+    if (has_peaks(explanation)) {
+        print_peaks(&explanation->peaks);
+        print_format("roofline: the products of a batch need %.3f ms at least, %.1f %% of what it takes\n",
+                     milliseconds * totals.least_seconds, 100 * share(totals.least_seconds, explanation->seconds));
+    }
     print_format("in %s: %.2f %% of the operations of products\n", clipc_precision_name(explanation->engine.precision),
                  100 * share(totals.operations_in_precision, totals.operations));
     for (size_t i = 0; i < explanation->step_count; i++) {
@@ -213,11 +223,11 @@ static json_t *step_to_json(const bench_explanation *explanation, const clipc_st
 static json_t *peaks_to_json(const clipc_peaks *peaks)
 {
     json_t *object = json_object();
-    json_put(object, "fp32_operations_per_s", json_real(peaks->fp32_operations));
+    json_put(object, "fp32_operations_per_s", number_or_null(peaks->fp32_operations));
     json_put(object, "bf16_operations_per_s", number_or_null(peaks->bf16_operations));
     json_put(object, "int8_operations_per_s", number_or_null(peaks->int8_operations));
-    json_put(object, "one_thread_bytes_per_s", json_real(peaks->one_thread_bytes));
-    json_put(object, "all_threads_bytes_per_s", json_real(peaks->all_threads_bytes));
+    json_put(object, "one_thread_bytes_per_s", number_or_null(peaks->one_thread_bytes));
+    json_put(object, "all_threads_bytes_per_s", number_or_null(peaks->all_threads_bytes));
     return object;
 }
 
@@ -242,8 +252,10 @@ void bench_explain_to_json(const bench_explanation *explanation, json_t *object)
     json_put(object, "steps", steps);
     json_put(object, "steps_ms", json_real(milliseconds * totals.seconds));
     json_put(object, "outside_ms", json_real(milliseconds * (explanation->seconds - totals.seconds)));
-    json_put(object, "roofline_ms", json_real(milliseconds * totals.least_seconds));
-    json_put(object, "roofline_share", json_real(share(totals.least_seconds, explanation->seconds)));
+    json_put(object, "roofline_ms",
+             has_peaks(explanation) ? json_real(milliseconds * totals.least_seconds) : json_null());
+    json_put(object, "roofline_share",
+             has_peaks(explanation) ? json_real(share(totals.least_seconds, explanation->seconds)) : json_null());
     json_put(object, "precision_share", json_real(share(totals.operations_in_precision, totals.operations)));
     json_put(object, "other_precisions", others);
 }

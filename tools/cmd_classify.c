@@ -239,7 +239,7 @@ static void show_missing(zero_shot *classifier, const image_item *item, image_ou
         result_sheet_add_missing(classifier->sheet, item, reason);
 }
 
-static void classify_run(zero_shot *classifier, const image_item *items, const float *pixels, size_t count,
+static void classify_run(zero_shot *classifier, const image_item *items, const image_pixels *pixels, size_t count,
                          input_report *report)
 {
     const size_t labels = classifier->labels->count;
@@ -259,11 +259,11 @@ static void classify_run(zero_shot *classifier, const image_item *items, const f
 static void classify_all(zero_shot *classifier, image_pipeline *pipeline, input_report *report)
 {
     const image_item *items = NULL;
-    const float *pixels = NULL;
+    image_pixels pixels = {0};
     for (size_t count = 0; (count = image_pipeline_next(pipeline, &items, &pixels)); report->total += count) {
         progress_update(report->total);
         if (items[0].outcome == IMAGE_READY)
-            classify_run(classifier, items, pixels, count, report);
+            classify_run(classifier, items, &pixels, count, report);
         else
             show_missing(classifier, &items[0], items[0].outcome, items[0].reason, report);
     }
@@ -297,7 +297,8 @@ static int run(const tool_settings *settings)
         message_detail("template \"%s\"", templates->items[i]);
 
     /* Images are decoded while the engine is made and the labels are encoded. */
-    image_pipeline *pipeline = image_pipeline_create(settings, model, batch, sheet != NULL);
+    image_pipeline *pipeline =
+        image_pipeline_create(settings, model, batch, session_takes_bytes(settings, model), sheet != NULL);
     clipc_engine *engine = session_create_engine(settings, model, true, true, batch);
     float *label_embeddings = allocate(labels.count * info.embedding_dimension, sizeof *label_embeddings);
     embed_labels(model, &info, engine, &labels, templates, batch, label_embeddings);

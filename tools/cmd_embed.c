@@ -123,7 +123,7 @@ static void skip_image(embedding_run *run, size_t index, const image_item *item,
         sidecar_skip(run->sidecar, index, item->path, strlen(item->path), reason);
 }
 
-static void add_images(embedding_run *run, const image_item *items, const float *pixels, size_t count)
+static void add_images(embedding_run *run, const image_item *items, const image_pixels *pixels, size_t count)
 {
     const size_t dimension = run->info.embedding_dimension;
     encode_images(run->engine, pixels, count, run->flags, run->rows);
@@ -146,14 +146,15 @@ static int embed_images(const tool_settings *settings)
     open_outputs(&run, settings->output);
     progress_start("images", &settings->operands, 0, false);
     open_model(&run, settings);
-    image_pipeline *pipeline = image_pipeline_create(settings, run.model, run.batch, false);
+    image_pipeline *pipeline =
+        image_pipeline_create(settings, run.model, run.batch, session_takes_bytes(settings, run.model), false);
     run.engine = session_create_engine(settings, run.model, true, false, run.batch);
     start_outputs(&run, true);
     const image_item *items = NULL;
-    const float *pixels = NULL;
+    image_pixels pixels = {0};
     for (size_t count = 0; (count = image_pipeline_next(pipeline, &items, &pixels));) {
         if (items[0].outcome == IMAGE_READY)
-            add_images(&run, items, pixels, count);
+            add_images(&run, items, &pixels, count);
         else
             skip_image(&run, run.report.total, &items[0], items[0].outcome, items[0].reason);
         run.report.total += count;

@@ -57,15 +57,15 @@ static int run(const tool_settings *settings)
     const size_t shape[3] = {3, info.image_height, info.image_width};
     npy_writer_start(array, shape, 3);
     sidecar_file *sidecar = npy_writer_is_regular(array) ? start_sidecar(settings, model, &info) : NULL;
-    image_pipeline *pipeline = image_pipeline_create(settings, model, session_batch(settings), false);
+    image_pipeline *pipeline = image_pipeline_create(settings, model, session_batch(settings), false, false);
     input_report report = {0};
     const image_item *items = NULL;
-    const float *pixels = NULL;
+    image_pixels pixels = {0};
     for (size_t count = 0; (count = image_pipeline_next(pipeline, &items, &pixels)); report.total += count) {
         progress_update(report.total);
         const bool ready = items[0].outcome == IMAGE_READY;
         if (ready)
-            npy_writer_rows(array, pixels, count);
+            npy_writer_rows(array, pixels.floats, count);
         else
             report_image(&report, items[0].path, items[0].outcome, items[0].reason);
         for (size_t i = 0; i < count && sidecar; i++) {

@@ -106,7 +106,7 @@ typedef struct comparison {
     size_t *widths;          /* of the columns */
 } comparison;
 
-static void compare_run(const comparison *with, const image_item *items, const float *pixels, size_t count,
+static void compare_run(const comparison *with, const image_item *items, const image_pixels *pixels, size_t count,
                         input_report *report)
 {
     const size_t texts = with->texts->count;
@@ -126,11 +126,11 @@ static void compare_run(const comparison *with, const image_item *items, const f
 static void compare_all(const comparison *with, image_pipeline *pipeline, input_report *report)
 {
     const image_item *items = NULL;
-    const float *pixels = NULL;
+    image_pixels pixels = {0};
     for (size_t count = 0; (count = image_pipeline_next(pipeline, &items, &pixels)); report->total += count) {
         progress_update(report->total);
         if (items[0].outcome == IMAGE_READY)
-            compare_run(with, items, pixels, count, report);
+            compare_run(with, items, &pixels, count, report);
         else
             report_image(report, items[0].path, items[0].outcome, items[0].reason);
     }
@@ -152,7 +152,8 @@ static int run(const tool_settings *settings)
     clipc_model_info info;
     clipc_model *model = session_open_model(settings, &info);
     const size_t dimension = info.embedding_dimension;
-    image_pipeline *pipeline = image_pipeline_create(settings, model, batch, false);
+    image_pipeline *pipeline =
+        image_pipeline_create(settings, model, batch, session_takes_bytes(settings, model), false);
     clipc_engine *engine = session_create_engine(settings, model, true, true, batch);
     const comparison with = {
         .settings = settings,

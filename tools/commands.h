@@ -7,6 +7,7 @@
 extern const tool_command command_bench;
 extern const tool_command command_classify;
 extern const tool_command command_convert;
+extern const tool_command command_devices;
 extern const tool_command command_export_onnx;
 extern const tool_command command_embed;
 extern const tool_command command_help;

@@ -13,10 +13,12 @@ static void check(clipc_status status, const clipc_error *error)
         quit_failed(error);
 }
 
-void encode_images(clipc_engine *engine, const float *pixels, size_t count, unsigned flags, float *rows)
+void encode_images(clipc_engine *engine, const image_pixels *pixels, size_t count, unsigned flags, float *rows)
 {
     clipc_error error = {0};
-    check(clipc_engine_encode_images(engine, pixels, count, flags, rows, &error), &error);
+    check(pixels->bytes ? clipc_engine_encode_bytes(engine, pixels->bytes, count, flags, rows, &error)
+                        : clipc_engine_encode_images(engine, pixels->floats, count, flags, rows, &error),
+          &error);
 }
 
 void encode_tokens(clipc_engine *engine, token_batch *batch, unsigned flags, float *rows)

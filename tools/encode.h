@@ -2,11 +2,12 @@
 #ifndef CLIPC_TOOLS_ENCODE_H
 #define CLIPC_TOOLS_ENCODE_H
 
+#include "image_pipeline.h"
 #include "texts.h"
 
 /* Each writes rows [count, dimension]. A row that is not finite costs its input alone (embedding_is_finite tells it);
  * any other failure ends the program. */
-void encode_images(clipc_engine *engine, const float *pixels, size_t count, unsigned flags, float *rows);
+void encode_images(clipc_engine *engine, const image_pixels *pixels, size_t count, unsigned flags, float *rows);
 /* Also empties the batch. */
 void encode_tokens(clipc_engine *engine, token_batch *batch, unsigned flags, float *rows);
 

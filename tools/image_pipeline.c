@@ -31,8 +31,9 @@ struct image_pipeline {
     pthread_cond_t room;
     pthread_cond_t progress;
     image_item *slots;
-    float *pixels; /* [capacity, image_values] */
-    size_t image_values;
+    uint8_t *pixels; /* [capacity, image_bytes] */
+    size_t image_bytes;
+    bool as_bytes; /* else floats */
     size_t capacity;
     size_t batch;
     size_t next_limit; /* of the next run: grows to batch */
@@ -81,12 +82,19 @@ static bool looks_like_image(image_item *item)
     return !item->reason;
 }
 
-static void process(const image_pipeline *pipeline, image_item *item, float *pixels)
+static clipc_status preprocess(const image_pipeline *pipeline, const char *path, void *pixels, clipc_error *error)
+{
+    if (pipeline->as_bytes)
+        return clipc_model_preprocess_file_bytes(pipeline->model, path, &pipeline->options, pixels, error);
+    return clipc_model_preprocess_file(pipeline->model, path, &pipeline->options, pixels, error);
+}
+
+static void process(const image_pipeline *pipeline, image_item *item, void *pixels)
 {
     if (item->reason || (item->walked && !looks_like_image(item)))
         return;
     clipc_error error = {0};
-    if (clipc_model_preprocess_file(pipeline->model, item->path, &pipeline->options, pixels, &error) != CLIPC_OK)
+    if (preprocess(pipeline, item->path, pixels, &error) != CLIPC_OK)
         set_failure(item, error.message);
     else if (pipeline->thumbnails)
         item->thumbnail = thumbnail_data_uri(item->path, &pipeline->options);
@@ -129,7 +137,7 @@ static void *work(void *context)
     image_pipeline *pipeline = context;
     for (size_t number = 0; take(pipeline, &number);) {
         const size_t index = number % pipeline->capacity;
-        process(pipeline, &pipeline->slots[index], pipeline->pixels + index * pipeline->image_values);
+        process(pipeline, &pipeline->slots[index], pipeline->pixels + index * pipeline->image_bytes);
         pthread_mutex_lock(&pipeline->lock);
         pipeline->slots[index].done = true;
         pipeline->finished++;
@@ -142,7 +150,7 @@ static void *work(void *context)
 /* ---- the main thread's side ---- */
 
 image_pipeline *image_pipeline_create(const tool_settings *settings, const clipc_model *model, size_t batch,
-                                      bool thumbnails)
+                                      bool as_bytes, bool thumbnails)
 {
     image_pipeline *pipeline = allocate(1, sizeof *pipeline);
     clipc_model_info info = {.size = sizeof info};
@@ -152,7 +160,8 @@ image_pipeline *image_pipeline_create(const tool_settings *settings, const clipc
     pipeline->options = session_image_options(settings);
     pipeline->thumbnails = thumbnails;
     pipeline->inputs = inputs_create(&settings->operands);
-    pipeline->image_values = 3 * info.image_height * info.image_width;
+    pipeline->as_bytes = as_bytes;
+    pipeline->image_bytes = 3 * info.image_height * info.image_width * (as_bytes ? 1 : sizeof(float));
     pipeline->batch = batch;
     pipeline->next_limit = 1;
     const size_t wanted = session_threads(settings);
@@ -160,7 +169,7 @@ image_pipeline *image_pipeline_create(const tool_settings *settings, const clipc
     if (pipeline->capacity < wanted + 1)
         pipeline->capacity = wanted + 1;
     pipeline->slots = allocate(pipeline->capacity, sizeof *pipeline->slots);
-    pipeline->pixels = reallocate(NULL, pipeline->capacity * pipeline->image_values, sizeof *pipeline->pixels);
+    pipeline->pixels = reallocate(NULL, pipeline->capacity, pipeline->image_bytes);
     pthread_mutex_init(&pipeline->listing, NULL);
     pthread_mutex_init(&pipeline->lock, NULL);
     pthread_cond_init(&pipeline->room, NULL);
@@ -235,7 +244,7 @@ static bool wait_for_progress(image_pipeline *pipeline, bool patient)
     return pthread_cond_timedwait(&pipeline->progress, &pipeline->lock, &until) != ETIMEDOUT;
 }
 
-size_t image_pipeline_next(image_pipeline *pipeline, const image_item **items, const float **pixels)
+size_t image_pipeline_next(image_pipeline *pipeline, const image_item **items, image_pixels *pixels)
 {
     pthread_mutex_lock(&pipeline->lock);
     release(pipeline);
@@ -257,7 +266,9 @@ size_t image_pipeline_next(image_pipeline *pipeline, const image_item **items, c
         pipeline->next_limit = 2 * pipeline->next_limit < pipeline->batch ? 2 * pipeline->next_limit : pipeline->batch;
     pipeline->handed_out = length;
     pthread_mutex_unlock(&pipeline->lock);
-    *pixels = pipeline->pixels + first * pipeline->image_values;
+    const uint8_t *found = pipeline->pixels + first * pipeline->image_bytes;
+    *pixels = pipeline->as_bytes ? (image_pixels){.bytes = found}
+                                 : (image_pixels){.floats = (const float *)(const void *)found};
     *items = &pipeline->slots[first];
     return length;
 }

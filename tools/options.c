@@ -23,11 +23,19 @@ static const tool_option model_options[] = {
 };
 
 static const tool_option engine_options[] = {
-    {"backend", 0, OPTION_CHOICE, "NAME", "what computes: auto, cpu, or ref (plain C, slow)",
-     offsetof(tool_settings, backend), 0, 0, "auto|cpu|ref"},
+    {"backend", 0, OPTION_CHOICE, "NAME",
+     "what computes: auto (cuda where there is a GPU, else cpu), cuda, cpu, or ref (plain C, slow)",
+     offsetof(tool_settings, backend), 0, 0, "auto|cuda|cpu|ref"},
     {"precision", 0, OPTION_CHOICE, "NAME",
-     "arithmetic of the network: auto (bf16 where the CPU has it), fp32, bf16 or int8",
-     offsetof(tool_settings, precision), 0, 0, "auto|fp32|bf16|int8"},
+     "arithmetic of the network: auto (fp16 on a GPU; bf16 where the CPU has it, else fp32), fp32, fp16, bf16, fp8 or "
+     "int8",
+     offsetof(tool_settings, precision), 0, 0, "auto|fp32|fp16|bf16|fp8|int8"},
+    {"devices", 0, OPTION_TEXT, "N,…|all", "the GPUs that share the work (default: 0; see clipc devices)",
+     offsetof(tool_settings, devices), 0, 0, NULL},
+    {"streams", 0, OPTION_NUMBER, "N", "passes in flight at once on each GPU (default: 2)",
+     offsetof(tool_settings, streams), 1, 16, NULL},
+    {"batch-invariant", 0, OPTION_FLAG, NULL, "on a GPU: the same bits whatever the size of the batch",
+     offsetof(tool_settings, batch_invariant), 0, 0, NULL},
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
 
@@ -194,8 +202,6 @@ static void check_choice(const tool_option *option, const char *value)
 {
     if (is_choice(option->choices, value))
         return;
-    if (strcmp(option->name, "precision") == 0 && is_choice("fp16|fp8", value))
-        quit(STATUS_USAGE, "--precision: %s is not available in this version (auto, fp32, bf16, int8)", value);
     quit(STATUS_USAGE, "--%s: unknown value '%s' (one of %s)", option->name, value, option->choices);
 }
 

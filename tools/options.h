@@ -36,8 +36,11 @@ typedef struct tool_settings {
     const char *activation;
     const char *backend;
     const char *precision;
-    uint64_t threads; /* 0: as many as the process may use */
-    uint64_t batch;   /* 0: the command's default */
+    uint64_t threads;    /* 0: as many as the process may use */
+    uint64_t batch;      /* 0: the command's default */
+    const char *devices; /* NULL: the first */
+    uint64_t streams;    /* 0: the library's default */
+    bool batch_invariant;
     uint64_t max_pixels;
     const char *alpha;
     bool exif;
@@ -100,7 +103,7 @@ typedef struct tool_option {
 /* Options that several commands take. */
 enum {
     SHARED_MODEL = 1,  /* --model */
-    SHARED_ENGINE = 2, /* --backend, --precision */
+    SHARED_ENGINE = 2, /* --backend, --precision, --devices, --streams, --batch-invariant */
     SHARED_WORK = 4,   /* --threads, --batch */
     SHARED_IMAGES = 8, /* --max-pixels, --alpha, --exif */
     SHARED_ALL = 15

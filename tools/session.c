@@ -82,6 +82,9 @@ static clipc_engine_config engine_config(const tool_settings *settings)
     config.backend = settings->backend;
     config.precision = session_wanted_precision(settings);
     config.threads = (size_t)settings->threads;
+    config.devices = settings->devices;
+    config.streams = (size_t)settings->streams;
+    config.batch_invariant = settings->batch_invariant;
     config.log = on_log;
     return config;
 }
@@ -105,6 +108,11 @@ void session_require_tower(const clipc_model *model, bool image)
         quit(STATUS_SYSTEM, "%s: no %s tower: %s", session_model_label(&info), image ? "image" : "text", absent);
 }
 
+bool session_takes_bytes(const tool_settings *settings, const clipc_model *model)
+{
+    return strcmp(session_plan_engine(settings, model).backend, "cuda") == 0;
+}
+
 clipc_engine *session_create_engine(const tool_settings *settings, const clipc_model *model, bool image_tower,
                                     bool text_tower, size_t batch)
 {
@@ -123,9 +131,10 @@ clipc_engine *session_create_engine(const tool_settings *settings, const clipc_m
     clipc_engine_info info = {.size = sizeof info};
     if (clipc_engine_get_info(engine, &info, &error) != CLIPC_OK)
         quit_failed(&error);
-    message_detail("backend %s (%s), %s, %zu threads, %.1f MiB of weights, %.1f MiB of workspace", info.backend,
-                   info.isa, clipc_precision_name(info.precision), info.threads, (double)info.packed_bytes / (1 << 20),
-                   (double)info.workspace_bytes / (1 << 20));
+    message_detail("backend %s (%s), %s, %zu threads, %zu devices, %zu streams on each, %.1f MiB of weights, %.1f MiB "
+                   "of workspace",
+                   info.backend, info.isa, clipc_precision_name(info.precision), info.threads, info.devices,
+                   info.streams, (double)info.packed_bytes / (1 << 20), (double)info.workspace_bytes / (1 << 20));
     return engine;
 }
 

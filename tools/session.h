@@ -14,6 +14,8 @@ void session_require_tower(const clipc_model *model, bool image);
 /* Ready to encode up to `batch` items at once with the towers asked for. */
 clipc_engine *session_create_engine(const tool_settings *settings, const clipc_model *model, bool image_tower,
                                     bool text_tower, size_t batch);
+/* Whether it takes images as bytes with profit: on a GPU they are a quarter of what must be moved. */
+bool session_takes_bytes(const tool_settings *settings, const clipc_model *model);
 /* What such an engine would be, found out without making it. */
 clipc_engine_info session_plan_engine(const tool_settings *settings, const clipc_model *model);
 /* The name of the precision the engine computes in. */

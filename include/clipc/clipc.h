@@ -236,13 +236,22 @@ CLIPC_API clipc_status clipc_model_preprocess_file(const clipc_model *model, con
                                                    const clipc_image_options *options, float *pixels,
                                                    clipc_error *error);
 
+/* The same before the last step, the normalisation, as bytes: writes [image_height, image_width, 3]. What
+ * clipc_engine_encode_bytes takes. */
+CLIPC_API clipc_status clipc_model_preprocess_bytes(const clipc_model *model, const clipc_image *image, uint8_t *bytes,
+                                                    clipc_error *error);
+CLIPC_API clipc_status clipc_model_preprocess_file_bytes(const clipc_model *model, const char *path,
+                                                         const clipc_image_options *options, uint8_t *bytes,
+                                                         clipc_error *error);
+
 /* ---- engine ---- */
 
 typedef struct clipc_engine clipc_engine;
 
 typedef struct clipc_engine_config {
     size_t size;         /* sizeof(clipc_engine_config), set by the init function */
-    const char *backend; /* "auto", "cpu" or "ref"; NULL is "auto" */
+    const char *backend; /* "auto", "cuda", "cpu" or "ref"; NULL is "auto", the fastest that this machine has and that
+                            can do the rest: cuda where there is a device, else cpu */
     clipc_precision precision;
     size_t threads;        /* 0: as many as the process may use */
     size_t max_batch;      /* items the workspace is planned for; larger calls are cut up. Default 32 */
@@ -250,6 +259,13 @@ typedef struct clipc_engine_config {
                               environment variable CLIPC_CPU lowers it likewise, for resizing too */
     int image_tower;       /* 0: leave that tower out; default 1: make it, if the model has it */
     int text_tower;
+    /* of backend cuda, ignored by the others: */
+    const char *devices; /* which share the work: "all", or their numbers, "0,1"; NULL is the first, "0".
+                            Naming any asks for cuda, where backend is "auto" */
+    size_t streams; /* passes that are in flight at once on a device, 1 to 16, each with a workspace of its own: one
+                       copies while another computes. 0 is 2 */
+    int batch_invariant; /* non-zero: a row's bits do not depend on the size of the batch either, at some cost in speed
+                            for small batches */
     clipc_log_function log;
     void *log_user;
 } clipc_engine_config;
@@ -267,12 +283,14 @@ CLIPC_API void clipc_engine_destroy(clipc_engine **engine);
 
 typedef struct clipc_engine_info {
     size_t size;         /* sizeof(clipc_engine_info), set by the caller */
-    const char *backend; /* "cpu", "ref" */
-    const char *isa;     /* the instruction set the kernels use: "c", "avx2", "avx512", … */
+    const char *backend; /* "cuda", "cpu", "ref" */
+    const char *isa;     /* the instruction set the kernels use: "c", "avx2", "avx512", …; "sm80", "sm90" */
     clipc_precision precision;
     size_t threads;
     size_t packed_bytes;    /* weights */
     size_t workspace_bytes; /* activations */
+    size_t devices;         /* that share the work; 1 but for cuda */
+    size_t streams;         /* passes in flight at once on each */
 } clipc_engine_info;
 
 CLIPC_API clipc_status clipc_engine_get_info(const clipc_engine *engine, clipc_engine_info *info, clipc_error *error);
@@ -288,17 +306,50 @@ CLIPC_API clipc_status clipc_engine_plan(const clipc_model *model, const clipc_e
 /* Every row of `embeddings` is written, each from its own input alone. A row that comes out not finite makes the call
  * fail, the first such row being named: CLIPC_ERROR_ARGUMENT when its pixels were not finite, CLIPC_ERROR_FORMAT when
  * the model's own numbers overflow. The other rows are valid even then. A raw projection of zeros, which has no
- * direction, stays zeros. Arguments are checked before anything is written; `count` may be 0. */
+ * direction, stays zeros. Arguments are checked before anything is written; `count` may be 0. A device that fails is
+ * CLIPC_ERROR_DEVICE, and what the call has written is then not valid; after a fault that the device does not recover
+ * from the engine is lost and every later call says so, but the process and engines of other backends go on. */
 
 /* Encodes `count` preprocessed images, pixels [count, 3, image_height, image_width], to embeddings [count, D]. On the
- * CPU a row's bits do not depend on the other rows, on count or on the number of threads. */
+ * CPU a row's bits do not depend on the other rows, on count or on the number of threads; on a GPU they depend on the
+ * size of the batch alone, and with batch_invariant not on that. */
 CLIPC_API clipc_status clipc_engine_encode_images(clipc_engine *engine, const float *pixels, size_t count,
                                                   unsigned flags, float *embeddings, clipc_error *error);
+
+/* The same of images whose pixels are still bytes [count, image_height, image_width, 3], as
+ * clipc_model_preprocess_bytes makes them: they are normalised on the device, to the same floats, and are a quarter of
+ * the bytes to move. The embeddings are those of clipc_engine_encode_images, bit for bit. */
+CLIPC_API clipc_status clipc_engine_encode_bytes(clipc_engine *engine, const uint8_t *bytes, size_t count,
+                                                 unsigned flags, float *embeddings, clipc_error *error);
 
 /* Encodes `count` token sequences, unpadded: sequence i is ids[offsets[i]] … ids[offsets[i+1]-1], 1 … context_length
  * ids below vocabulary_size, offsets[0] = 0. Writes embeddings [count, D]. */
 CLIPC_API clipc_status clipc_engine_encode_tokens(clipc_engine *engine, const int32_t *ids, const size_t *offsets,
                                                   size_t count, unsigned flags, float *embeddings, clipc_error *error);
+
+/* ---- devices ---- */
+
+/* What a backend can compute on. */
+typedef struct clipc_device_info {
+    size_t size;               /* sizeof(clipc_device_info), set by the caller */
+    const char *backend;       /* "cuda" or "cpu" */
+    size_t index;              /* its number in clipc_engine_config.devices */
+    char name[128];            /* "NVIDIA H200" */
+    char driver[64];           /* "580.159.04, for CUDA 13.0"; "" for the CPU */
+    char problem[160];         /* why clipc cannot use it, a sentence; "" when it can */
+    const char *isa;           /* of the kernels it would use, as in clipc_engine_info */
+    clipc_precision precision; /* that CLIPC_PRECISION_AUTO means on it */
+    size_t units;              /* multiprocessors; threads that 0 means on the CPU */
+    uint64_t memory_bytes;     /* 0 when unknown */
+    uint64_t free_bytes;       /* 0 when unknown */
+} clipc_device_info;
+
+/* How many devices `backend` ("cuda" or "cpu") has here. With none, the status and the sentence say why: no driver, a
+ * driver that is too old, no device, or a library that was built without the backend. */
+CLIPC_API clipc_status clipc_device_count(const char *backend, size_t *count, clipc_error *error);
+/* Describes the index-th of them. A device that cannot be used is described all the same: see `problem`. */
+CLIPC_API clipc_status clipc_device_get_info(const char *backend, size_t index, clipc_device_info *info,
+                                             clipc_error *error);
 
 /* ---- engine files ----
  *
@@ -374,7 +425,7 @@ typedef struct clipc_step_info {
 CLIPC_API clipc_status clipc_engine_record_steps(clipc_engine *engine, int on, clipc_error *error);
 /* The kinds of steps recorded since, in the order of the towers. 0 for a NULL engine. */
 CLIPC_API size_t clipc_engine_step_count(clipc_engine *engine);
-/* Fills *info for the index-th of them; its strings are static. */
+/* Fills *info for the index-th of them; its strings live until the engine is destroyed. */
 CLIPC_API clipc_status clipc_engine_get_step(clipc_engine *engine, size_t index, clipc_step_info *info,
                                              clipc_error *error);
 

@@ -6,12 +6,16 @@
 #include "base/memory.h"
 #include "base/thread_pool.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define DEFAULT_MAX_BATCH 32
 /* Beyond any use, and small enough that sizes made of them cannot overflow. */
 #define MAX_BATCH   ((size_t)1 << 20)
 #define MAX_THREADS ((size_t)4096)
+#define MAX_STREAMS ((size_t)16)
+/* Images that come as bytes and become floats at once. */
+#define FLOAT_IMAGES ((size_t)32)
 
 const char *clipc_precision_name(clipc_precision precision)
 {
@@ -47,6 +51,8 @@ static clipc_status check_config(const clipc_engine_config *config, clipc_error 
                   "clipc_engine_config: %zu threads, over the limit of %zu", config->threads, MAX_THREADS);
     CLIPC_FAIL_IF(config->max_batch < 1 || config->max_batch > MAX_BATCH, error, CLIPC_ERROR_ARGUMENT,
                   "clipc_engine_config: max_batch is %zu, not 1 to %zu", config->max_batch, MAX_BATCH);
+    CLIPC_FAIL_IF(config->streams > MAX_STREAMS, error, CLIPC_ERROR_ARGUMENT,
+                  "clipc_engine_config: %zu streams, over the limit of %zu", config->streams, MAX_STREAMS);
     CLIPC_FAIL_IF(!config->image_tower && !config->text_tower, error, CLIPC_ERROR_ARGUMENT,
                   "clipc_engine_config: both towers are left out");
     if (config->cpu_level) {
@@ -74,28 +80,43 @@ static clipc_status settle_precision(const clipc_model *model, clipc_precision w
 /* Whether `backend` can run here at `precision`. */
 static clipc_status try_backend(const clipc_backend *backend, clipc_precision precision, clipc_error *error)
 {
-    CLIPC_TRY(backend->probe(error));
+    const clipc_status status = backend->probe(error);
+    if (status != CLIPC_OK)
+        return clipc_fail_within(error, status, "backend %s", backend->name);
     CLIPC_FAIL_IF(precision != CLIPC_PRECISION_AUTO && !backend->supports_precision(precision), error,
                   CLIPC_ERROR_UNSUPPORTED, "backend %s: it has no precision %s", backend->name,
                   clipc_precision_name(precision));
     return CLIPC_OK;
 }
 
-static clipc_status choose_backend(const char *name, clipc_precision precision, const clipc_backend **out,
-                                   clipc_error *error)
+/* Of "auto": the first that can run here. When none can, the reasons of all of them. */
+static clipc_status choose_first(const clipc_model *model, clipc_precision precision, const clipc_backend **out,
+                                 clipc_error *error)
 {
-    if (name && strcmp(name, "auto") != 0) {
-        *out = clipc_backend_find(name);
-        CLIPC_FAIL_IF(!*out, error, CLIPC_ERROR_ARGUMENT, "unknown backend '%s'", name);
-        return try_backend(*out, precision, error);
-    }
-    clipc_status status = clipc_fail(error, CLIPC_ERROR_INTERNAL, "no backend was built");
+    clipc_status status = CLIPC_ERROR_INTERNAL;
+    char reasons[sizeof error->message] = "";
+    size_t used = 0;
     for (size_t i = 0; (*out = clipc_backend_at(i)); i++) {
-        status = try_backend(*out, precision, error);
+        if (model->engine_file && !(*out)->pack)
+            continue; /* it could not read the file's weights */
+        clipc_error reason = {0};
+        status = try_backend(*out, precision, &reason);
         if (status == CLIPC_OK)
-            break;
+            return status;
+        const int length = snprintf(reasons + used, sizeof reasons - used, "%s%s", used ? "; " : "", reason.message);
+        used = clipc_min(used + (length > 0 ? (size_t)length : 0), sizeof reasons - 1);
     }
-    return status;
+    return clipc_fail(error, status, "%s", reasons);
+}
+
+static clipc_status choose_backend(const clipc_model *model, const clipc_engine_config *config,
+                                   clipc_precision precision, const clipc_backend **out, clipc_error *error)
+{
+    const bool any = !config->backend || strcmp(config->backend, "auto") == 0;
+    if (any && !config->devices)
+        return choose_first(model, precision, out, error);
+    CLIPC_TRY(clipc_backend_find(any ? "cuda" : config->backend, out, error));
+    return try_backend(*out, precision, error);
 }
 
 static clipc_status plan_tokens(clipc_engine *engine, clipc_error *error)
@@ -107,6 +128,17 @@ static clipc_status plan_tokens(clipc_engine *engine, clipc_error *error)
     engine->offsets = clipc_allocate(engine->max_batch + 1, sizeof *engine->offsets);
     if (!engine->offsets)
         return clipc_fail_memory(error, (engine->max_batch + 1) * sizeof *engine->offsets, "token offsets");
+    return CLIPC_OK;
+}
+
+/* Room for the floats of images that come as bytes. It costs address space alone until such images come. */
+static clipc_status plan_floats(clipc_engine *engine, clipc_error *error)
+{
+    const size_t size = engine->model->config.image_size;
+    engine->float_images = clipc_min(engine->max_batch, FLOAT_IMAGES);
+    engine->floats = clipc_allocate(engine->float_images * 3 * size * size, sizeof *engine->floats);
+    if (!engine->floats)
+        return clipc_fail_memory(error, engine->float_images * 3 * size * size * sizeof *engine->floats, "pixels");
     return CLIPC_OK;
 }
 
@@ -133,6 +165,9 @@ static clipc_compile_options compile_options(const clipc_model *model, const cli
         .cpu_level = config->cpu_level,
         .image_tower = takes_tower(model, config, true),
         .text_tower = takes_tower(model, config, false),
+        .devices = config->devices,
+        .streams = config->streams,
+        .batch_invariant = config->batch_invariant != 0,
         .log = config->log,
         .log_user = config->log_user,
     };
@@ -170,7 +205,7 @@ clipc_status clipc_engine_create(const clipc_model *model, const clipc_engine_co
     engine->max_batch = config->max_batch;
     engine->image_tower = takes_tower(model, config, true);
     engine->text_tower = takes_tower(model, config, false);
-    CLIPC_CHECK(choose_backend(config->backend, precision, &engine->backend, error));
+    CLIPC_CHECK(choose_backend(model, config, precision, &engine->backend, error));
     if (pthread_mutex_init(&engine->lock, NULL) != 0) {
         status = clipc_fail(error, CLIPC_ERROR_MEMORY, "cannot make a mutex");
         goto fail;
@@ -178,6 +213,8 @@ clipc_status clipc_engine_create(const clipc_model *model, const clipc_engine_co
     engine->lock_made = true;
     if (engine->text_tower)
         CLIPC_CHECK(plan_tokens(engine, error));
+    if (engine->image_tower && !engine->backend->encode_bytes)
+        CLIPC_CHECK(plan_floats(engine, error));
     CLIPC_CHECK(compile(engine, config, precision, error));
     *out = engine;
     return CLIPC_OK;
@@ -193,7 +230,7 @@ clipc_status clipc_engine_settle(const clipc_model *model, const clipc_engine_co
     CLIPC_TRY(check_config(config, error));
     CLIPC_TRY(check_towers(model, config, error));
     CLIPC_TRY(settle_precision(model, config->precision, &precision, error));
-    CLIPC_TRY(choose_backend(config->backend, precision, backend, error));
+    CLIPC_TRY(choose_backend(model, config, precision, backend, error));
     *options = compile_options(model, config, precision);
     return CLIPC_OK;
 }
@@ -207,6 +244,7 @@ void clipc_engine_destroy(clipc_engine **engine)
         made->backend->destroy(&made->compiled);
     if (made->lock_made)
         pthread_mutex_destroy(&made->lock);
+    clipc_free(made->floats);
     clipc_free(made->ids);
     clipc_free(made->offsets);
     clipc_model_release(&made->model);
@@ -231,6 +269,8 @@ static void fill_info(const clipc_backend *backend, const clipc_compiled_info *c
         .threads = compiled->threads,
         .packed_bytes = compiled->packed_bytes,
         .workspace_bytes = compiled->workspace_bytes,
+        .devices = clipc_max(compiled->devices, 1),
+        .streams = clipc_max(compiled->streams, 1),
     };
 }
 

@@ -49,6 +49,14 @@ static clipc_status check_call(const clipc_engine *engine, const void *input, si
     return CLIPC_OK;
 }
 
+static clipc_status check_image_tower(const clipc_engine *engine, clipc_error *error)
+{
+    CLIPC_TRY(clipc_model_check_tower(engine->model, true, error));
+    CLIPC_FAIL_IF(!engine->image_tower, error, CLIPC_ERROR_ARGUMENT,
+                  "encode: the engine was made without its image tower");
+    return CLIPC_OK;
+}
+
 static clipc_status encode_image_batches(clipc_engine *engine, const float *pixels, size_t count, float *embeddings,
                                          clipc_error *error)
 {
@@ -61,29 +69,70 @@ static clipc_status encode_image_batches(clipc_engine *engine, const float *pixe
     return CLIPC_OK;
 }
 
-clipc_status clipc_engine_encode_images(clipc_engine *engine, const float *pixels, size_t count, unsigned flags,
-                                        float *embeddings, clipc_error *error)
+/* For a backend that takes floats only. */
+static clipc_status encode_byte_batches(clipc_engine *engine, const uint8_t *bytes, size_t count, float *embeddings,
+                                        clipc_error *error)
 {
-    CLIPC_TRY(check_call(engine, pixels, count, flags, embeddings, error));
-    CLIPC_TRY(clipc_model_check_tower(engine->model, true, error));
-    CLIPC_FAIL_IF(!engine->image_tower, error, CLIPC_ERROR_ARGUMENT,
-                  "encode: the engine was made without its image tower");
+    const clipc_config *config = &engine->model->config;
+    const size_t area = config->image_size * config->image_size;
+    for (size_t begin = 0; begin < count; begin += engine->float_images) {
+        const size_t part = clipc_min(engine->float_images, count - begin);
+        for (size_t i = 0; i < part; i++)
+            clipc_preprocess_floats(&engine->model->preprocess, bytes + (begin + i) * 3 * area, area,
+                                    engine->floats + i * 3 * area);
+        CLIPC_TRY(engine->backend->encode_images(engine->compiled, engine->floats, part,
+                                                 embeddings + begin * config->embedding_dimension, error));
+    }
+    return CLIPC_OK;
+}
 
-    pthread_mutex_lock(&engine->lock);
-    const clipc_status status = encode_image_batches(engine, pixels, count, embeddings, error);
-    pthread_mutex_unlock(&engine->lock);
-    if (status != CLIPC_OK)
-        return status;
-
+/* Brings the rows to unit length. `pixels` tells whose fault a row is that is not finite; NULL: they were bytes. */
+static clipc_status finish_images(const clipc_engine *engine, const float *pixels, size_t count, unsigned flags,
+                                  float *embeddings, clipc_error *error)
+{
     const clipc_config *config = &engine->model->config;
     size_t bad = count;
     finish_rows(embeddings, count, config->embedding_dimension, flags, &bad);
     if (bad == count)
         return CLIPC_OK;
     const size_t image = 3 * config->image_size * config->image_size;
-    CLIPC_FAIL_IF(!all_finite(pixels + bad * image, image), error, CLIPC_ERROR_ARGUMENT,
+    CLIPC_FAIL_IF(pixels && !all_finite(pixels + bad * image, image), error, CLIPC_ERROR_ARGUMENT,
                   "image %zu: its pixels are not all finite, so neither is its embedding", bad);
     return clipc_fail(error, CLIPC_ERROR_FORMAT, "image %zu: the model's arithmetic overflows on it", bad);
+}
+
+clipc_status clipc_engine_encode_images(clipc_engine *engine, const float *pixels, size_t count, unsigned flags,
+                                        float *embeddings, clipc_error *error)
+{
+    clipc_status status = CLIPC_OK;
+    CLIPC_TRY(check_call(engine, pixels, count, flags, embeddings, error));
+    CLIPC_TRY(check_image_tower(engine, error));
+    if (engine->backend->concurrent) {
+        status = engine->backend->encode_images(engine->compiled, pixels, count, embeddings, error);
+    } else {
+        pthread_mutex_lock(&engine->lock);
+        status = encode_image_batches(engine, pixels, count, embeddings, error);
+        pthread_mutex_unlock(&engine->lock);
+    }
+    CLIPC_TRY(status);
+    return finish_images(engine, pixels, count, flags, embeddings, error);
+}
+
+clipc_status clipc_engine_encode_bytes(clipc_engine *engine, const uint8_t *bytes, size_t count, unsigned flags,
+                                       float *embeddings, clipc_error *error)
+{
+    clipc_status status = CLIPC_OK;
+    CLIPC_TRY(check_call(engine, bytes, count, flags, embeddings, error));
+    CLIPC_TRY(check_image_tower(engine, error));
+    if (engine->backend->encode_bytes) {
+        status = engine->backend->encode_bytes(engine->compiled, bytes, count, embeddings, error);
+    } else {
+        pthread_mutex_lock(&engine->lock);
+        status = encode_byte_batches(engine, bytes, count, embeddings, error);
+        pthread_mutex_unlock(&engine->lock);
+    }
+    CLIPC_TRY(status);
+    return finish_images(engine, NULL, count, flags, embeddings, error);
 }
 
 static clipc_status check_sequence(const clipc_model *model, const int32_t *ids, size_t length, size_t index,

@@ -7,9 +7,9 @@ clipc_status clipc_engine_record_steps(clipc_engine *engine, int on, clipc_error
     CLIPC_FAIL_IF(!engine->backend->record_steps, error, CLIPC_ERROR_UNSUPPORTED,
                   "backend %s: it cannot record its steps", engine->backend->name);
     pthread_mutex_lock(&engine->lock);
-    engine->backend->record_steps(engine->compiled, on != 0);
+    const clipc_status status = engine->backend->record_steps(engine->compiled, on != 0, error);
     pthread_mutex_unlock(&engine->lock);
-    return CLIPC_OK;
+    return status;
 }
 
 static bool get_step(clipc_engine *engine, size_t index, clipc_step_info *info)

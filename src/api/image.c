@@ -145,6 +145,35 @@ static clipc_status read_native(const char *path, const clipc_image_options *opt
     return status;
 }
 
+clipc_status clipc_model_preprocess_bytes(const clipc_model *model, const clipc_image *image, uint8_t *bytes,
+                                          clipc_error *error)
+{
+    CLIPC_FAIL_IF(!model || !image || !bytes, error, CLIPC_ERROR_ARGUMENT, "clipc_model_preprocess_bytes: %s is NULL",
+                  !model   ? "model"
+                  : !image ? "image"
+                           : "bytes");
+    CLIPC_TRY(clipc_model_check_tower(model, true, error));
+    return clipc_preprocess_bytes(&model->preprocess, image, model->config.image_size, model->config.image_size, bytes,
+                                  error);
+}
+
+/* To `pixels`, or to `bytes` when that is NULL. */
+static clipc_status preprocess_file(const clipc_model *model, const char *path, const clipc_image_options *options,
+                                    float *pixels, uint8_t *bytes, clipc_error *error)
+{
+    clipc_image *image = NULL;
+    if (model->preprocess.order == CLIPC_ORDER_TORCHVISION)
+        CLIPC_TRY(read_native(path, options, &image, error));
+    else
+        CLIPC_TRY(clipc_image_read(path, options, &image, error));
+    clipc_status status = pixels ? clipc_model_preprocess(model, image, pixels, error)
+                                 : clipc_model_preprocess_bytes(model, image, bytes, error);
+    if (status != CLIPC_OK)
+        status = clipc_fail_within(error, status, "%s", path);
+    clipc_image_destroy(&image);
+    return status;
+}
+
 clipc_status clipc_model_preprocess_file(const clipc_model *model, const char *path,
                                          const clipc_image_options *options, float *pixels, clipc_error *error)
 {
@@ -152,14 +181,16 @@ clipc_status clipc_model_preprocess_file(const clipc_model *model, const char *p
                   !model  ? "model"
                   : !path ? "path"
                           : "pixels");
-    clipc_image *image = NULL;
-    if (model->preprocess.order == CLIPC_ORDER_TORCHVISION)
-        CLIPC_TRY(read_native(path, options, &image, error));
-    else
-        CLIPC_TRY(clipc_image_read(path, options, &image, error));
-    clipc_status status = clipc_model_preprocess(model, image, pixels, error);
-    if (status != CLIPC_OK)
-        status = clipc_fail_within(error, status, "%s", path);
-    clipc_image_destroy(&image);
-    return status;
+    return preprocess_file(model, path, options, pixels, NULL, error);
+}
+
+clipc_status clipc_model_preprocess_file_bytes(const clipc_model *model, const char *path,
+                                               const clipc_image_options *options, uint8_t *bytes, clipc_error *error)
+{
+    CLIPC_FAIL_IF(!model || !path || !bytes, error, CLIPC_ERROR_ARGUMENT,
+                  "clipc_model_preprocess_file_bytes: %s is NULL",
+                  !model  ? "model"
+                  : !path ? "path"
+                          : "bytes");
+    return preprocess_file(model, path, options, NULL, bytes, error);
 }

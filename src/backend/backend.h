@@ -12,6 +12,9 @@ typedef struct clipc_compile_options {
     const char *cpu_level;     /* NULL: the best there is */
     bool image_tower;
     bool text_tower;
+    const char *devices; /* NULL: the first */
+    size_t streams;      /* 0: the backend's own choice */
+    bool batch_invariant;
     clipc_log_function log; /* may be NULL */
     void *log_user;
 } clipc_compile_options;
@@ -23,6 +26,8 @@ typedef struct clipc_compiled_info {
     size_t threads; /* that encode calls use */
     size_t packed_bytes;
     size_t workspace_bytes;
+    size_t devices; /* 0 stands for 1, as streams does */
+    size_t streams;
 } clipc_compiled_info;
 
 /* Receives the linear layers of a model as an engine file holds them: `section` has all but the name. */
@@ -41,10 +46,15 @@ typedef struct clipc_backend {
     void (*info)(const void *compiled, clipc_compiled_info *info);
     /* What compile would settle on, all sizes 0. */
     clipc_status (*plan)(const clipc_compile_options *options, clipc_compiled_info *info, clipc_error *error);
+    bool concurrent; /* encode_images and encode_bytes may be called by several threads at once, with any count */
     /* pixels [count, 3, image_size, image_size] → raw projections [count, D]; count ≤ max_batch. One caller at a time.
      */
     clipc_status (*encode_images)(void *compiled, const float *pixels, size_t count, float *embeddings,
                                   clipc_error *error);
+    /* The same of the bytes [count, image_size, image_size, 3] that clipc_preprocess_bytes makes. NULL: the API makes
+     * floats of them. */
+    clipc_status (*encode_bytes)(void *compiled, const uint8_t *bytes, size_t count, float *embeddings,
+                                 clipc_error *error);
     /* Token ids, checked by the API against vocabulary and context; already cut after the pooled token, which is the
      * last of each sequence (attention is causal, so what follows cannot matter). → raw projections [count, D]. */
     clipc_status (*encode_tokens)(void *compiled, const int32_t *ids, const size_t *offsets, size_t count,
@@ -55,11 +65,16 @@ typedef struct clipc_backend {
     clipc_status (*pack)(const clipc_model *model, const clipc_compile_options *options,
                          clipc_packed_function function, void *context, clipc_compiled_info *info, clipc_error *error);
 
+    /* Optional: NULL where a backend has nothing that one could choose among. *count is at least 1, or it fails. */
+    clipc_status (*device_count)(size_t *count, clipc_error *error);
+    /* Fills all but size, backend and index of *info, which is zeroed. */
+    clipc_status (*device_info)(size_t index, clipc_device_info *info, clipc_error *error);
+
     /* Optional: NULL where a backend cannot. Called by one caller at a time, as the encode calls are. */
     /* Starts from zero, or stops. Recording allocates nothing. */
-    void (*record_steps)(void *compiled, bool on);
+    clipc_status (*record_steps)(void *compiled, bool on, clipc_error *error);
     /* The index-th kind of step recorded; false past the last. */
-    bool (*step)(const void *compiled, size_t index, clipc_step_info *info);
+    bool (*step)(void *compiled, size_t index, clipc_step_info *info);
     clipc_status (*measure_peaks)(void *compiled, clipc_peaks *peaks, clipc_error *error);
 } clipc_backend;
 
@@ -69,6 +84,7 @@ extern const clipc_backend clipc_backend_cuda; /* only where CLIPC_HAVE_CUDA is 
 
 /* The index-th backend in order of preference for "auto"; NULL past the last. */
 const clipc_backend *clipc_backend_at(size_t index);
-const clipc_backend *clipc_backend_find(const char *name);
+/* A name that is not known is CLIPC_ERROR_ARGUMENT; one that this build leaves out CLIPC_ERROR_UNSUPPORTED. */
+clipc_status clipc_backend_find(const char *name, const clipc_backend **out, clipc_error *error);
 
 #endif

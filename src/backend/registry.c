@@ -14,10 +14,14 @@ const clipc_backend *clipc_backend_at(size_t index)
     return index < sizeof backends / sizeof *backends ? backends[index] : NULL;
 }
 
-const clipc_backend *clipc_backend_find(const char *name)
+clipc_status clipc_backend_find(const char *name, const clipc_backend **out, clipc_error *error)
 {
+    *out = NULL;
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
         if (strcmp(backends[i]->name, name) == 0)
-            return backends[i];
-    return NULL;
+            *out = backends[i];
+    CLIPC_FAIL_IF(!*out && strcmp(name, "cuda") == 0, error, CLIPC_ERROR_UNSUPPORTED,
+                  "backend cuda: this clipc was built without it (make release builds it)");
+    CLIPC_FAIL_IF(!*out, error, CLIPC_ERROR_ARGUMENT, "unknown backend '%s'", name);
+    return CLIPC_OK;
 }

@@ -1,6 +1,7 @@
 #include "base/cpu_features.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -115,4 +116,37 @@ clipc_status clipc_cpu_level_parse(const char *name, clipc_cpu_level *out, clipc
         }
     }
     return clipc_fail(error, CLIPC_ERROR_ARGUMENT, "unknown instruction set '%s': expected " LEVEL_NAMES, name);
+}
+
+#if defined(__x86_64__)
+/* The brand string: leaves 0x80000002 to 0x80000004, sixteen characters each (Intel SDM volume 2, CPUID). */
+static void read_brand(char brand[49])
+{
+    for (unsigned leaf = 0; leaf < 3; leaf++) {
+        uint32_t words[4] = {0};
+        if (!__get_cpuid(0x80000002u + leaf, &words[0], &words[1], &words[2], &words[3]))
+            return;
+        memcpy(brand + leaf * sizeof words, words, sizeof words);
+    }
+}
+#else
+static void read_brand(char brand[49])
+{
+    brand[0] = '\0';
+}
+#endif
+
+void clipc_cpu_name(char *name, size_t size)
+{
+    char brand[49] = "";
+    read_brand(brand);
+    const char *from = brand + strspn(brand, " ");
+    size_t length = strlen(from);
+    while (length && from[length - 1] == ' ')
+        length--;
+    if (length == 0) {
+        from = "processor";
+        length = strlen(from);
+    }
+    snprintf(name, size, "%.*s", (int)length, from);
 }

@@ -29,5 +29,7 @@ clipc_status clipc_cpu_level_detect(clipc_cpu_level *out, clipc_error *error);
  * aarch64. */
 const char *clipc_cpu_level_name(clipc_cpu_level level);
 clipc_status clipc_cpu_level_parse(const char *name, clipc_cpu_level *out, clipc_error *error);
+/* What the processor calls itself, without spaces around; "processor" where it does not say. */
+void clipc_cpu_name(char *name, size_t size);
 
 #endif

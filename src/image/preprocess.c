@@ -146,21 +146,21 @@ clipc_status clipc_preprocess_bytes(const clipc_preprocess_rule *rule, const cli
 
 /* What transformers' PIL backend makes of each byte: the product in fp64, rounded to fp32; mean and deviation rounded
  * to fp32, then one fp32 subtraction and one fp32 division. */
-static void value_table(const clipc_preprocess_rule *rule, size_t channel, float table[256])
+void clipc_preprocess_values(const clipc_preprocess_rule *rule, size_t channel, float values[256])
 {
     const float mean = (float)rule->mean[channel];
     const float deviation = (float)rule->standard_deviation[channel];
     for (size_t byte = 0; byte < 256; byte++) {
         const float value = rule->rescale ? (float)((double)byte * rule->rescale_factor) : (float)byte;
-        table[byte] = rule->normalize ? (value - mean) / deviation : value;
+        values[byte] = rule->normalize ? (value - mean) / deviation : value;
     }
 }
 
-static void bytes_to_floats(const clipc_preprocess_rule *rule, const uint8_t *bytes, size_t area, float *pixels)
+void clipc_preprocess_floats(const clipc_preprocess_rule *rule, const uint8_t *bytes, size_t area, float *pixels)
 {
     float tables[3][256];
     for (size_t channel = 0; channel < 3; channel++)
-        value_table(rule, channel, tables[channel]);
+        clipc_preprocess_values(rule, channel, tables[channel]);
     for (size_t i = 0; i < area; i++) {
         pixels[i] = tables[0][bytes[3 * i]];
         pixels[area + i] = tables[1][bytes[3 * i + 1]];
@@ -179,7 +179,7 @@ clipc_status clipc_preprocess(const clipc_preprocess_rule *rule, const clipc_ima
         return clipc_fail_memory(error, area * 3, "pixels");
     clipc_status status = clipc_preprocess_bytes(rule, image, height, width, bytes, error);
     if (status == CLIPC_OK)
-        bytes_to_floats(rule, bytes, area, pixels);
+        clipc_preprocess_floats(rule, bytes, area, pixels);
     clipc_free_aligned(bytes);
     return status;
 }

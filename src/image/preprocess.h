@@ -62,6 +62,10 @@ const char *clipc_preprocess_rule_step(const clipc_preprocess_rule *rule, size_t
 /* The resized and cropped bytes [height, width, 3], before any float: `bytes` holds height × width × 3. */
 clipc_status clipc_preprocess_bytes(const clipc_preprocess_rule *rule, const clipc_image *image, size_t height,
                                     size_t width, uint8_t *bytes, clipc_error *error);
+/* What each byte of a channel becomes. */
+void clipc_preprocess_values(const clipc_preprocess_rule *rule, size_t channel, float values[256]);
+/* Those bytes, `area` pixels, as floats [3, area]. */
+void clipc_preprocess_floats(const clipc_preprocess_rule *rule, const uint8_t *bytes, size_t area, float *pixels);
 /* The floats [3, height, width]. */
 clipc_status clipc_preprocess(const clipc_preprocess_rule *rule, const clipc_image *image, size_t height, size_t width,
                               float *pixels, clipc_error *error);

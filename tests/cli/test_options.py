@@ -4,7 +4,8 @@ import subprocess
 
 from program import Case, environment, main, sample
 
-COMMANDS = ["classify", "embed", "similarity", "tokenize", "preprocess", "inspect", "convert", "export-onnx", "bench"]
+COMMANDS = ["classify", "embed", "similarity", "tokenize", "preprocess", "inspect", "convert", "export-onnx", "bench",
+            "devices"]
 
 
 class Options(Case):
@@ -56,9 +57,10 @@ class Options(Case):
             (["classify", image, "--labels", "cat", "--batch", "99999999999999999999999"], "out of range"),
             (["classify", image, "--labels", "cat", "--threads", "0"], "out of range"),
             (["classify", image, "--labels", "cat", "--max-pixels", "0"], "out of range"),
-            (["classify", image, "--labels", "cat", "--backend", "gpu"], "auto|cpu|ref"),
-            (["classify", image, "--labels", "cat", "--precision", "fp8"], "not available"),
-            (["classify", image, "--labels", "cat", "--precision", "fp64"], "auto|fp32|bf16|int8"),
+            (["classify", image, "--labels", "cat", "--backend", "gpu"], "auto|cuda|cpu|ref"),
+            (["classify", image, "--labels", "cat", "--streams", "17"], "out of range"),
+            (["devices", "0"], "not expected"),
+            (["classify", image, "--labels", "cat", "--precision", "fp64"], "auto|fp32|fp16|bf16|fp8|int8"),
             (["classify", image, "--labels", "cat", "--alpha", "black"], "white|drop"),
             (["classify", image, "--labels", b"\xff"], "UTF-8"),
             (["classify", "-", "--labels-file", "-"], "standard input"),
@@ -98,12 +100,13 @@ class Options(Case):
             self.assertEqual(text, self.run_clipc("help", name).decode())
             self.assertIn("Examples:\n", text)
             self.assertIn("clipc " + name, text)
-            for option in ["--quiet", "--verbose", "--version", "--help", "--model"]:
+            for option in ["--quiet", "--verbose", "--version", "--help"]:
                 self.assertIn(option, text)
-            engines = set(COMMANDS) - {"tokenize", "preprocess", "export-onnx"}
-            for options, users in [(["--backend", "--precision"], engines),
-                                   (["--threads"], set(COMMANDS) - {"tokenize", "export-onnx"}),
-                                   (["--batch"], set(COMMANDS) - {"tokenize"}),
+            engines = set(COMMANDS) - {"tokenize", "preprocess", "export-onnx", "devices"}
+            for options, users in [(["--model"], set(COMMANDS) - {"devices"}),
+                                   (["--backend", "--precision", "--devices", "--streams", "--batch-invariant"], engines),
+                                   (["--threads"], set(COMMANDS) - {"tokenize", "export-onnx", "devices"}),
+                                   (["--batch"], set(COMMANDS) - {"tokenize", "devices"}),
                                    (["--max-pixels", "--alpha", "--exif"],
                                     {"classify", "embed", "similarity", "preprocess"})]:
                 for option in options:

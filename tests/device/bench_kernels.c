@@ -222,9 +222,8 @@ static void bench_tower(const clipc_model *model, int batch, int text_tokens)
                                            .max_batch = (size_t)batch,
                                            .image_tower = text_tokens == 0,
                                            .text_tower = text_tokens != 0};
-    void *compiled = NULL;
-    must(clipc_backend_cuda.compile(model, &options, &compiled, &error), &error);
-    clipc_cuda_engine *engine = compiled;
+    clipc_cuda_engine *engine = NULL;
+    must(clipc_cuda_engine_create(model, &options, 0, NULL, &engine, &error), &error);
     float microseconds = 0;
     if (text_tokens == 0) {
         uint64_t state = 3;
@@ -264,7 +263,7 @@ static void bench_tower(const clipc_model *model, int batch, int text_tokens)
                batch * 1e6 / (double)microseconds);
     }
     fflush(stdout);
-    clipc_backend_cuda.destroy(&compiled);
+    clipc_cuda_engine_destroy(&engine);
 }
 
 static int number(const char *text)

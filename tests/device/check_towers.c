@@ -203,6 +203,12 @@ static void check_model(const char *architecture, size_t count, const char *prec
 
 int main(int argc, char **argv)
 {
+    clipc_error error;
+    size_t devices = 0;
+    if (clipc_device_count("cuda", &devices, &error) != CLIPC_OK) {
+        printf("%s: nothing was tested\n", error.message);
+        return 77;
+    }
     if (argc > 1) {
         check_model(argv[1], argc > 2 ? (size_t)strtoul(argv[2], NULL, 10) : 3, argc > 3 ? argv[3] : NULL);
     } else {

@@ -136,15 +136,13 @@ static clipc_status compare_model(const char *path, const char *expected_path, c
     config.backend = "ref";
     config.precision = CLIPC_PRECISION_FP32;
     CLIPC_CHECK(compare_engine(model, &config, name, &want, good, error));
-    if (clipc_backend_find("cpu")) {
-        config.backend = "cpu";
-        CLIPC_CHECK(clipc_cpu_level_detect(&best, error));
-        for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
-            config.precision = limits[i].precision;
-            for (clipc_cpu_level level = CLIPC_CPU_C; level <= best; level++) {
-                config.cpu_level = clipc_cpu_level_name(level);
-                CLIPC_CHECK(compare_engine(model, &config, name, &want, good, error));
-            }
+    config.backend = "cpu";
+    CLIPC_CHECK(clipc_cpu_level_detect(&best, error));
+    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+        config.precision = limits[i].precision;
+        for (clipc_cpu_level level = CLIPC_CPU_C; level <= best; level++) {
+            config.cpu_level = clipc_cpu_level_name(level);
+            CLIPC_CHECK(compare_engine(model, &config, name, &want, good, error));
         }
     }
 fail:

@@ -158,6 +158,71 @@ static void test_auto_is_bf16_where_there_is_bf16_arithmetic(void **state)
     clipc_model_destroy(&model);
 }
 
+static void huge_streams(clipc_engine_config *config)
+{
+    config->streams = 17;
+}
+
+static void test_streams_are_checked(void **state)
+{
+    (void)state;
+    clipc_error error = {0};
+    assert_int_equal(create(huge_streams, &error), CLIPC_ERROR_ARGUMENT);
+    assert_non_null(strstr(error.message, "17 streams"));
+}
+
+/* Bytes give the bits that the floats made of them give, in calls larger than any buffer. */
+static void test_bytes_are_floats(void **state)
+{
+    (void)state;
+    enum { COUNT = 70, AREA = 23 * 23 };
+    static uint8_t bytes[COUNT * IMAGE];
+    static float pixels[COUNT * IMAGE];
+    static float expected[COUNT * DIMENSION];
+    static float embeddings[COUNT * DIMENSION];
+    clipc_engine *engine = open_engine(MODELS "odd_widths", 50);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 2654435761U >> 24);
+    for (size_t i = 0; i < COUNT; i++)
+        clipc_preprocess_floats(&engine->model->preprocess, bytes + i * IMAGE, AREA, pixels + i * IMAGE);
+    assert_int_equal(clipc_engine_encode_images(engine, pixels, COUNT, 0, expected, NULL), CLIPC_OK);
+    assert_int_equal(clipc_engine_encode_bytes(engine, bytes, COUNT, 0, embeddings, NULL), CLIPC_OK);
+    assert_memory_equal(embeddings, expected, sizeof expected);
+    assert_int_equal(clipc_engine_encode_bytes(engine, bytes, 0, 0, NULL, NULL), CLIPC_OK);
+    assert_int_equal(clipc_engine_encode_bytes(engine, NULL, 1, 0, embeddings, NULL), CLIPC_ERROR_ARGUMENT);
+    assert_int_equal(clipc_engine_encode_bytes(NULL, bytes, 1, 0, embeddings, NULL), CLIPC_ERROR_ARGUMENT);
+    clipc_engine_destroy(&engine);
+}
+
+/* Without a device everything falls to the processor, and asking for one is a sentence. */
+static void test_devices(void **state)
+{
+    (void)state;
+    size_t count = 7;
+    clipc_error error = {0};
+    clipc_device_info info = {.size = sizeof info};
+    assert_int_equal(clipc_device_count("cpu", &count, &error), CLIPC_OK);
+    assert_int_equal(count, 1);
+    assert_int_equal(clipc_device_get_info("cpu", 0, &info, &error), CLIPC_OK);
+    assert_string_equal(info.backend, "cpu");
+    assert_true(info.name[0] && info.isa[0] && !info.problem[0] && info.units > 0);
+    assert_int_equal(clipc_device_get_info("cpu", 1, &info, &error), CLIPC_ERROR_ARGUMENT);
+    assert_int_equal(clipc_device_count("ref", &count, &error), CLIPC_ERROR_ARGUMENT);
+    assert_int_equal(count, 0);
+    assert_int_equal(clipc_device_count("abacus", &count, &error), CLIPC_ERROR_ARGUMENT);
+    assert_int_equal(clipc_device_count(NULL, &count, &error), CLIPC_ERROR_ARGUMENT);
+    assert_int_equal(clipc_device_count("cpu", NULL, &error), CLIPC_ERROR_ARGUMENT);
+    assert_int_equal(clipc_device_get_info("cpu", 0, NULL, &error), CLIPC_ERROR_ARGUMENT);
+    info.size = 1;
+    assert_int_equal(clipc_device_get_info("cpu", 0, &info, &error), CLIPC_ERROR_ARGUMENT);
+    const clipc_status status = clipc_device_count("cuda", &count, &error);
+    if (status != CLIPC_OK) {
+        assert_true(status == CLIPC_ERROR_DEVICE || status == CLIPC_ERROR_UNSUPPORTED);
+        assert_int_equal(count, 0);
+        assert_true(error.message[0]);
+    }
+}
+
 static void test_null_arguments(void **state)
 {
     (void)state;
@@ -340,6 +405,9 @@ int main(void)
         cmocka_unit_test(test_config_is_checked),
         cmocka_unit_test(test_info),
         cmocka_unit_test(test_auto_is_bf16_where_there_is_bf16_arithmetic),
+        cmocka_unit_test(test_streams_are_checked),
+        cmocka_unit_test(test_bytes_are_floats),
+        cmocka_unit_test(test_devices),
         cmocka_unit_test(test_null_arguments),
         cmocka_unit_test(test_tokens_are_checked),
         cmocka_unit_test(test_pooling_at_the_first_end_token),

@@ -1,8 +1,10 @@
 #include "backend/backend.h"
 #include "backend/cpu/encoder.h"
 #include "backend/cpu/peaks.h"
+#include "base/cpu_features.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* A model compiled for the processor it runs on. */
 struct compiled {
@@ -195,16 +197,44 @@ fail:
     return status;
 }
 
-static void record_steps(void *compiled, bool on)
+static clipc_status device_count(size_t *count, clipc_error *error)
 {
+    *count = 1;
+    return probe(error);
+}
+
+static clipc_status device_info(size_t index, clipc_device_info *info, clipc_error *error)
+{
+    (void)index;
+    clipc_compiled_info planned = {0};
+    const clipc_compile_options options = {.threads = clipc_thread_count_default(), .max_batch = 1};
+    CLIPC_TRY(plan(&options, &planned, error));
+    info->isa = planned.isa;
+    info->precision = planned.precision;
+    info->units = planned.threads;
+    clipc_cpu_name(info->name, sizeof info->name);
+    const long pages = sysconf(_SC_PHYS_PAGES);
+    const long free_pages = sysconf(_SC_AVPHYS_PAGES);
+    const long page = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && free_pages > 0 && page > 0) {
+        info->memory_bytes = (uint64_t)pages * (uint64_t)page;
+        info->free_bytes = (uint64_t)free_pages * (uint64_t)page;
+    }
+    return CLIPC_OK;
+}
+
+static clipc_status record_steps(void *compiled, bool on, clipc_error *error)
+{
+    (void)error;
     struct compiled *self = compiled;
     if (on)
         self->steps = (clipc_cpu_steps){0};
     self->image_workspace.steps = on ? &self->steps : NULL;
     self->text_workspace.steps = self->image_workspace.steps;
+    return CLIPC_OK;
 }
 
-static bool step(const void *compiled, size_t index, clipc_step_info *info)
+static bool step(void *compiled, size_t index, clipc_step_info *info)
 {
     const struct compiled *self = compiled;
     return clipc_cpu_steps_get(&self->steps, index, info);
@@ -227,6 +257,8 @@ const clipc_backend clipc_backend_cpu = {
     .encode_tokens = encode_tokens,
     .destroy = destroy,
     .pack = pack,
+    .device_count = device_count,
+    .device_info = device_info,
     .record_steps = record_steps,
     .step = step,
     .measure_peaks = measure_peaks,

@@ -1,50 +1,49 @@
-/* The cuda backend: NVIDIA devices from sm_80 on, with kernels of its own. The driver is found at run time. */
+/* The cuda backend: NVIDIA devices from sm_80 on, with kernels of its own. The driver is found at run time.
+ *
+ * Work is dealt to lanes: a lane is a stream of a device with a workspace of its own, and does one pass at a time.
+ * Calls take whatever lanes are free, so that several threads, or the passes of one large call, copy and compute side
+ * by side.
+ */
 #include "backend/backend.h"
 #include "backend/cuda/cuda_engine.h"
 #include "backend/cuda/cuda_status.h"
-#include "backend/cuda/steps.h"
+#include "backend/cuda/work_plan.h"
 #include "base/checked.h"
 #include "base/memory.h"
+#include "base/thread_pool.h"
 
-#include <stdlib.h>
+#include <pthread.h>
 #include <string.h>
 
-/* Items and rows of one pass: larger batches are cut. */
-#define PASS_ITEMS ((size_t)1024)
-#define PASS_ROWS  ((size_t)81920)
+#define DEFAULT_STREAMS 2
 
-static clipc_status read_device(clipc_gemm_device *device, int32_t *shared_limit, clipc_error *error)
-{
-    int count = 0;
-    CLIPC_CUDA_TRY(cudaGetDeviceCount(&count), "looking for devices");
-    CLIPC_FAIL_IF(count == 0, error, CLIPC_ERROR_DEVICE, "no NVIDIA device was found");
-    int major = 0;
-    int minor = 0;
-    int multiprocessors = 0;
-    int shared = 0;
-    CLIPC_CUDA_TRY(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0), "asking the device");
-    CLIPC_CUDA_TRY(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0), "asking the device");
-    CLIPC_CUDA_TRY(cudaDeviceGetAttribute(&multiprocessors, cudaDevAttrMultiProcessorCount, 0), "asking the device");
-    CLIPC_CUDA_TRY(cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0), "asking the device");
-    CLIPC_FAIL_IF(major < 8, error, CLIPC_ERROR_DEVICE,
-                  "the NVIDIA device has compute capability %d.%d, and the cuda backend needs 8.0", major, minor);
-    *device = (clipc_gemm_device){
-        .multiprocessors = multiprocessors, .architecture = major * 10 + minor, .fp8 = major * 10 + minor >= 89};
-    *shared_limit = shared;
-    const char *forced = getenv("CLIPC_CUDA_ARCH");
-    if (forced && strcmp(forced, "sm80") == 0)
-        device->architecture = 80;
-    else
-        CLIPC_FAIL_IF(forced && *forced, error, CLIPC_ERROR_ARGUMENT, "CLIPC_CUDA_ARCH is \"%s\"; it may be \"sm80\"",
-                      forced);
-    return CLIPC_OK;
-}
+struct lane {
+    clipc_cuda_engine *engine;
+    bool busy;
+};
+
+struct compiled {
+    struct lane *lanes; /* stream by stream, so that neighbours are on different devices */
+    size_t lane_count;
+    size_t devices;
+    size_t streams;
+    clipc_compiled_info info;
+    clipc_thread_pool *pool; /* a thread a lane; NULL when there is one lane */
+    pthread_mutex_t crew;    /* held by the call that uses the pool */
+    pthread_mutex_t lock;    /* guards what follows, and lanes[].busy */
+    pthread_cond_t freed;
+    size_t next_lane;
+    bool recording;
+    bool lost; /* after a fault that the device does not recover from */
+    bool mutexes_made;
+};
 
 static clipc_status probe(clipc_error *error)
 {
-    clipc_gemm_device device;
-    int32_t shared_limit = 0;
-    return read_device(&device, &shared_limit, error);
+    size_t count = 0;
+    clipc_cuda_device device;
+    CLIPC_TRY(clipc_cuda_device_count(&count, error));
+    return clipc_cuda_device_read(0, &device, error);
 }
 
 static bool supports_precision(clipc_precision precision)
@@ -53,380 +52,331 @@ static bool supports_precision(clipc_precision precision)
            precision == CLIPC_PRECISION_BF16 || precision == CLIPC_PRECISION_FP8 || precision == CLIPC_PRECISION_INT8;
 }
 
-static clipc_precision settled_precision(const clipc_compile_options *options)
-{
-    return options->precision == CLIPC_PRECISION_AUTO ? CLIPC_PRECISION_FP16 : options->precision;
-}
-
-static clipc_cuda_type operand_of(clipc_precision precision)
-{
-    switch (precision) {
-    case CLIPC_PRECISION_BF16: return CLIPC_CUDA_BF16;
-    case CLIPC_PRECISION_FP8: return CLIPC_CUDA_E4M3;
-    case CLIPC_PRECISION_INT8: return CLIPC_CUDA_S8;
-    default: return CLIPC_CUDA_F16;
-    }
-}
-
-static clipc_status check_precision(const clipc_gemm_device *device, clipc_precision precision, clipc_error *error)
-{
-    CLIPC_FAIL_IF(precision == CLIPC_PRECISION_FP8 && !device->fp8, error, CLIPC_ERROR_UNSUPPORTED,
-                  "fp8 needs an NVIDIA device of compute capability 8.9 or later; this one computes in fp16, bf16 and "
-                  "int8");
-    return CLIPC_OK;
-}
+/* ---- making ---- */
 
 static void destroy(void **compiled)
 {
-    clipc_cuda_engine *engine = *compiled;
-    if (!engine)
+    struct compiled *old = *compiled;
+    if (!old)
         return;
-    if (engine->stream)
-        (void)cudaStreamSynchronize(engine->stream);
-    for (int32_t i = 0; i < CLIPC_CUDA_GRAPHS; i++)
-        if (engine->graphs[i].executable)
-            (void)cudaGraphExecDestroy(engine->graphs[i].executable);
-    clipc_cuda_tower_free(&engine->image);
-    clipc_cuda_tower_free(&engine->text);
-    clipc_cuda_whole_tower_free(&engine->whole_image);
-    clipc_cuda_whole_tower_free(&engine->whole_text);
-    if (engine->memory)
-        (void)cudaFree(engine->memory);
-    for (int i = 0; i < 2; i++) {
-        if (engine->staging[i])
-            (void)cudaFreeHost(engine->staging[i]);
-        if (engine->transferred[i])
-            (void)cudaEventDestroy(engine->transferred[i]);
+    clipc_thread_pool_destroy(&old->pool);
+    for (size_t i = old->lane_count; i-- > 0;) /* those that borrow weights before those that lend them */
+        clipc_cuda_engine_destroy(&old->lanes[i].engine);
+    if (old->mutexes_made) {
+        pthread_cond_destroy(&old->freed);
+        pthread_mutex_destroy(&old->lock);
+        pthread_mutex_destroy(&old->crew);
     }
-    if (engine->stream)
-        (void)cudaStreamDestroy(engine->stream);
-    (void)cudaGetLastError();
-    clipc_free(engine);
+    clipc_free(old->lanes);
+    clipc_free(old);
     *compiled = NULL;
 }
 
-/* Lays out the workspace from `base` on (NULL: only counts) and returns its size. */
-static size_t plan_workspace(clipc_cuda_engine *engine, uint8_t *base)
+static clipc_status make_mutexes(struct compiled *compiled, clipc_error *error)
 {
-    const clipc_config *config = &engine->model->config;
-    const size_t batch = (size_t)engine->batch;
-    const size_t rows = (size_t)engine->capacity;
-    const clipc_cuda_tower *towers[2] = {&engine->image, &engine->text};
-    size_t stride = 0;
-    size_t inner = 0;
-    size_t hidden = 0;
-    size_t parts = 0;
-    for (int i = 0; i < 2; i++) {
-        stride = clipc_max(stride, (size_t)towers[i]->stride);
-        inner = clipc_max(inner, (size_t)towers[i]->inner);
-        hidden = clipc_max(hidden, (size_t)towers[i]->mlp_stride);
-        parts = clipc_max(parts,
-                          ((size_t)towers[i]->width + CLIPC_CUDA_STATISTICS_WIDTH - 1) / CLIPC_CUDA_STATISTICS_WIDTH);
-    }
-    const size_t byte_rows = clipc_cuda_is_bytes(engine->operand) ? rows : 0;
-    const size_t patches = batch * (size_t)engine->patch_count;
-    const size_t patch_bytes = patches * (size_t)engine->image.patch.depth * 2;
-    const size_t pixels = engine->has_image ? batch * 3 * config->image_size * config->image_size : 0;
-    size_t used = 0;
-#define TAKE(member, bytes)                                                                                           \
-    do {                                                                                                              \
-        engine->member = base ? (void *)(base + used) : NULL;                                                         \
-        used += clipc_round_up(bytes, 1024);                                                                          \
-    } while (0)
-    TAKE(pixels, pixels * sizeof(float));
-    TAKE(hidden, clipc_max(rows * hidden * 2, patch_bytes));
-    engine->patches = engine->hidden; /* patches are done with before the first layer */
-    TAKE(rows, rows * stride * 2);
-    TAKE(qkv, rows * 3 * inner * 2);
-    TAKE(context, rows * inner * 2);
-    TAKE(bytes,
-         byte_rows *
-             clipc_round_up(clipc_max(stride, engine->operand == CLIPC_CUDA_S8 ? clipc_max(hidden, inner) : 0), 16));
-    TAKE(row_scale, byte_rows * sizeof(float));
-    TAKE(pooled, batch * stride * 2);
-    TAKE(statistics, rows * clipc_max(parts, 1) * 2 * sizeof(float));
-    TAKE(joined_statistics, rows * 2 * sizeof(float));
-    TAKE(pooled_statistics, batch * clipc_max(parts, 1) * 2 * sizeof(float));
-    TAKE(embeddings, batch * (size_t)engine->dimension * sizeof(float));
-    TAKE(patch_output_row, patches * sizeof(int32_t));
-    TAKE(patch_position, patches * sizeof(int32_t));
-    TAKE(pooled_row, batch * sizeof(int32_t));
-    TAKE(image_pooled_row, batch * sizeof(int32_t));
-    TAKE(ids, rows * sizeof(int32_t));
-    TAKE(offsets, (batch + 1) * sizeof(int32_t));
-#undef TAKE
-    return used;
-}
-
-/* The row maps of the image tower, which never change. */
-static clipc_status upload_maps(clipc_cuda_engine *engine, clipc_error *error)
-{
-    const int32_t tokens = engine->patch_count + 1;
-    const size_t patches = (size_t)engine->batch * (size_t)engine->patch_count;
-    const size_t items = patches * 2 + (size_t)engine->batch;
-    int32_t *maps = clipc_allocate(items, sizeof *maps);
-    if (!maps)
-        return clipc_fail_memory(error, items * sizeof *maps, "row maps");
-    int32_t *output_row = maps;
-    int32_t *position = maps + patches;
-    int32_t *pooled = position + patches;
-    for (int32_t i = 0; i < engine->batch; i++) {
-        pooled[i] = i * tokens;
-        for (int32_t p = 0; p < engine->patch_count; p++) {
-            output_row[i * engine->patch_count + p] = i * tokens + 1 + p;
-            position[i * engine->patch_count + p] = 1 + p;
-        }
-    }
-    clipc_status status = CLIPC_OK;
-    CLIPC_CHECK(clipc_cuda_check(
-        cudaMemcpy(engine->patch_output_row, output_row, patches * sizeof *maps, cudaMemcpyHostToDevice),
-        "copying row maps", error));
-    CLIPC_CHECK(
-        clipc_cuda_check(cudaMemcpy(engine->patch_position, position, patches * sizeof *maps, cudaMemcpyHostToDevice),
-                         "copying row maps", error));
-    CLIPC_CHECK(clipc_cuda_check(
-        cudaMemcpy(engine->image_pooled_row, pooled, (size_t)engine->batch * sizeof *maps, cudaMemcpyHostToDevice),
-        "copying row maps", error));
-fail:
-    clipc_free(maps);
-    return status;
-}
-
-static clipc_status check_attention(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, size_t tokens,
-                                    clipc_error *error)
-{
-    const int32_t needed = clipc_cuda_attention_shared_bytes((int32_t)tokens, tower->head_stride);
-    CLIPC_FAIL_IF(needed > engine->shared_limit, error, CLIPC_ERROR_UNSUPPORTED,
-                  "attention over %zu tokens needs %d bytes of shared memory, and the device gives a block %d", tokens,
-                  (int)needed, (int)engine->shared_limit);
-    return CLIPC_OK;
-}
-
-/* One image or text goes through a tower in one launch where there is a kernel for it. */
-static clipc_status prepare_whole_towers(clipc_cuda_engine *engine, clipc_error *error)
-{
-    if (engine->precision != CLIPC_PRECISION_FP16)
+    const bool crew = pthread_mutex_init(&compiled->crew, NULL) == 0;
+    const bool lock = crew && pthread_mutex_init(&compiled->lock, NULL) == 0;
+    compiled->mutexes_made = lock && pthread_cond_init(&compiled->freed, NULL) == 0;
+    if (compiled->mutexes_made)
         return CLIPC_OK;
-    if (engine->has_image)
-        CLIPC_TRY(clipc_cuda_whole_tower_prepare(engine->model, true, &engine->device, &engine->image,
-                                                 (int32_t)engine->model->config.image_tokens, &engine->whole_image,
-                                                 error));
-    if (engine->has_text)
-        CLIPC_TRY(clipc_cuda_whole_tower_prepare(engine->model, false, &engine->device, &engine->text,
-                                                 (int32_t)engine->model->context_length, &engine->whole_text, error));
-    return CLIPC_OK;
+    if (lock)
+        pthread_mutex_destroy(&compiled->lock);
+    if (crew)
+        pthread_mutex_destroy(&compiled->crew);
+    return clipc_fail(error, CLIPC_ERROR_MEMORY, "cannot make a mutex");
 }
 
-static clipc_status prepare(clipc_cuda_engine *engine, const clipc_compile_options *options, clipc_error *error)
+static clipc_status make_lanes(struct compiled *compiled, const clipc_model *model,
+                               const clipc_compile_options *options, const int *devices, clipc_error *error)
 {
-    const clipc_config *config = &engine->model->config;
-    engine->precision = settled_precision(options);
-    engine->type = engine->precision == CLIPC_PRECISION_BF16 ? CLIPC_CUDA_BF16 : CLIPC_CUDA_F16;
-    engine->operand = operand_of(engine->precision);
-    CLIPC_TRY(read_device(&engine->device, &engine->shared_limit, error));
-    CLIPC_TRY(check_precision(&engine->device, engine->precision, error));
-    CLIPC_CUDA_TRY(cudaSetDevice(0), "choosing the device");
-    CLIPC_CUDA_TRY(cudaStreamCreateWithFlags(&engine->stream, cudaStreamNonBlocking), "making a stream");
-    for (int i = 0; i < 2; i++) {
-        CLIPC_CUDA_TRY(cudaEventCreateWithFlags(&engine->transferred[i], cudaEventDisableTiming), "making an event");
-        CLIPC_CUDA_TRY(cudaMallocHost(&engine->staging[i], CLIPC_CUDA_TRANSFER), "pinning host memory");
+    clipc_compile_options lane_options = *options;
+    const size_t parts = options->text_tower ? 1 : compiled->streams; /* texts are not cut for the sake of copying */
+    lane_options.max_batch =
+        clipc_cuda_pass_items(options->max_batch, compiled->devices, parts, CLIPC_CUDA_PASS_ITEMS);
+    const size_t lanes = compiled->devices * compiled->streams;
+    compiled->lanes = clipc_allocate(lanes, sizeof *compiled->lanes);
+    if (!compiled->lanes)
+        return clipc_fail_memory(error, lanes * sizeof *compiled->lanes, "the cuda backend");
+    for (size_t i = 0; i < lanes; i++) {
+        const size_t device = i % compiled->devices;
+        const clipc_cuda_engine *owner = i < compiled->devices ? NULL : compiled->lanes[device].engine;
+        CLIPC_TRY(
+            clipc_cuda_engine_create(model, &lane_options, devices[device], owner, &compiled->lanes[i].engine, error));
+        compiled->lane_count = i + 1;
+        const clipc_cuda_engine *engine = compiled->lanes[i].engine;
+        compiled->info.workspace_bytes +=
+            engine->workspace_bytes + engine->whole_image.bytes + engine->whole_text.bytes;
+        if (!owner)
+            compiled->info.packed_bytes += engine->image.bytes + engine->text.bytes;
     }
-    engine->has_image = options->image_tower;
-    engine->has_text = options->text_tower;
-    engine->batch = (int32_t)clipc_min(options->max_batch, PASS_ITEMS);
-    engine->dimension = (int32_t)clipc_round_up(config->embedding_dimension, 8);
-    size_t rows = 0;
-    if (engine->has_image) {
-        CLIPC_TRY(clipc_cuda_tower_pack(engine->model, true, engine->type, engine->operand, &engine->image, error));
-        CLIPC_TRY(check_attention(engine, &engine->image, config->image_tokens, error));
-        engine->patch_count = (int32_t)config->image_tokens - 1;
-        const size_t fitting = clipc_max(PASS_ROWS / config->image_tokens, 1);
-        engine->batch = (int32_t)clipc_min((size_t)engine->batch, fitting);
-        rows = (size_t)engine->batch * config->image_tokens;
-    }
-    if (engine->has_text) {
-        const size_t context = clipc_max(engine->model->context_length, 1);
-        CLIPC_TRY(clipc_cuda_tower_pack(engine->model, false, engine->type, engine->operand, &engine->text, error));
-        CLIPC_TRY(check_attention(engine, &engine->text, context, error));
-        const size_t wanted = clipc_min((size_t)engine->batch * context, PASS_ROWS);
-        rows = clipc_max(rows, clipc_max(wanted, context));
-    }
-    engine->capacity = (int32_t)rows;
-    const size_t bytes = plan_workspace(engine, NULL);
-    CLIPC_TRY(clipc_cuda_allocate(bytes, "the workspace", &engine->memory, error));
-    engine->workspace_bytes = bytes;
-    plan_workspace(engine, engine->memory);
-    if (engine->has_image)
-        CLIPC_TRY(upload_maps(engine, error));
-    CLIPC_TRY(prepare_whole_towers(engine, error));
-    CLIPC_CUDA_TRY(cudaDeviceSynchronize(), "preparing the device");
+    if (lanes > 1)
+        CLIPC_TRY(clipc_thread_pool_create(lanes, &compiled->pool, error));
     return CLIPC_OK;
 }
 
-static clipc_status compile(const clipc_model *model, const clipc_compile_options *options, void **compiled,
+static clipc_status plan(const clipc_compile_options *options, clipc_compiled_info *out, clipc_error *error)
+{
+    int devices[CLIPC_CUDA_DEVICES];
+    size_t present = 0;
+    size_t count = 0;
+    clipc_cuda_device device;
+    CLIPC_TRY(clipc_cuda_device_count(&present, error));
+    CLIPC_TRY(clipc_cuda_devices_parse(options->devices, present, devices, &count, error));
+    for (size_t i = 0; i < count; i++) {
+        CLIPC_TRY(clipc_cuda_device_read(devices[i], &device, error));
+        CLIPC_TRY(clipc_cuda_precision_check(&device, clipc_cuda_settled_precision(options), error));
+    }
+    *out = (clipc_compiled_info){
+        .precision = clipc_cuda_settled_precision(options),
+        .isa = clipc_cuda_kernels_name(&device.kernels),
+        .threads = 1, /* of the host */
+        .devices = count,
+        .streams = options->streams ? options->streams : DEFAULT_STREAMS,
+    };
+    return CLIPC_OK;
+}
+
+static clipc_status make(struct compiled *compiled, const clipc_model *model, const clipc_compile_options *options,
+                         clipc_error *error)
+{
+    int devices[CLIPC_CUDA_DEVICES];
+    size_t present = 0;
+    CLIPC_TRY(plan(options, &compiled->info, error));
+    compiled->devices = compiled->info.devices;
+    compiled->streams = compiled->info.streams;
+    CLIPC_TRY(clipc_cuda_device_count(&present, error));
+    CLIPC_TRY(clipc_cuda_devices_parse(options->devices, present, devices, &compiled->devices, error));
+    CLIPC_TRY(make_mutexes(compiled, error));
+    return make_lanes(compiled, model, options, devices, error);
+}
+
+/* The calling thread's device is its own business, and stays as it was. */
+static int current_device(void)
+{
+    int device = 0;
+    if (cudaGetDevice(&device) != cudaSuccess)
+        (void)cudaGetLastError();
+    return device;
+}
+
+static clipc_status compile(const clipc_model *model, const clipc_compile_options *options, void **out,
                             clipc_error *error)
 {
-    *compiled = NULL;
+    *out = NULL;
     CLIPC_FAIL_IF(model->engine_file, error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: an engine file of the cpu backend; give the cuda backend the original model", model->path);
+                  "%s: its weights are packed for the cpu backend; give backend cuda the model that it was made of",
+                  model->path);
     CLIPC_TRY(clipc_model_check_finite(model, options->image_tower, options->text_tower, options->threads, error));
-    clipc_cuda_engine *engine = clipc_allocate(1, sizeof *engine);
-    if (!engine)
-        return clipc_fail_memory(error, sizeof *engine, "the cuda backend");
-    engine->model = model;
-    void *made = engine;
-    const clipc_status status = prepare(engine, options, error);
+    struct compiled *compiled = clipc_allocate(1, sizeof *compiled);
+    if (!compiled)
+        return clipc_fail_memory(error, sizeof *compiled, "the cuda backend");
+    void *made = compiled;
+    const int device = current_device();
+    const clipc_status status = make(compiled, model, options, error);
     if (status != CLIPC_OK)
         destroy(&made);
-    *compiled = made;
+    (void)cudaSetDevice(device);
+    *out = made;
     return status;
 }
 
 static void info(const void *compiled, clipc_compiled_info *out)
 {
-    const clipc_cuda_engine *engine = compiled;
-    *out = (clipc_compiled_info){
-        .precision = engine->precision,
-        .isa = engine->device.architecture == 90 ? "sm90" : "sm80",
-        .threads = 1, /* of the host */
-        .packed_bytes = engine->image.bytes + engine->text.bytes,
-        .workspace_bytes = engine->workspace_bytes + engine->whole_image.bytes + engine->whole_text.bytes,
-    };
+    const struct compiled *self = compiled;
+    *out = self->info;
 }
 
-static clipc_status plan(const clipc_compile_options *options, clipc_compiled_info *out, clipc_error *error)
-{
-    clipc_gemm_device device;
-    int32_t shared_limit = 0;
-    CLIPC_TRY(read_device(&device, &shared_limit, error));
-    CLIPC_TRY(check_precision(&device, settled_precision(options), error));
-    *out = (clipc_compiled_info){
-        .precision = settled_precision(options),
-        .isa = device.architecture == 90 ? "sm90" : "sm80",
-        .threads = 1,
-    };
-    return CLIPC_OK;
-}
+/* ---- encoding ---- */
 
-/* A fault that poisons the device's context makes every later call fail: the engine says so and is left alone. */
-static clipc_status settle(clipc_cuda_engine *engine, clipc_status status, clipc_error *error)
+/* One call, whose passes any thread may do. */
+struct call {
+    struct compiled *compiled;
+    const void *pixels; /* NULL: texts */
+    bool as_bytes;
+    const int32_t *ids;
+    const size_t *offsets;
+    size_t count;
+    size_t pass_items;
+    float *embeddings;
+    clipc_status status; /* guarded by compiled->lock, as *error is */
+    clipc_error *error;
+};
+
+/* Of the first `count` lanes, when one is free. */
+static struct lane *take_lane_of(struct compiled *compiled, size_t count)
 {
-    if (status == CLIPC_ERROR_DEVICE) {
-        engine->lost = true;
-        return clipc_fail_within(error, status, "the engine is lost");
+    struct lane *found = NULL;
+    pthread_mutex_lock(&compiled->lock);
+    for (;;) {
+        const size_t usable = compiled->recording ? 1 : count;
+        for (size_t i = 0; i < usable && !found; i++) {
+            struct lane *lane = &compiled->lanes[(compiled->next_lane + i) % usable];
+            if (!lane->busy)
+                found = lane;
+        }
+        if (found)
+            break;
+        pthread_cond_wait(&compiled->freed, &compiled->lock);
     }
-    return status;
+    compiled->next_lane = ((size_t)(found - compiled->lanes) + 1) % compiled->lane_count;
+    found->busy = true;
+    pthread_mutex_unlock(&compiled->lock);
+    return found;
 }
 
-static clipc_status check_usable(const clipc_cuda_engine *engine, clipc_error *error)
+static void give_back(struct compiled *compiled, struct lane *lane)
 {
-    CLIPC_FAIL_IF(engine->lost, error, CLIPC_ERROR_DEVICE, "the engine is lost: an earlier call met a device fault");
-    return clipc_cuda_check(cudaSetDevice(0), "choosing the device", error);
+    pthread_mutex_lock(&compiled->lock);
+    lane->busy = false;
+    pthread_cond_broadcast(&compiled->freed);
+    pthread_mutex_unlock(&compiled->lock);
 }
 
-/* Host memory to the device by way of the two pinned areas: one is filled while the other travels. */
-static clipc_status upload(clipc_cuda_engine *engine, const void *from, size_t bytes, void *to, clipc_error *error)
+static clipc_status encode_part(const struct call *call, clipc_cuda_engine *engine, size_t first, size_t count,
+                                clipc_error *error)
 {
-    const uint8_t *source = from;
-    uint8_t *target = to;
-    for (size_t done = 0, turn = 0; done < bytes; turn ^= 1) {
-        const size_t part = clipc_min(bytes - done, CLIPC_CUDA_TRANSFER);
-        CLIPC_CUDA_TRY(cudaEventSynchronize(engine->transferred[turn]), "copying to the device");
-        memcpy(engine->staging[turn], source + done, part);
-        CLIPC_CUDA_TRY(
-            cudaMemcpyAsync(target + done, engine->staging[turn], part, cudaMemcpyHostToDevice, engine->stream),
-            "copying to the device");
-        CLIPC_CUDA_TRY(cudaEventRecord(engine->transferred[turn], engine->stream), "copying to the device");
-        done += part;
+    const clipc_config *config = &engine->model->config;
+    float *embeddings = call->embeddings + first * config->embedding_dimension;
+    CLIPC_CUDA_TRY(cudaSetDevice(engine->device_index), "choosing the device");
+    if (!call->pixels)
+        return clipc_cuda_encode_tokens(engine, call->ids, call->offsets + first, count, embeddings, error);
+    const size_t image = 3 * config->image_size * config->image_size * (call->as_bytes ? 1 : sizeof(float));
+    return clipc_cuda_encode_images(engine, (const uint8_t *)call->pixels + first * image, call->as_bytes, count,
+                                    embeddings, error);
+}
+
+static bool has_failed(struct call *call)
+{
+    pthread_mutex_lock(&call->compiled->lock);
+    const bool failed = call->status != CLIPC_OK;
+    pthread_mutex_unlock(&call->compiled->lock);
+    return failed;
+}
+
+/* The first failure is the call's. A fault of the device poisons its context: every later call fails, so the engine
+ * says at once that it is lost. */
+static void note_failure(struct call *call, clipc_status status, const clipc_error *error)
+{
+    pthread_mutex_lock(&call->compiled->lock);
+    if (call->status == CLIPC_OK) {
+        call->status = status;
+        if (call->error)
+            *call->error = *error;
     }
-    return CLIPC_OK;
+    if (status == CLIPC_ERROR_DEVICE)
+        call->compiled->lost = true;
+    pthread_mutex_unlock(&call->compiled->lock);
 }
 
-static clipc_status download(clipc_cuda_engine *engine, int32_t count, float *embeddings, clipc_error *error)
+static void do_passes(void *context, size_t begin, size_t end, size_t thread)
 {
-    const size_t row = engine->model->config.embedding_dimension * sizeof *embeddings;
-    CLIPC_CUDA_TRY(cudaMemcpy2DAsync(embeddings, row, engine->embeddings, (size_t)engine->dimension * sizeof(float),
-                                     row, (size_t)count, cudaMemcpyDeviceToHost, engine->stream),
-                   "copying from the device");
-    return clipc_cuda_check(cudaStreamSynchronize(engine->stream), "encoding", error);
+    struct call *call = context;
+    (void)thread;
+    for (size_t pass = begin; pass < end && !has_failed(call); pass++) {
+        clipc_error error = {0};
+        const size_t first = pass * call->pass_items;
+        struct lane *lane = take_lane_of(call->compiled, call->compiled->lane_count);
+        const clipc_status status =
+            encode_part(call, lane->engine, first, clipc_min(call->pass_items, call->count - first), &error);
+        give_back(call->compiled, lane);
+        if (status != CLIPC_OK)
+            note_failure(call, status, &error);
+    }
+}
+
+static clipc_status run_call(struct call *call)
+{
+    struct compiled *compiled = call->compiled;
+    pthread_mutex_lock(&compiled->lock);
+    const bool lost = compiled->lost;
+    const bool recording = compiled->recording;
+    pthread_mutex_unlock(&compiled->lock);
+    CLIPC_FAIL_IF(lost, call->error, CLIPC_ERROR_DEVICE, "the engine is lost: an earlier call met a device fault");
+    const int device = current_device();
+    const size_t passes = (call->count + call->pass_items - 1) / call->pass_items;
+    if (passes > 1 && compiled->pool && !recording) {
+        pthread_mutex_lock(&compiled->crew);
+        clipc_thread_pool_run(compiled->pool, do_passes, call, passes, 1);
+        pthread_mutex_unlock(&compiled->crew);
+    } else {
+        do_passes(call, 0, passes, 0);
+    }
+    (void)cudaSetDevice(device);
+    if (call->status == CLIPC_ERROR_DEVICE)
+        return clipc_fail_within(call->error, call->status, "the engine is lost");
+    return call->status;
+}
+
+static clipc_status encode_pixels(struct compiled *compiled, const void *pixels, bool as_bytes, size_t count,
+                                  float *embeddings, clipc_error *error)
+{
+    struct call call = {
+        .compiled = compiled,
+        .pixels = pixels,
+        .as_bytes = as_bytes,
+        .count = count,
+        .pass_items = clipc_cuda_pass_items(count, compiled->devices, compiled->streams,
+                                            (size_t)compiled->lanes[0].engine->batch),
+        .embeddings = embeddings,
+        .error = error,
+    };
+    return count ? run_call(&call) : CLIPC_OK;
 }
 
 static clipc_status encode_images(void *compiled, const float *pixels, size_t count, float *embeddings,
                                   clipc_error *error)
 {
-    clipc_cuda_engine *engine = compiled;
-    const clipc_config *config = &engine->model->config;
-    const size_t image = 3 * config->image_size * config->image_size;
-    CLIPC_TRY(check_usable(engine, error));
-    clipc_status status = CLIPC_OK;
-    for (size_t done = 0; done < count;) {
-        const size_t part = clipc_min(count - done, (size_t)engine->batch);
-        CLIPC_CHECK(upload(engine, pixels + done * image, part * image * sizeof *pixels, engine->pixels, error));
-        CLIPC_CHECK(clipc_cuda_image_tower(engine, (int32_t)part, error));
-        CLIPC_CHECK(download(engine, (int32_t)part, embeddings + done * config->embedding_dimension, error));
-        done += part;
-    }
-fail:
-    return settle(engine, status, error);
+    return encode_pixels(compiled, pixels, false, count, embeddings, error);
 }
 
-/* Texts from `first` on that fit one pass, as offsets and pooled rows in the second staging area's place. */
-static size_t gather_texts(const clipc_cuda_engine *engine, const size_t *offsets, size_t first, size_t count,
-                           int32_t *starts, int32_t *pooled, int32_t *longest)
+static clipc_status encode_bytes(void *compiled, const uint8_t *bytes, size_t count, float *embeddings,
+                                 clipc_error *error)
 {
-    size_t items = 0;
-    *longest = 0;
-    while (first + items < count && items < (size_t)engine->batch) {
-        const size_t end = offsets[first + items + 1] - offsets[first];
-        if (end > (size_t)engine->capacity)
-            break;
-        const int32_t length = (int32_t)(offsets[first + items + 1] - offsets[first + items]);
-        *longest = length > *longest ? length : *longest;
-        starts[items] = (int32_t)(offsets[first + items] - offsets[first]);
-        pooled[items] = (int32_t)end - 1;
-        items++;
-    }
-    starts[items] = items ? pooled[items - 1] + 1 : 0;
-    return items;
-}
-
-static clipc_status encode_texts(clipc_cuda_engine *engine, const int32_t *ids, const size_t *offsets, size_t first,
-                                 size_t count, size_t *items, clipc_error *error)
-{
-    CLIPC_CUDA_TRY(cudaStreamSynchronize(engine->stream), "copying to the device");
-    int32_t *starts = engine->staging[0];
-    int32_t *pooled = engine->staging[1];
-    int32_t longest = 0;
-    *items = gather_texts(engine, offsets, first, count, starts, pooled, &longest);
-    CLIPC_FAIL_IF(*items == 0, error, CLIPC_ERROR_ARGUMENT, "a text is longer than the model's context");
-    const int32_t rows = starts[*items];
-    CLIPC_CUDA_TRY(cudaMemcpyAsync(engine->offsets, starts, (*items + 1) * sizeof *starts, cudaMemcpyHostToDevice,
-                                   engine->stream),
-                   "copying to the device");
-    CLIPC_CUDA_TRY(
-        cudaMemcpyAsync(engine->pooled_row, pooled, *items * sizeof *pooled, cudaMemcpyHostToDevice, engine->stream),
-        "copying to the device");
-    CLIPC_CUDA_TRY(cudaMemcpyAsync(engine->ids, ids + offsets[first], (size_t)rows * sizeof *ids,
-                                   cudaMemcpyHostToDevice, engine->stream),
-                   "copying to the device");
-    return clipc_cuda_text_tower(engine, (int32_t)*items, rows, longest, error);
+    return encode_pixels(compiled, bytes, true, count, embeddings, error);
 }
 
 static clipc_status encode_tokens(void *compiled, const int32_t *ids, const size_t *offsets, size_t count,
                                   float *embeddings, clipc_error *error)
 {
-    clipc_cuda_engine *engine = compiled;
-    const size_t dimension = engine->model->config.embedding_dimension;
-    CLIPC_TRY(check_usable(engine, error));
-    clipc_status status = CLIPC_OK;
-    for (size_t done = 0; done < count;) {
-        size_t items = 0;
-        CLIPC_CHECK(encode_texts(engine, ids, offsets, done, count, &items, error));
-        CLIPC_CHECK(download(engine, (int32_t)items, embeddings + done * dimension, error));
-        done += items;
-    }
-fail:
-    return settle(engine, status, error);
+    struct compiled *self = compiled;
+    struct call call = {
+        .compiled = self,
+        .ids = ids,
+        .offsets = offsets,
+        .count = count,
+        .pass_items = clipc_cuda_pass_items(count, self->devices, 1, CLIPC_CUDA_PASS_ITEMS),
+        .embeddings = embeddings,
+        .error = error,
+    };
+    return count ? run_call(&call) : CLIPC_OK;
+}
+
+/* ---- steps ---- */
+
+/* While steps are recorded only the first lane is used, so their times are of passes that run alone. */
+static clipc_status record_steps(void *compiled, bool on, clipc_error *error)
+{
+    struct compiled *self = compiled;
+    const int device = current_device();
+    pthread_mutex_lock(&self->lock);
+    self->recording = on;
+    pthread_mutex_unlock(&self->lock);
+    struct lane *lane = take_lane_of(self, 1);
+    clipc_status status = clipc_cuda_check(cudaSetDevice(lane->engine->device_index), "choosing the device", error);
+    if (status == CLIPC_OK)
+        status = clipc_cuda_steps_switch(&lane->engine->steps, on, error);
+    give_back(self, lane);
+    (void)cudaSetDevice(device);
+    return status;
+}
+
+static bool step(void *compiled, size_t index, clipc_step_info *out)
+{
+    struct compiled *self = compiled;
+    struct lane *lane = take_lane_of(self, 1);
+    const bool found = clipc_cuda_steps_get(lane->engine->steps, index, out);
+    give_back(self, lane);
+    return found;
 }
 
 const clipc_backend clipc_backend_cuda = {
@@ -436,7 +386,13 @@ const clipc_backend clipc_backend_cuda = {
     .compile = compile,
     .info = info,
     .plan = plan,
+    .concurrent = true,
     .encode_images = encode_images,
+    .encode_bytes = encode_bytes,
     .encode_tokens = encode_tokens,
     .destroy = destroy,
+    .device_count = clipc_cuda_device_count,
+    .device_info = clipc_cuda_device_info,
+    .record_steps = record_steps,
+    .step = step,
 };

@@ -1,14 +1,18 @@
-/* A compiled model on one device: weights, workspace, and the towers as sequences of launches. */
+/* A compiled model on one stream of one device: weights, workspace, and the towers as sequences of launches. What is
+ * here serves one caller at a time; cuda_backend.c deals work to several of them. */
 #ifndef CLIPC_BACKEND_CUDA_ENGINE_H
 #define CLIPC_BACKEND_CUDA_ENGINE_H
 
 #include "backend/backend.h"
+#include "backend/cuda/cuda_device.h"
+#include "backend/cuda/cuda_steps.h"
 #include "backend/cuda/cuda_weights.h"
 #include "backend/cuda/cuda_whole_tower.h"
 #include "backend/cuda/gemm.h"
 
-#define CLIPC_CUDA_GRAPHS   128
-#define CLIPC_CUDA_TRANSFER ((size_t)32 << 20) /* bytes of a pinned staging area, of which there are two */
+#define CLIPC_CUDA_GRAPHS     128
+#define CLIPC_CUDA_TRANSFER   ((size_t)32 << 20) /* bytes of a pinned staging area at most; there are two */
+#define CLIPC_CUDA_PASS_ITEMS ((size_t)1024)     /* of one pass at most: larger batches are cut */
 
 /* A recorded tower: replaying it costs one launch. */
 typedef struct clipc_cuda_graph {
@@ -24,11 +28,15 @@ typedef struct clipc_cuda_engine {
     clipc_precision precision;
     clipc_cuda_type type;    /* of rows: fp16 or bf16 */
     clipc_cuda_type operand; /* of the products within layers: the same, or bytes */
+    int device_index;
+    bool batch_invariant; /* every choice of kernel is the same for any number of rows */
     clipc_gemm_device device;
     int32_t shared_limit; /* bytes a block may have */
     cudaStream_t stream;
     cudaEvent_t transferred[2];
     void *staging[2]; /* pinned */
+    size_t staging_bytes;
+    bool borrows_towers; /* from another engine on this device */
     bool has_image;
     bool has_text;
     clipc_cuda_tower image;
@@ -37,14 +45,14 @@ typedef struct clipc_cuda_engine {
     clipc_cuda_whole_tower_state whole_text;
     int32_t batch;    /* items of one pass */
     int32_t capacity; /* rows of one pass */
-    int32_t text_rows;
     int32_t patch_count;
     int32_t dimension; /* of the embedding, rounded up to 8 */
     /* workspace, device memory */
     void *memory;
     size_t workspace_bytes;
     float *pixels;
-    void *patches; /* shares its place with `hidden` */
+    uint8_t *byte_pixels; /* when they come as bytes */
+    void *patches;        /* shares its place with `hidden` */
     void *rows;
     void *qkv;
     void *context;
@@ -64,8 +72,34 @@ typedef struct clipc_cuda_engine {
     int32_t *offsets;
     clipc_cuda_graph graphs[CLIPC_CUDA_GRAPHS];
     int32_t next_graph;
-    bool lost; /* after a fault that the device does not recover from */
+    float *byte_values;      /* [3, 256], device memory of its own: clipc_preprocess_values */
+    clipc_cuda_steps *steps; /* NULL: nothing was ever recorded */
 } clipc_cuda_engine;
+
+/* What AUTO means. */
+static inline clipc_precision clipc_cuda_settled_precision(const clipc_compile_options *options)
+{
+    return options->precision == CLIPC_PRECISION_AUTO ? CLIPC_PRECISION_FP16 : options->precision;
+}
+
+/* Passes take options->max_batch items, or what fits. `owner`: an engine of the same model and options on the same
+ * device, which lends its weights and outlives this one; NULL: they are packed. */
+clipc_status clipc_cuda_engine_create(const clipc_model *model, const clipc_compile_options *options, int device_index,
+                                      const clipc_cuda_engine *owner, clipc_cuda_engine **out, clipc_error *error);
+void clipc_cuda_engine_destroy(clipc_cuda_engine **engine);
+/* The items of the largest pass, below the engine's own, whose workspace takes at most so many bytes. 0: none does. */
+size_t clipc_cuda_fitting_batch(const clipc_cuda_engine *engine, size_t bytes);
+
+/* Host memory to device memory, which may still be under way on return; `from` may be changed then, unless it is
+ * pinned memory. */
+clipc_status clipc_cuda_upload(clipc_cuda_engine *engine, const void *from, size_t bytes, void *to,
+                               clipc_error *error);
+/* As clipc_backend's, in as many passes as it takes. Pixels are floats, or with `as_bytes` bytes [count, image_size,
+ * image_size, 3]. */
+clipc_status clipc_cuda_encode_images(clipc_cuda_engine *engine, const void *pixels, bool as_bytes, size_t count,
+                                      float *embeddings, clipc_error *error);
+clipc_status clipc_cuda_encode_tokens(clipc_cuda_engine *engine, const int32_t *ids, const size_t *offsets,
+                                      size_t count, float *embeddings, clipc_error *error);
 
 /* Device work only: pixels, or ids, offsets and pooled_row, are in place, and embeddings [count, dimension] will be.
  * Asynchronous on the engine's stream. */
@@ -82,9 +116,11 @@ typedef struct clipc_cuda_sequence {
     bool text;
 } clipc_cuda_sequence;
 
-/* One product, by the kernel that suits it. The statistics that it leaves, if any, come in the parts of that kernel.
- */
-cudaError_t clipc_cuda_product(const clipc_cuda_engine *engine, clipc_cuda_gemm *gemm);
+/* One product, by the kernel that suits it, recorded as that step. The statistics that it leaves, if any, come
+ * in the parts of that kernel. */
+cudaError_t clipc_cuda_product(const clipc_cuda_engine *engine, clipc_cuda_step step, clipc_cuda_gemm *gemm);
+/* Records a launch that is no product of weights, after it. */
+cudaError_t clipc_cuda_mark(const clipc_cuda_engine *engine, clipc_cuda_step step, const char *kernel);
 /* A layer of products of bytes. */
 cudaError_t clipc_cuda_layer_bytes(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, int32_t index,
                                    const clipc_cuda_sequence *items);

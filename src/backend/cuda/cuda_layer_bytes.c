@@ -27,7 +27,8 @@ static cudaError_t normalize(const clipc_cuda_engine *engine, const clipc_cuda_t
         .to_stride = tower->normal_stride,
         .row_scale = engine->row_scale,
     };
-    return clipc_cuda_normalize_rows(&step, engine->stream);
+    TRY(clipc_cuda_normalize_rows(&step, engine->stream));
+    return clipc_cuda_mark(engine, CLIPC_CUDA_STEP_QUANTIZATION, "normalize_rows");
 }
 
 /* The bytes of `rows`: where they are already, or made of halves. */
@@ -38,7 +39,8 @@ static cudaError_t settle_bytes(const clipc_cuda_engine *engine, const clipc_cud
     if (tower->operand == CLIPC_CUDA_E4M3)
         return cudaSuccess;
     *bytes = engine->bytes;
-    return clipc_cuda_quantize_rows(rows, count, stride, engine->bytes, stride, engine->row_scale, engine->stream);
+    TRY(clipc_cuda_quantize_rows(rows, count, stride, engine->bytes, stride, engine->row_scale, engine->stream));
+    return clipc_cuda_mark(engine, CLIPC_CUDA_STEP_QUANTIZATION, "quantize_rows");
 }
 
 static clipc_cuda_gemm product(const clipc_cuda_engine *engine, const void *input, int32_t rows, int32_t capacity,
@@ -70,7 +72,7 @@ cudaError_t clipc_cuda_layer_bytes(const clipc_cuda_engine *engine, const clipc_
 
     TRY(normalize(engine, tower, engine->rows, items->rows));
     clipc_cuda_gemm qkv = product(engine, engine->bytes, items->rows, engine->capacity, &layer->qkv, engine->qkv);
-    TRY(clipc_cuda_product(engine, &qkv));
+    TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_QUERY_KEY_VALUE, &qkv));
 
     const clipc_cuda_attention attention = {
         .type = engine->type,
@@ -86,6 +88,7 @@ cudaError_t clipc_cuda_layer_bytes(const clipc_cuda_engine *engine, const clipc_
         .only_row = last ? (items->text ? 1 : 0) : -1,
     };
     TRY(clipc_cuda_attention_run(&attention, engine->stream));
+    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ATTENTION, "attention"));
 
     /* After the last layer only the pooled rows are read. */
     void *to = last ? engine->pooled : engine->rows;
@@ -97,15 +100,15 @@ cudaError_t clipc_cuda_layer_bytes(const clipc_cuda_engine *engine, const clipc_
     out.residual = engine->rows;
     out.residual_stride = tower->stride;
     out.residual_row = last ? items->pooled_row : NULL;
-    TRY(clipc_cuda_product(engine, &out));
+    TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_ATTENTION_OUT, &out));
 
     TRY(normalize(engine, tower, to, rows));
     clipc_cuda_gemm up = product(engine, engine->bytes, rows, capacity, &layer->fc1, engine->hidden);
     up.activation = tower->activation;
-    TRY(clipc_cuda_product(engine, &up));
+    TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_FC1, &up));
     TRY(settle_bytes(engine, tower, engine->hidden, rows, tower->mlp_stride, &bytes));
     clipc_cuda_gemm down = product(engine, bytes, rows, capacity, &layer->fc2, to);
     down.residual = to;
     down.residual_stride = tower->stride;
-    return clipc_cuda_product(engine, &down);
+    return clipc_cuda_product(engine, CLIPC_CUDA_STEP_FC2, &down);
 }

@@ -8,6 +8,8 @@
  * its own, and not in every tile that reads them. */
 #define JOIN_ROWS  4096
 #define JOIN_PARTS 8
+/* Rows of a product that is chosen for any number of them. */
+#define INVARIANT_ROWS 51200
 /* Up to this many rows a pass over texts is recorded as a graph. Beyond, launches cost less than what they start, and
  * hardly two batches have the same number of rows. */
 #define GRAPH_TEXT_ROWS 1024
@@ -32,15 +34,58 @@ cudaError_t clipc_cuda_gemm_run(const clipc_cuda_gemm *gemm, const clipc_gemm_pl
     return launcher ? launcher(gemm, plan, stream) : cudaErrorInvalidConfiguration;
 }
 
-cudaError_t clipc_cuda_product(const clipc_cuda_engine *engine, clipc_cuda_gemm *gemm)
+/* With batch_invariant the tile is that of a large batch, whatever the batch. */
+static clipc_gemm_plan choose(const clipc_cuda_engine *engine, const clipc_cuda_gemm *gemm)
 {
-    const clipc_gemm_plan plan = (clipc_cuda_is_bytes(gemm->type) ? clipc_gemm_select_bytes : clipc_gemm_select)(
-        &engine->device, gemm->rows, gemm->columns, gemm->depth, gemm->residual != NULL);
+    const int32_t rows = engine->batch_invariant ? INVARIANT_ROWS : gemm->rows;
+    clipc_gemm_plan plan = (clipc_cuda_is_bytes(gemm->type) ? clipc_gemm_select_bytes : clipc_gemm_select)(
+        &engine->device, rows, gemm->columns, gemm->depth, gemm->residual != NULL);
+    if (engine->batch_invariant)
+        clipc_gemm_fit(&plan, &engine->device, gemm->rows, gemm->columns, gemm->depth);
+    return plan;
+}
+
+/* Each operand, and what the epilogue reads and writes, counted once. */
+static double bytes_of(const clipc_cuda_gemm *gemm)
+{
+    const double operands = ((double)gemm->rows + (double)gemm->columns) * (double)gemm->depth;
+    const double outputs = (double)gemm->rows * (double)gemm->columns;
+    return (clipc_cuda_is_bytes(gemm->type) ? 1 : 2) * operands + 2 * (gemm->residual ? 2 : 1) * outputs;
+}
+
+cudaError_t clipc_cuda_product(const clipc_cuda_engine *engine, clipc_cuda_step step, clipc_cuda_gemm *gemm)
+{
+    const clipc_gemm_plan plan = choose(engine, gemm);
     if (gemm->leave.pairs) {
         gemm->leave.part_width = clipc_gemm_part_width(&plan);
         gemm->leave.parts = (gemm->leave.columns + gemm->leave.part_width - 1) / gemm->leave.part_width;
     }
-    return clipc_cuda_gemm_run(gemm, &plan, engine->stream);
+    TRY(clipc_cuda_gemm_run(gemm, &plan, engine->stream));
+    if (!clipc_cuda_steps_are_on(engine->steps))
+        return cudaSuccess;
+    static const clipc_precision precisions[] = {
+        [CLIPC_CUDA_F16] = CLIPC_PRECISION_FP16,
+        [CLIPC_CUDA_BF16] = CLIPC_PRECISION_BF16,
+        [CLIPC_CUDA_E4M3] = CLIPC_PRECISION_FP8,
+        [CLIPC_CUDA_S8] = CLIPC_PRECISION_INT8,
+    };
+    char kernel[64];
+    clipc_gemm_plan_text(&plan, kernel, sizeof kernel);
+    const clipc_cuda_step_work work = {
+        .kind = step,
+        .precision = precisions[gemm->type],
+        .kernel = kernel,
+        .operations = 2 * (double)gemm->rows * (double)gemm->columns * (double)gemm->depth,
+        .bytes = bytes_of(gemm),
+    };
+    return clipc_cuda_steps_mark(engine->steps, &work, engine->stream);
+}
+
+/* A launch without products of weights. */
+cudaError_t clipc_cuda_mark(const clipc_cuda_engine *engine, clipc_cuda_step step, const char *kernel)
+{
+    const clipc_cuda_step_work work = {.kind = step, .precision = CLIPC_PRECISION_FP32, .kernel = kernel};
+    return clipc_cuda_steps_mark(engine->steps, &work, engine->stream);
 }
 
 /* Statistics of residual rows, to be left by a product. */
@@ -58,12 +103,13 @@ static clipc_cuda_statistics whole_statistics(const clipc_cuda_tower *tower, flo
 /* What the next product needs of the residual rows' statistics: many parts are joined beforehand. */
 static cudaError_t settle_statistics(const clipc_cuda_engine *engine, int32_t rows, clipc_cuda_statistics *statistics)
 {
-    if (rows < JOIN_ROWS || statistics->parts <= JOIN_PARTS)
+    if ((rows < JOIN_ROWS && !engine->batch_invariant) || statistics->parts <= JOIN_PARTS)
         return cudaSuccess;
     const clipc_cuda_statistics parts = *statistics;
     *statistics = (clipc_cuda_statistics){engine->joined_statistics, 1, parts.columns, parts.columns, parts.epsilon};
-    return clipc_cuda_join_statistics(parts.pairs, rows, parts.parts, parts.part_width, parts.columns,
-                                      engine->joined_statistics, engine->stream);
+    TRY(clipc_cuda_join_statistics(parts.pairs, rows, parts.parts, parts.part_width, parts.columns,
+                                   engine->joined_statistics, engine->stream));
+    return clipc_cuda_mark(engine, CLIPC_CUDA_STEP_STATISTICS, "join_statistics");
 }
 
 static clipc_cuda_gemm product(const void *input, int32_t input_stride, int32_t rows, int32_t capacity,
@@ -93,12 +139,12 @@ static cudaError_t mlp(const clipc_cuda_engine *engine, const clipc_cuda_tower *
     TRY(settle_statistics(engine, count, statistics));
     up.normalize = *statistics;
     up.activation = tower->activation;
-    TRY(clipc_cuda_product(engine, &up));
+    TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_FC1, &up));
     clipc_cuda_gemm down = product(engine->hidden, tower->mlp_stride, count, capacity, &layer->fc2, stream_rows);
     down.residual = stream_rows;
     down.residual_stride = tower->stride;
     down.leave = statistics_at(tower, pairs);
-    TRY(clipc_cuda_product(engine, &down));
+    TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_FC2, &down));
     *statistics = down.leave;
     return cudaSuccess;
 }
@@ -116,7 +162,7 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
         product(engine->rows, tower->stride, items->rows, engine->capacity, &layer->qkv, engine->qkv);
     TRY(settle_statistics(engine, items->rows, statistics));
     qkv.normalize = *statistics;
-    TRY(clipc_cuda_product(engine, &qkv));
+    TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_QUERY_KEY_VALUE, &qkv));
 
     const clipc_cuda_attention attention = {
         .type = engine->type,
@@ -132,6 +178,7 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
         .only_row = last ? (items->text ? 1 : 0) : -1,
     };
     TRY(clipc_cuda_attention_run(&attention, engine->stream));
+    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ATTENTION, "attention"));
 
     void *to = last ? engine->pooled : engine->rows;
     const int32_t rows = last ? items->count : items->rows;
@@ -141,7 +188,7 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
     out.residual_stride = tower->stride;
     out.residual_row = last ? items->pooled_row : NULL;
     out.leave = statistics_at(tower, last ? engine->pooled_statistics : engine->statistics);
-    TRY(clipc_cuda_product(engine, &out));
+    TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_ATTENTION_OUT, &out));
     *statistics = out.leave;
     return mlp(engine, tower, layer, to, rows, capacity, statistics);
 }
@@ -163,7 +210,7 @@ static cudaError_t encoder(const clipc_cuda_engine *engine, const clipc_cuda_tow
     }
     projection.normalize = statistics;
     projection.output_fp32 = engine->embeddings;
-    return clipc_cuda_product(engine, &projection);
+    return clipc_cuda_product(engine, CLIPC_CUDA_STEP_PROJECTION, &projection);
 }
 
 cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t count)
@@ -174,16 +221,18 @@ cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t cou
     const int32_t patches = count * engine->patch_count;
     TRY(clipc_cuda_patches(engine->type, engine->pixels, count, (int32_t)config->image_size,
                            (int32_t)config->patch_size, engine->patches, tower->patch.depth, engine->stream));
+    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_PATCHES, "patches_of_pixels"));
     clipc_cuda_gemm embed = product(engine->patches, tower->patch.depth, patches, engine->batch * engine->patch_count,
                                     &tower->patch, engine->rows);
     embed.residual = tower->position;
     embed.residual_stride = tower->stride;
     embed.residual_row = engine->patch_position;
     embed.output_row = engine->patch_output_row;
-    TRY(clipc_cuda_product(engine, &embed));
+    TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_PATCH_EMBEDDING, &embed));
     TRY(clipc_cuda_image_rows(engine->type, engine->rows, count, tokens, tower->width, tower->stride, tower->class_row,
                               tower->norm_pre_weight, tower->norm_pre_bias, tower->epsilon, engine->statistics,
                               engine->stream));
+    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "image_rows"));
     const clipc_cuda_sequence items = {count, count * tokens, tokens, NULL, engine->image_pooled_row, false};
     return encoder(engine, tower, &items);
 }
@@ -194,6 +243,7 @@ cudaError_t clipc_cuda_launch_text(const clipc_cuda_engine *engine, int32_t coun
     TRY(clipc_cuda_text_rows(engine->type, engine->ids, engine->offsets, count, longest, tower->embedding,
                              tower->position, tower->width, tower->stride, engine->rows, engine->statistics,
                              engine->stream));
+    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "text_rows"));
     const clipc_cuda_sequence items = {count, rows, longest, engine->offsets, engine->pooled_row, true};
     return encoder(engine, tower, &items);
 }
@@ -210,13 +260,16 @@ static cudaError_t launch_whole(const clipc_cuda_engine *engine, const clipc_cud
     tower.ids = engine->ids;
     tower.offsets = engine->offsets;
     tower.embeddings = engine->embeddings;
-    return clipc_cuda_whole_tower_launch(state, &tower, engine->stream);
+    TRY(clipc_cuda_whole_tower_launch(state, &tower, engine->stream));
+    const clipc_cuda_step_work work = {
+        .kind = CLIPC_CUDA_STEP_WHOLE_TOWER, .precision = engine->precision, .kernel = "whole_tower_f16"};
+    return clipc_cuda_steps_mark(engine->steps, &work, engine->stream);
 }
 
 static cudaError_t launch(const clipc_cuda_engine *engine, const clipc_cuda_graph *pass)
 {
     const clipc_cuda_whole_tower_state *whole = pass->image ? &engine->whole_image : &engine->whole_text;
-    if (pass->count == 1 && pass->rows <= whole->rows)
+    if (pass->count == 1 && pass->rows <= whole->rows && !engine->batch_invariant)
         return launch_whole(engine, whole, pass);
     return pass->image ? clipc_cuda_launch_image(engine, pass->count)
                        : clipc_cuda_launch_text(engine, pass->count, pass->rows, pass->longest);
@@ -261,6 +314,10 @@ static cudaError_t find_graph(clipc_cuda_engine *engine, const clipc_cuda_graph 
 
 static clipc_status run_pass(clipc_cuda_engine *engine, const clipc_cuda_graph *pass, clipc_error *error)
 {
+    if (clipc_cuda_steps_are_on(engine->steps)) {
+        CLIPC_CUDA_TRY(clipc_cuda_steps_begin(engine->steps, engine->stream), "timing");
+        return clipc_cuda_check(launch(engine, pass), "starting a kernel", error);
+    }
     if (!pass->image && pass->rows > GRAPH_TEXT_ROWS)
         return clipc_cuda_check(launch(engine, pass), "starting a kernel", error);
     cudaGraphExec_t executable = NULL;

@@ -17,6 +17,11 @@ extern "C" {
 cudaError_t clipc_cuda_patches(clipc_cuda_type type, const float *pixels, int32_t count, int32_t image_size,
                                int32_t patch_size, void *patches, int32_t stride, cudaStream_t stream);
 
+/* Bytes [count, image_size, image_size, 3] → the floats [count, 3, image_size, image_size] that `values` [3, 256] has
+ * for them (clipc_preprocess_values). */
+cudaError_t clipc_cuda_floats_of_bytes(const uint8_t *bytes, int32_t count, int32_t image_size, const float *values,
+                                       float *pixels, cudaStream_t stream);
+
 /* Puts class_row (class embedding + first position, fp32 [width]) into the first row of each item of `tokens` rows,
  * then LayerNorm over every row in place, and leaves statistics: one pair a row. */
 cudaError_t clipc_cuda_image_rows(clipc_cuda_type type, void *rows, int32_t count, int32_t tokens, int32_t width,

@@ -1,0 +1,334 @@
+/* The engine around the kernels, on a device: streams, threads, bytes, batches of any size, memory that does not grow,
+ * and what it says when memory is short or the device fails. The last check loses the device for this process. */
+#include "backend/cuda/cuda_engine.h"
+#include "clipc/clipc.h"
+#include "device_support.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define IMAGES  1100
+#define THREADS 2
+#define ROUNDS  50
+#define ENCODES 10000
+
+static int failures;
+static clipc_model_info info = {.size = sizeof info};
+static size_t image_values;
+static uint8_t *bytes;
+static float *expected; /* [IMAGES, D]: by one stream, in batches of 32, one call each */
+
+static void check(int good, const char *what)
+{
+    printf("%s %s\n", good ? "ok   " : "WRONG", what);
+    fflush(stdout);
+    failures += !good;
+}
+
+static void must(clipc_status status, const clipc_error *error)
+{
+    if (status == CLIPC_OK)
+        return;
+    printf("FAILED: %s\n", error->message);
+    exit(3);
+}
+
+static clipc_engine *make(const clipc_model *model, size_t batch, size_t streams, const char *devices, int invariant)
+{
+    clipc_error error;
+    clipc_engine *engine = NULL;
+    clipc_engine_config config;
+    clipc_engine_config_init(&config);
+    config.backend = "cuda";
+    config.max_batch = batch;
+    config.streams = streams;
+    config.devices = devices;
+    config.batch_invariant = invariant;
+    must(clipc_engine_create(model, &config, &engine, &error), &error);
+    return engine;
+}
+
+static void encode(clipc_engine *engine, size_t first, size_t count, float *embeddings)
+{
+    clipc_error error;
+    must(clipc_engine_encode_bytes(engine, bytes + first * image_values, count, 0, embeddings, &error), &error);
+}
+
+static void encode_in_batches(clipc_engine *engine, size_t count, size_t batch, float *embeddings)
+{
+    for (size_t i = 0; i < count; i += batch)
+        encode(engine, i, count - i < batch ? count - i : batch, embeddings + i * info.embedding_dimension);
+}
+
+static int same(const float *a, const float *b, size_t rows)
+{
+    return memcmp(a, b, rows * info.embedding_dimension * sizeof *a) == 0;
+}
+
+/* Floats made on the host give the bits that the device's give. */
+static void check_bytes(const clipc_model *model)
+{
+    const size_t area = image_values / 3;
+    float *pixels = malloc(64 * image_values * sizeof *pixels);
+    float *rows = malloc(64 * info.embedding_dimension * sizeof *rows);
+    clipc_error error;
+    for (size_t i = 0; i < 64; i++)
+        clipc_preprocess_floats(&model->preprocess, bytes + i * image_values, area, pixels + i * image_values);
+    clipc_engine *engine = make(model, 32, 1, NULL, 0);
+    must(clipc_engine_encode_images(engine, pixels, 64, 0, rows, &error), &error);
+    check(same(rows, expected, 64), "bytes and floats give the same bits");
+    clipc_engine_destroy(&engine);
+    free(pixels), free(rows);
+}
+
+static void check_streams(const clipc_model *model)
+{
+    float *rows = malloc(IMAGES * info.embedding_dimension * sizeof *rows);
+    for (size_t streams = 1; streams <= 4; streams *= 2) {
+        char text[64];
+        clipc_engine *engine = make(model, 32, streams, "all", 0);
+        encode(engine, 0, IMAGES, rows);
+        snprintf(text, sizeof text, "%zu streams, %d images in one call", streams, IMAGES);
+        check(same(rows, expected, IMAGES - IMAGES % 32), text);
+        clipc_engine_destroy(&engine);
+    }
+    free(rows);
+}
+
+static void check_batch_invariance(const clipc_model *model)
+{
+    static const size_t batches[] = {1, 2, 7, 31, 64, 200, 512, 1024};
+    float *whole = malloc(IMAGES * info.embedding_dimension * sizeof *whole);
+    float *rows = malloc(IMAGES * info.embedding_dimension * sizeof *rows);
+    clipc_engine *engine = make(model, 1024, 1, NULL, 1);
+    encode(engine, 0, 1024, whole);
+    for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
+        char text[64];
+        const size_t count = batches[i] < 64 ? 10 * batches[i] : 1024;
+        encode_in_batches(engine, count, batches[i], rows);
+        snprintf(text, sizeof text, "batch-invariant: images in batches of %zu", batches[i]);
+        check(same(rows, whole, count), text);
+    }
+    int32_t ids[20 * 77];
+    size_t offsets[21] = {0};
+    clipc_error error;
+    for (size_t i = 0; i < 20; i++) {
+        offsets[i + 1] = offsets[i] + 3 + i * 37 % 70;
+        for (size_t t = offsets[i]; t < offsets[i + 1]; t++)
+            ids[t] = (int32_t)(t * 7919 % 49406);
+    }
+    must(clipc_engine_encode_tokens(engine, ids, offsets, 20, 0, whole, &error), &error);
+    int good = 1;
+    for (size_t i = 0; i < 20; i++) {
+        const size_t one[2] = {0, offsets[i + 1] - offsets[i]};
+        must(clipc_engine_encode_tokens(engine, ids + offsets[i], one, 1, 0, rows, &error), &error);
+        good &= same(rows, whole + i * info.embedding_dimension, 1);
+    }
+    check(good, "batch-invariant: texts alone and together");
+    clipc_engine_destroy(&engine);
+    free(whole), free(rows);
+}
+
+struct user {
+    clipc_engine *engine;
+    size_t first;
+    int good;
+};
+
+static void *use(void *context)
+{
+    struct user *user = context;
+    float *rows = malloc(320 * info.embedding_dimension * sizeof *rows);
+    user->good = 1;
+    for (int i = 0; i < ROUNDS; i++) {
+        encode(user->engine, user->first, 320, rows);
+        user->good &= same(rows, expected + user->first * info.embedding_dimension, 320);
+    }
+    free(rows);
+    return NULL;
+}
+
+static void check_threads(const clipc_model *model)
+{
+    clipc_engine *engine = make(model, 32, 2, NULL, 0);
+    struct user users[THREADS];
+    pthread_t threads[THREADS];
+    for (size_t i = 0; i < THREADS; i++) {
+        users[i] = (struct user){.engine = engine, .first = i * 320};
+        if (pthread_create(&threads[i], NULL, use, &users[i]) != 0)
+            exit(3);
+    }
+    int good = 1;
+    for (size_t i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        good &= users[i].good;
+    }
+    check(good, "two threads on one engine");
+    clipc_engine_destroy(&engine);
+}
+
+static size_t free_memory(void)
+{
+    size_t unused = 0;
+    size_t total = 0;
+    DEVICE_CHECK(cudaMemGetInfo(&unused, &total));
+    return unused;
+}
+
+/* Graphs of 33 batch sizes are made once; after that nothing is. Then engines, which must give all of it back. */
+static void check_memory(const clipc_model *model)
+{
+    float *rows = malloc(64 * info.embedding_dimension * sizeof *rows);
+    clipc_engine *engine = make(model, 32, 2, NULL, 0);
+    for (size_t i = 0; i < 200; i++)
+        encode(engine, 0, 1 + i % 33, rows);
+    const size_t before = free_memory();
+    for (size_t i = 0; i < ENCODES; i++)
+        encode(engine, i % 64, 1 + i % 33, rows);
+    const size_t after = free_memory();
+    printf("      free before %zu, after %zu\n", before, after);
+    check(after >= before, "10,000 encodes leave the device's memory as it was");
+    clipc_engine_destroy(&engine);
+    const size_t first = free_memory();
+    for (int i = 0; i < 5; i++) {
+        engine = make(model, 32, 2, NULL, 0);
+        encode(engine, 0, 32, rows);
+        clipc_engine_destroy(&engine);
+    }
+    check(free_memory() >= first, "engines give their memory back");
+    free(rows);
+}
+
+static void check_steps(const clipc_model *model)
+{
+    clipc_error error;
+    float *rows = malloc(IMAGES * info.embedding_dimension * sizeof *rows);
+    clipc_engine *engine = make(model, 64, 2, NULL, 0);
+    must(clipc_engine_record_steps(engine, 1, &error), &error);
+    encode(engine, 0, 64, rows);
+    must(clipc_engine_record_steps(engine, 0, &error), &error);
+    double seconds = 0;
+    double operations = 0;
+    const size_t count = clipc_engine_step_count(engine);
+    for (size_t i = 0; i < count; i++) {
+        clipc_step_info step = {.size = sizeof step};
+        must(clipc_engine_get_step(engine, i, &step, &error), &error);
+        seconds += step.seconds;
+        operations += step.operations;
+        printf("      %s (%s): %llu calls, %.1f us\n", step.step, step.kernel, (unsigned long long)step.calls,
+               1e6 * step.seconds);
+    }
+    check(count >= 1 && seconds > 0 && seconds < 1 && operations > 1e9, "steps are recorded");
+    clipc_engine_destroy(&engine);
+    free(rows);
+}
+
+/* Most of the memory is taken by somebody else. */
+static void check_short_memory(const clipc_model *model)
+{
+    clipc_error error = {0};
+    clipc_engine *engine = NULL;
+    clipc_engine_config config;
+    clipc_engine_config_init(&config);
+    config.backend = "cuda";
+    config.max_batch = 1024;
+    config.streams = 1;
+    void *taken = device_memory(0, 0);
+    DEVICE_CHECK(cudaFree(taken));
+    DEVICE_CHECK(cudaMalloc(&taken, free_memory() - ((size_t)300 << 20)));
+    const clipc_status status = clipc_engine_create(model, &config, &engine, &error);
+    printf("      %s\n", error.message);
+    const char *fits = strstr(error.message, "; batches of ");
+    check(status == CLIPC_ERROR_MEMORY && !engine && fits, "short memory: the status, the size and a batch that fits");
+    config.max_batch = fits ? (size_t)strtoul(fits + strlen("; batches of "), NULL, 10) : 1;
+    check(clipc_engine_create(model, &config, &engine, &error) == CLIPC_OK, "short memory: that batch does fit");
+    clipc_engine_destroy(&engine);
+    DEVICE_CHECK(cudaFree(taken));
+}
+
+/* A kernel that reads where there is no memory poisons the device's context. */
+static void check_fault(const clipc_model *model)
+{
+    clipc_error error = {0};
+    float rows[2048];
+    clipc_compile_options options = {.threads = 1, .max_batch = 1, .image_tower = true};
+    clipc_cuda_engine *faulty = NULL;
+    clipc_engine *engine = make(model, 32, 2, NULL, 0);
+    must(clipc_cuda_engine_create(model, &options, 0, NULL, &faulty, &error), &error);
+    faulty->byte_values = (float *)(uintptr_t)0x7000;
+    check(clipc_cuda_encode_images(faulty, bytes, true, 1, rows, &error) == CLIPC_ERROR_DEVICE, "a fault is a status");
+    printf("      %s\n", error.message);
+    clipc_cuda_engine_destroy(&faulty);
+    check(clipc_engine_encode_bytes(engine, bytes, 1, 0, rows, &error) == CLIPC_ERROR_DEVICE &&
+              strstr(error.message, "the engine is lost"),
+          "an engine on that device is lost");
+    printf("      %s\n", error.message);
+    check(clipc_engine_encode_bytes(engine, bytes, 1, 0, rows, &error) == CLIPC_ERROR_DEVICE &&
+              strstr(error.message, "an earlier call"),
+          "and says so at once from then on");
+    clipc_engine_destroy(&engine);
+    clipc_engine_config config;
+    clipc_engine_config_init(&config);
+    config.backend = "cpu";
+    check(clipc_engine_create(model, &config, &engine, &error) == CLIPC_OK &&
+              clipc_engine_encode_bytes(engine, bytes, 1, 0, rows, &error) == CLIPC_OK,
+          "the process, and its engines on the processor, go on");
+    clipc_engine_destroy(&engine);
+}
+
+static void print_devices(void)
+{
+    size_t count = 0;
+    clipc_error error;
+    must(clipc_device_count("cuda", &count, &error), &error);
+    for (size_t i = 0; i < count; i++) {
+        clipc_device_info device = {.size = sizeof device};
+        must(clipc_device_get_info("cuda", i, &device, &error), &error);
+        printf("%zu: %s, driver %s, %zu multiprocessors, %s%s\n", i, device.name, device.driver, device.units,
+               device.isa, device.problem);
+        check(device.name[0] && device.free_bytes > 0 && device.memory_bytes >= device.free_bytes,
+              "a device describes itself");
+    }
+}
+
+int main(int argc, char **argv)
+{
+    const int short_run = argc > 1 && strcmp(argv[1], "--short") == 0; /* for the sanitizer */
+    clipc_error error;
+    size_t count = 0;
+    if (clipc_device_count("cuda", &count, &error) != CLIPC_OK) {
+        printf("%s: nothing was tested\n", error.message);
+        return 77;
+    }
+    clipc_model *model = NULL;
+    print_devices();
+    must(clipc_model_open(NULL, NULL, &model, &error), &error);
+    must(clipc_model_get_info(model, &info, &error), &error);
+    image_values = 3 * info.image_height * info.image_width;
+    bytes = malloc(IMAGES * image_values);
+    expected = malloc(IMAGES * info.embedding_dimension * sizeof *expected);
+    uint64_t state = 5;
+    for (size_t i = 0; i < IMAGES * image_values; i++)
+        bytes[i] = (uint8_t)(int)(128 + 127 * random_value(&state));
+    clipc_engine *engine = make(model, 32, 1, NULL, 0);
+    encode_in_batches(engine, short_run ? 64 : IMAGES, 32, expected);
+    clipc_engine_destroy(&engine);
+    check_bytes(model);
+    if (!short_run) {
+        check_streams(model);
+        check_batch_invariance(model);
+        check_threads(model);
+        check_memory(model);
+    }
+    check_steps(model);
+    if (!short_run) {
+        check_short_memory(model);
+        check_fault(model);
+    }
+    clipc_model_destroy(&model);
+    free(bytes), free(expected);
+    printf("%s\n", failures ? "FAILED" : "the engine is right");
+    return failures ? 1 : 0;
+}
