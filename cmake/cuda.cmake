@@ -1,11 +1,14 @@
 # The CUDA toolkit: its compiler, headers and static run-time library. The driver is not needed here.
-set(CLIPC_CUDA "auto" CACHE STRING "Build the cuda backend: on, off, or auto (when nvcc is found)")
+set(CLIPC_CUDA "auto" CACHE STRING "Build the cuda backend: on, off, or auto (where nvcc and a GPU are)")
 set_property(CACHE CLIPC_CUDA PROPERTY STRINGS auto on off)
 # Every architecture is for releases: two are enough to compile and to test all that is written.
 set(CLIPC_CUDA_ARCHITECTURES "80;90a" CACHE STRING "Architectures of the portable kernels, as nvcc names them")
 
+# The kernels take minutes to compile, which nobody should wait for who cannot run them.
 set(CLIPC_CUDA_FOUND FALSE)
-if(NOT CLIPC_CUDA STREQUAL "off")
+if(CLIPC_CUDA STREQUAL "auto" AND NOT EXISTS /dev/nvidiactl AND NOT EXISTS /dev/dxg)
+  message(STATUS "The cuda backend is left out, as there is no GPU here (make cuda builds it all the same)")
+elseif(NOT CLIPC_CUDA STREQUAL "off")
   find_program(CLIPC_NVCC nvcc HINTS $ENV{CUDA_HOME}/bin /usr/local/cuda/bin)
   if(CLIPC_NVCC)
     get_filename_component(cuda_program ${CLIPC_NVCC} REALPATH)
