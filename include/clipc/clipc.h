@@ -363,9 +363,9 @@ CLIPC_API clipc_status clipc_device_get_info(const char *backend, size_t index, 
 typedef int (*clipc_write_function)(void *user, const void *bytes, size_t size);
 
 /* Writes the model as an engine file through `write`, front to back, packing one matrix at a time. Of `config` (NULL:
- * the defaults) backend, precision, threads and cpu_level count; the file always holds every tower of the model.
- * Weights that are NaN or infinite fail as in clipc_engine_create. When `write` stops, the status is CLIPC_ERROR_IO.
- */
+ * the defaults) backend, precision, threads and cpu_level count; "auto" is "cpu" here, the one backend with engine
+ * files. The file always holds every tower of the model. Weights that are NaN or infinite fail as in
+ * clipc_engine_create. When `write` stops, the status is CLIPC_ERROR_IO. */
 CLIPC_API clipc_status clipc_model_convert(const clipc_model *model, const clipc_engine_config *config,
                                            clipc_write_function write, void *user, clipc_error *error);
 

@@ -36,13 +36,19 @@ static clipc_status convert(struct conversion *job, const clipc_backend *backend
 clipc_status clipc_model_convert(const clipc_model *model, const clipc_engine_config *config,
                                  clipc_write_function write, void *user, clipc_error *error)
 {
-    clipc_engine_config defaults;
+    clipc_engine_config settled;
     const clipc_backend *backend = NULL;
     clipc_compile_options options;
     CLIPC_FAIL_IF(!model || !write, error, CLIPC_ERROR_ARGUMENT,
                   "clipc_model_convert needs a model and a function that writes");
-    clipc_engine_config_init(&defaults);
-    CLIPC_TRY(clipc_engine_settle(model, config ? config : &defaults, &backend, &options, error));
+    clipc_engine_config_init(&settled);
+    const clipc_engine_config *wanted = config ? config : &settled;
+    if (wanted->size == sizeof *wanted && (!wanted->backend || strcmp(wanted->backend, "auto") == 0)) {
+        settled = *wanted;
+        settled.backend = "cpu"; /* the one that has engine files, whatever would run here */
+        wanted = &settled;
+    }
+    CLIPC_TRY(clipc_engine_settle(model, wanted, &backend, &options, error));
     options.image_tower = clipc_config_has_tower(&model->config, true);
     options.text_tower = clipc_config_has_tower(&model->config, false);
     struct conversion job = {.model = model};
