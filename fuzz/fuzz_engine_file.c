@@ -1,6 +1,7 @@
 /* Damaged engine files: what is accepted can be verified, tokenized with and encoded with. An input is a file, or else
  * edits of a small good one: a byte of flags, then five bytes each, a place and what is xored there. Checksums are
  * repaired when the flags say so, as they would keep everything behind them from being reached. */
+#include "allocation_limit.h"
 #include "base/checked.h"
 #include "base/memory.h"
 #include "io/engine_layout.h"
@@ -149,6 +150,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         edit(file, &file_size, bytes[0], bytes + 1, size - 1);
     if (is_file || bytes[0] & FLAG_REPAIR)
         repair(file, file_size);
+    set_file_size(file_size);
     use(file, file_size);
     clipc_free_aligned(file);
     return 0;
