@@ -429,6 +429,36 @@ CLIPC_API size_t clipc_engine_step_count(clipc_engine *engine);
 CLIPC_API clipc_status clipc_engine_get_step(clipc_engine *engine, size_t index, clipc_step_info *info,
                                              clipc_error *error);
 
+/* ---- what a tower computes on its way ---- */
+
+/* One intermediate result. `name` says which, with the number of a layer from 0:
+ *   image.embedding              the token rows that enter the first layer (of images after the LayerNorm before it)
+ *   image.layers.3.attention     the rows after attention and its residual sum
+ *   image.layers.3.mlp           the rows after the MLP and its residual sum
+ *   image.norm                   the pooled row of each item after the last LayerNorm
+ *   image.projection             the raw projection, as with CLIPC_ENCODE_UNNORMALIZED
+ * and text.… likewise. Of the last layer, whose other rows nothing reads, a tap has the pooled row of each item alone;
+ * of a text it has the rows up to the pooled token. Values are fp32, whatever they were computed in. */
+typedef struct clipc_tap {
+    size_t size;         /* sizeof(clipc_tap) */
+    const char *name;    /* valid during the call, as the values are */
+    const float *values; /* row i begins at values + i × stride */
+    size_t rows;
+    size_t width;
+    size_t stride; /* at least width */
+} clipc_tap;
+
+/* Called on the thread that encodes, in the order of the steps; a call that is done in several passes gives each
+ * pass's rows in turn, so that rows of the same name follow one another in the order of the items. It must not call
+ * the engine. */
+typedef void (*clipc_tap_function)(void *user, const clipc_tap *tap);
+
+/* From now on hands every intermediate result of the encode calls to `function`; NULL stops that. The embeddings keep
+ * their bits, nothing is allocated, and nothing is lost in speed while there is no function. CLIPC_ERROR_UNSUPPORTED
+ * when the backend cannot. */
+CLIPC_API clipc_status clipc_engine_set_tap(clipc_engine *engine, clipc_tap_function function, void *user,
+                                            clipc_error *error);
+
 /* What the machine can do at most with the engine's instruction set and threads, a second. */
 typedef struct clipc_peaks {
     size_t size;             /* sizeof(clipc_peaks), set by the caller */

@@ -2,6 +2,7 @@
 #ifndef CLIPC_BACKEND_BACKEND_H
 #define CLIPC_BACKEND_BACKEND_H
 
+#include "backend/tap.h"
 #include "model/model.h"
 
 /* What a compiled model must be able to do, settled by the API before it calls a backend. */
@@ -76,6 +77,8 @@ typedef struct clipc_backend {
     /* The index-th kind of step recorded; false past the last. */
     bool (*step)(void *compiled, size_t index, clipc_step_info *info);
     clipc_status (*measure_peaks)(void *compiled, clipc_peaks *peaks, clipc_error *error);
+    /* From now on hands what it computes on its way to the target's function, unless that is NULL (backend/tap.h). */
+    clipc_status (*set_tap)(void *compiled, const clipc_tap_target *target, clipc_error *error);
 } clipc_backend;
 
 extern const clipc_backend clipc_backend_cpu;

@@ -246,6 +246,15 @@ static clipc_status measure_peaks(void *compiled, clipc_peaks *peaks, clipc_erro
     return clipc_measure_peaks(self->level, self->pool, peaks, error);
 }
 
+static clipc_status set_tap(void *compiled, const clipc_tap_target *target, clipc_error *error)
+{
+    (void)error;
+    struct compiled *self = compiled;
+    self->image_workspace.tap = *target;
+    self->text_workspace.tap = *target;
+    return CLIPC_OK;
+}
+
 const clipc_backend clipc_backend_cpu = {
     .name = "cpu",
     .probe = probe,
@@ -262,4 +271,5 @@ const clipc_backend clipc_backend_cpu = {
     .record_steps = record_steps,
     .step = step,
     .measure_peaks = measure_peaks,
+    .set_tap = set_tap,
 };

@@ -1,6 +1,7 @@
 #include "backend/cpu/encoder.h"
 
 #include "backend/cpu/attention.h"
+#include "backend/cpu/bf16.h"
 #include "backend/cpu/kernel_names.h"
 #include "backend/cpu/work_split.h"
 
@@ -71,6 +72,7 @@ void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, si
     workspace->item_capacity = clipc_min(max_batch, workspace->row_capacity);
     workspace->wide_length = wide;
     workspace->steps = NULL;
+    workspace->tap = (clipc_tap_target){0};
     const size_t rows = workspace->row_capacity;
     const size_t items = workspace->item_capacity;
     if (!clipc_attention_scratch(tower->kernels, tower->most_tokens, tower->config.width / tower->config.heads,
@@ -290,14 +292,26 @@ static void run_mlp(const struct run *run, const struct stream *stream, const cl
     run_gemm(run, CLIPC_STEP_FC2, &gemm);
 }
 
+/* The rows of X as they are now. */
+static void tap_rows(const struct run *run, clipc_tap_point point, const clipc_cpu_layer *layer, const float *rows,
+                     size_t count)
+{
+    const clipc_cpu_tower *tower = run->tower;
+    const size_t index = layer ? (size_t)(layer - tower->layers) : 0;
+    clipc_tap_give(&run->workspace->tap, !tower->causal, point, index,
+                   (clipc_tap_rows){rows, count, tower->config.width, tower->padded_width});
+}
+
 /* From attention's packed result to the end of the layer. */
 static void finish_layer(const struct run *run, const struct stream *stream, const clipc_cpu_layer *layer)
 {
     multiply(run, CLIPC_STEP_ATTENTION_OUT, stream, &layer->attention_out, 0, layer->attention_out.layout.panel_count,
              CLIPC_EPILOGUE_RESIDUAL,
              (clipc_gemm_output){stream->rows, run->tower->padded_width, false, CLIPC_DTYPE_F32});
+    tap_rows(run, CLIPC_TAP_ATTENTION, layer, stream->rows, stream->tiles.rows);
     normalize(run, stream, &layer->norm2);
     run_mlp(run, stream, layer);
+    tap_rows(run, CLIPC_TAP_MLP, layer, stream->rows, stream->tiles.rows);
 }
 
 static void run_layer(const struct run *run, const clipc_cpu_layer *layer)
@@ -333,10 +347,35 @@ static void run_last_layer(const struct run *run, const clipc_cpu_layer *layer)
     finish_layer(run, &pooled, layer);
 }
 
+/* The pooled rows after the last LayerNorm, unpacked into the place of the queries, which nothing reads any more. */
+static void tap_norm(const struct run *run, const struct stream *pooled)
+{
+    const clipc_cpu_tower *tower = run->tower;
+    float *rows = run->workspace->pooled_query;
+    if (!run->workspace->tap.function)
+        return;
+    for (size_t row = 0; row < run->items; row++) {
+        const size_t blocks = packed_blocks(tower->config.width, pooled->dtype);
+        const clipc_packed_row place = clipc_packed_row_at(pooled->tiles, blocks, row);
+        const uint32_t *from = (const uint32_t *)pooled->packed + place.offset;
+        for (size_t i = 0; i < tower->config.width; i++) {
+            const size_t unit = pooled->dtype == CLIPC_DTYPE_BF16 ? i / 2 : i;
+            const uint32_t *line = from + unit / CLIPC_BLOCK * place.block_stride;
+            float *to = rows + row * tower->padded_width + i;
+            if (pooled->dtype == CLIPC_DTYPE_BF16)
+                *to = clipc_float_of_bf16(((const uint16_t *)(const void *)line)[i % (2 * CLIPC_BLOCK)]);
+            else
+                memcpy(to, line + unit % CLIPC_BLOCK, sizeof *to);
+        }
+    }
+    tap_rows(run, CLIPC_TAP_NORM, NULL, rows, run->items);
+}
+
 /* From X to the projections of the micro-batch. */
 static void run_encoder(const struct run *run, float *embeddings)
 {
     const clipc_cpu_tower *tower = run->tower;
+    tap_rows(run, CLIPC_TAP_EMBEDDING, NULL, run->workspace->rows, run->rows);
     for (size_t i = 0; i + 1 < tower->config.layers; i++)
         run_layer(run, &tower->layers[i]);
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
@@ -347,11 +386,14 @@ static void run_encoder(const struct run *run, float *embeddings)
     const struct stream pooled = pooled_rows(run, tower->dtype);
     const size_t length = clipc_padded_columns(tower->embedding_dimension);
     normalize(run, &pooled, &tower->norm_final);
+    tap_norm(run, &pooled);
     multiply(run, CLIPC_STEP_PROJECTION, &pooled, &tower->projection, 0, tower->projection.layout.panel_count,
              CLIPC_EPILOGUE_BIAS, (clipc_gemm_output){run->workspace->embeddings, length, false, CLIPC_DTYPE_F32});
     for (size_t item = 0; item < run->items; item++)
         memcpy(embeddings + item * tower->embedding_dimension, run->workspace->embeddings + item * length,
                tower->embedding_dimension * sizeof *embeddings);
+    clipc_tap_give(&run->workspace->tap, !tower->causal, CLIPC_TAP_PROJECTION, 0,
+                   (clipc_tap_rows){embeddings, run->items, tower->embedding_dimension, tower->embedding_dimension});
 }
 
 /* ---- images ---- */

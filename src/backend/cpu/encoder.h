@@ -24,6 +24,7 @@ typedef struct clipc_cpu_workspace {
     float *scratch;              /* [threads][scratch_stride], of attention */
     size_t scratch_stride;
     clipc_cpu_steps *steps; /* where steps are recorded; NULL while nobody asks */
+    clipc_tap_target tap;   /* who is handed what is computed on the way */
 } clipc_cpu_workspace;
 
 /* Activations of a micro-batch: small enough to stay in a share of the last-level cache, large enough that reading the

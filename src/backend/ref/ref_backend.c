@@ -95,6 +95,14 @@ static clipc_status encode_tokens(void *compiled, const int32_t *ids, const size
     return CLIPC_OK;
 }
 
+static clipc_status set_tap(void *compiled, const clipc_tap_target *target, clipc_error *error)
+{
+    (void)error;
+    clipc_ref_compiled *ref = compiled;
+    ref->workspace.tap = *target;
+    return CLIPC_OK;
+}
+
 const clipc_backend clipc_backend_ref = {
     .name = "ref",
     .probe = probe,
@@ -105,4 +113,5 @@ const clipc_backend clipc_backend_ref = {
     .encode_images = encode_images,
     .encode_tokens = encode_tokens,
     .destroy = destroy,
+    .set_tap = set_tap,
 };

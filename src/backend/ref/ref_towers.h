@@ -2,6 +2,7 @@
 #ifndef CLIPC_BACKEND_REF_TOWERS_H
 #define CLIPC_BACKEND_REF_TOWERS_H
 
+#include "backend/tap.h"
 #include "model/model.h"
 
 /* Scratch for one item of the larger tower. */
@@ -18,6 +19,7 @@ typedef struct clipc_ref_workspace {
     float *bias;    /* the longest vector, as fp32 */
     double *scores; /* [tokens] */
     size_t bytes;
+    clipc_tap_target tap;
 } clipc_ref_workspace;
 
 clipc_status clipc_ref_workspace_create(const clipc_model *model, bool image_tower, bool text_tower,
