@@ -1,6 +1,7 @@
 /* Times on the device: every tile on the shapes of CLIP's layers with the epilogues they have there, the other steps,
  * and whole towers with their inputs in place. Usage: bench_kernels [fp16|bf16|fp8|int8] gemm ROWS WIDTH MLP… |
- * products ROWS WIDTH MLP… (the chosen tiles alone) | images ARCHITECTURE BATCH… | texts ARCHITECTURE BATCH… */
+ * products ROWS WIDTH MLP… (the chosen tiles alone) | alone ROWS WIDTH MLP… (those with a bias for all epilogue) |
+ * images ARCHITECTURE BATCH… | texts ARCHITECTURE BATCH… */
 #include "backend/cuda/cuda_engine.h"
 #include "backend/cuda/gemm_select_bytes.h"
 #include "backend/cuda/steps.h"
@@ -20,6 +21,7 @@ static clipc_precision precision = CLIPC_PRECISION_FP16;
 static clipc_cuda_type type = CLIPC_CUDA_F16; /* of the products that are timed */
 static cudaStream_t stream;
 static bool only_chosen; /* of the tiles */
+static bool only_bias;   /* of the epilogue */
 
 static int compare_floats(const void *a, const void *b)
 {
@@ -109,11 +111,12 @@ static void bench_gemm(int rows, int columns, int depth, int role)
                             .terms = terms,
                             .output = output,
                             .output_stride = columns};
-    if ((role == QKV || role == FC1) && !bytes)
+    if ((role == QKV || role == FC1) && !bytes && !only_bias)
         gemm.normalize = (clipc_cuda_statistics){pairs, (depth + 127) / 128, 128, depth, 1e-5F};
-    if (role == FC1)
+    if (role == FC1 && !only_bias)
         gemm.activation = CLIPC_CUDA_ACTIVATION_QUICK_GELU;
-    if (role == OUT || role == FC2) {
+    const bool residual = (role == OUT || role == FC2) && !only_bias;
+    if (residual) {
         gemm.residual = output;
         gemm.residual_stride = columns;
         if (!bytes)
@@ -121,8 +124,8 @@ static void bench_gemm(int rows, int columns, int depth, int role)
     }
     const double work = 2.0 * rows * columns * depth;
     const int repeat = work > 2e10 ? 10 : 40;
-    const clipc_gemm_plan chosen = (bytes ? clipc_gemm_select_bytes : clipc_gemm_select)(&device, rows, columns, depth,
-                                                                                         role == OUT || role == FC2);
+    const clipc_gemm_plan chosen =
+        (bytes ? clipc_gemm_select_bytes : clipc_gemm_select)(&device, rows, columns, depth, residual);
     clipc_gemm_plan plan;
     for (size_t i = 0; (bytes ? clipc_gemm_variant_bytes : clipc_gemm_variant)(i, &plan); i++) {
         if (rows > 512 && plan.kind == CLIPC_GEMM_SKINNY)
@@ -144,9 +147,9 @@ static void bench_gemm(int rows, int columns, int depth, int role)
         TIME_LAUNCH(microseconds, repeat, stream, DEVICE_CHECK(clipc_cuda_gemm_run(&gemm, &plan, stream)));
         char text[128];
         clipc_gemm_plan_text(&plan, text, sizeof text);
-        printf("gemm %s %s %dx%dx%d | %s | %.2f us | %.1f TFLOP/s%s\n", clipc_precision_name(precision), roles[role],
-               rows, columns, depth, text, (double)microseconds, work / (double)microseconds * 1e-6,
-               is_chosen ? " | chosen" : "");
+        printf("%s %s %s %dx%dx%d | %s | %.2f us | %.1f TFLOP/s%s\n", only_bias ? "alone" : "gemm",
+               clipc_precision_name(precision), roles[role], rows, columns, depth, text, (double)microseconds,
+               work / (double)microseconds * 1e-6, is_chosen ? " | chosen" : "");
         fflush(stdout);
     }
     DEVICE_CHECK(cudaFree(input_device));
@@ -192,6 +195,9 @@ static void bench_steps(const clipc_cuda_engine *engine, int count)
                                       .heads = tower->heads,
                                       .head_stride = tower->head_stride,
                                       .only_row = -1};
+    TIME_LAUNCH(microseconds, 10, engine->stream, DEVICE_CHECK(clipc_cuda_attention_run(&attention, engine->stream)));
+    printf("step attention, portable kernel, %d images: %.2f us\n", count, (double)microseconds);
+    attention.wgmma_blocks = engine->device.architecture == 90 ? engine->device.multiprocessors : 0;
     TIME_LAUNCH(microseconds, 10, engine->stream, DEVICE_CHECK(clipc_cuda_attention_run(&attention, engine->stream)));
     printf("step attention, %d images: %.2f us\n", count, (double)microseconds);
     if (clipc_cuda_is_bytes(engine->operand)) {
@@ -294,7 +300,8 @@ int main(int argc, char **argv)
             break;
         }
     const char *what = argc > 1 ? argv[1] : "towers";
-    only_chosen = strcmp(what, "products") == 0;
+    only_bias = strcmp(what, "alone") == 0;
+    only_chosen = only_bias || strcmp(what, "products") == 0;
     if (only_chosen || strcmp(what, "gemm") == 0) {
         for (int i = 2; i + 2 < argc; i += 3)
             bench_layer(number(argv[i]), number(argv[i + 1]), number(argv[i + 2]));

@@ -328,7 +328,7 @@ static void check_rows(int rows, int width, int normalize)
 }
 
 /* Attention with an output of e4m3 against the same with one of fp16. */
-static void check_attention(int count, int tokens, int head, int only_row)
+static void check_attention(int blocks, int count, int tokens, int head, int only_row)
 {
     uint64_t state = (uint64_t)(tokens + head);
     const int heads = 2;
@@ -346,7 +346,8 @@ static void check_attention(int count, int tokens, int head, int only_row)
                                       .tokens = tokens,
                                       .heads = heads,
                                       .head_stride = head,
-                                      .only_row = only_row};
+                                      .only_row = only_row,
+                                      .wgmma_blocks = blocks};
     DEVICE_CHECK(clipc_cuda_attention_run(&attention, 0));
     attention.output_type = CLIPC_CUDA_E4M3;
     attention.output = bytes;
@@ -384,9 +385,12 @@ int check_bytes(const clipc_gemm_device *device)
             check_rows(13, 4096, 0);
         } else {
             for (int head = 16; head <= 128; head += 16)
-                check_attention(3, 50, head, -1);
-            check_attention(2, 257, 64, -1);
-            check_attention(3, 50, 64, 0);
+                check_attention(0, 3, 50, head, -1);
+            check_attention(0, 2, 257, 64, -1);
+            check_attention(0, 3, 50, 64, 0);
+            static const int hopper_lengths[] = {50, 197, 256, 257};
+            for (size_t i = 0; device->architecture == 90 && i < 4; i++)
+                check_attention(1, 3, hopper_lengths[i], 64, -1);
         }
         check_gemm(device);
     }

@@ -265,7 +265,9 @@ static void check_gemm(void)
     }
 }
 
-static void check_attention(int count, int tokens, int heads, int head, int ragged, int causal, int only_row)
+/* `blocks`: 0 for the portable kernel, else that many of Hopper's, where it has one for this shape. */
+static void check_attention(int blocks, int count, int tokens, int heads, int head, int ragged, int causal,
+                            int only_row)
 {
     uint64_t state = (uint64_t)(tokens * 100 + head);
     int32_t *offsets = calloc((size_t)count + 1, 4);
@@ -293,7 +295,8 @@ static void check_attention(int count, int tokens, int heads, int head, int ragg
                                             .heads = heads,
                                             .head_stride = head,
                                             .causal = causal,
-                                            .only_row = only_row};
+                                            .only_row = only_row,
+                                            .wgmma_blocks = blocks};
     DEVICE_CHECK(clipc_cuda_attention_run(&attention, 0));
     DEVICE_CHECK(cudaDeviceSynchronize());
     uint16_t *output = malloc(outputs * 2);
@@ -333,9 +336,9 @@ static void check_attention(int count, int tokens, int heads, int head, int ragg
                                expected);
                 }
             }
-    printf("%s attention %s %d x %d tokens%s, %d heads of %d%s%s\n", wrong ? "WRONG" : "ok   ", type_names[type],
-           count, tokens, ragged ? " (ragged)" : "", heads, head, causal ? ", causal" : "",
-           only_row >= 0 ? ", one row" : "");
+    printf("%s attention %s%s %d x %d tokens%s, %d heads of %d%s%s\n", wrong ? "WRONG" : "ok   ", type_names[type],
+           clipc_cuda_attention_has_wgmma(&attention) ? " sm90" : "", count, tokens, ragged ? " (ragged)" : "", heads,
+           head, causal ? ", causal" : "", only_row >= 0 ? ", one row" : "");
     fflush(stdout);
     failures += wrong != 0;
     free(offsets), free(qkv), free(output), free(scores);
@@ -348,13 +351,19 @@ static void check_type(void)
 {
     static const int heads[] = {16, 32, 48, 64, 80, 96, 112, 128};
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++)
-        check_attention(3, 50, 2, heads[i], 0, 0, -1);
+        check_attention(0, 3, 50, 2, heads[i], 0, 0, -1);
     static const int lengths[] = {1, 17, 64, 65, 77, 197, 257, 577};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
-        check_attention(2, lengths[i], 2, 64, 0, 0, -1);
-        check_attention(3, lengths[i], 2, 64, 1, 1, -1);
-        check_attention(3, lengths[i], 2, 64, 1, 1, 1);
-        check_attention(3, lengths[i], 2, 64, 0, 0, 0);
+        check_attention(0, 2, lengths[i], 2, 64, 0, 0, -1);
+        check_attention(0, 3, lengths[i], 2, 64, 1, 1, -1);
+        check_attention(0, 3, lengths[i], 2, 64, 1, 1, 1);
+        check_attention(0, 3, lengths[i], 2, 64, 0, 0, 0);
+    }
+    /* One block takes several heads in turn; more blocks than heads is what small batches have. */
+    static const int hopper_lengths[] = {49, 50, 56, 193, 197, 200, 249, 256, 257, 264};
+    for (size_t i = 0; device.architecture == 90 && i < sizeof hopper_lengths / sizeof *hopper_lengths; i++) {
+        check_attention(1, 3, hopper_lengths[i], 5, 64, 0, 0, -1);
+        check_attention(device.multiprocessors, 2, hopper_lengths[i], 3, 64, 0, 0, -1);
     }
     check_gemm();
 }

@@ -247,6 +247,8 @@ extern "C" int32_t clipc_cuda_attention_shared_bytes(int32_t tokens, int32_t hea
 
 extern "C" cudaError_t clipc_cuda_attention_run(const clipc_cuda_attention *attention, cudaStream_t stream)
 {
+    if (clipc_cuda_attention_has_wgmma(attention))
+        return clipc_cuda_attention_wgmma(attention, stream);
     if (attention->type == CLIPC_CUDA_BF16)
         return launch_head<bf16, false>(attention, stream);
     return attention->output_type == CLIPC_CUDA_E4M3 ? launch_head<f16, true>(attention, stream)

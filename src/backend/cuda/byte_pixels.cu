@@ -18,7 +18,8 @@ __global__ void __launch_bounds__(threads)
     __syncthreads();
     let_next_kernel_start();
     wait_for_previous_kernel();
-    for (long long i = (long long)blockIdx.x * threads + threadIdx.x; i < groups; i += (long long)gridDim.x * threads) {
+    for (long long i = (long long)blockIdx.x * threads + threadIdx.x; i < groups;
+         i += (long long)gridDim.x * threads) {
         const long long image = i * group / area; /* an area is a multiple of the group */
         const long long at = i * group % area;
         const uint32_t *from = reinterpret_cast<const uint32_t *>(bytes) + 3 * i;

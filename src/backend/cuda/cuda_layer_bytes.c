@@ -86,6 +86,7 @@ cudaError_t clipc_cuda_layer_bytes(const clipc_cuda_engine *engine, const clipc_
         .head_stride = tower->head_stride,
         .causal = items->text,
         .only_row = last ? (items->text ? 1 : 0) : -1,
+        .wgmma_blocks = engine->device.architecture == 90 ? engine->device.multiprocessors : 0,
     };
     TRY(clipc_cuda_attention_run(&attention, engine->stream));
     TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ATTENTION, "attention"));

@@ -176,6 +176,7 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
         .head_stride = tower->head_stride,
         .causal = items->text,
         .only_row = last ? (items->text ? 1 : 0) : -1,
+        .wgmma_blocks = engine->device.architecture == 90 ? engine->device.multiprocessors : 0,
     };
     TRY(clipc_cuda_attention_run(&attention, engine->stream));
     TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ATTENTION, "attention"));

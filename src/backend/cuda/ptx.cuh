@@ -59,6 +59,11 @@ static __device__ __forceinline__ void store_shared_x2f(uint32_t shared, float2 
     asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(shared), "f"(value.x), "f"(value.y) : "memory");
 }
 
+static __device__ __forceinline__ void store_shared_16(uint32_t shared, uint16_t value)
+{
+    asm volatile("st.shared.u16 [%0], %1;" ::"r"(shared), "h"(value) : "memory");
+}
+
 /* ---- asynchronous copies, sm_80 ---- */
 
 /* 16 bytes from global to shared memory; `valid` false: zeros, and nothing is read. */
@@ -183,6 +188,16 @@ static __device__ __forceinline__ void copy_tensor_2d(uint32_t shared, const voi
             "r"(shared),
         "l"(map), "r"(barrier), "r"(column), "r"(row)
         : "memory");
+}
+
+/* The same of a three-dimensional one. */
+static __device__ __forceinline__ void copy_tensor_3d(uint32_t shared, const void *map, uint32_t barrier, int column,
+                                                      int row, int item)
+{
+    asm volatile("cp.async.bulk.tensor.3d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, "
+                 "%5}], [%2];" ::"r"(shared),
+                 "l"(map), "r"(barrier), "r"(column), "r"(row), "r"(item)
+                 : "memory");
 }
 
 /* Four 8×8 matrices of fragments to shared memory: the way back of load_matrix_x4. */

@@ -73,10 +73,14 @@ typedef struct clipc_cuda_attention {
     int32_t heads;
     int32_t head_stride; /* a multiple of 16, at most 128 */
     int32_t causal;
-    int32_t only_row; /* −1: every row asks; 0: only the first of each item; 1: only the last */
+    int32_t only_row;     /* −1: every row asks; 0: only the first of each item; 1: only the last */
+    int32_t wgmma_blocks; /* Hopper: multiprocessors, for the kernel of its own; 0: the portable one */
 } clipc_cuda_attention;
 
 cudaError_t clipc_cuda_attention_run(const clipc_cuda_attention *attention, cudaStream_t stream);
+/* Whether Hopper's own kernel takes it, and that kernel; clipc_cuda_attention_run asks. */
+bool clipc_cuda_attention_has_wgmma(const clipc_cuda_attention *attention);
+cudaError_t clipc_cuda_attention_wgmma(const clipc_cuda_attention *attention, cudaStream_t stream);
 /* Shared memory that a block needs for items of `tokens` rows. */
 int32_t clipc_cuda_attention_shared_bytes(int32_t tokens, int32_t head_stride);
 

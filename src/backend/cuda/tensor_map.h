@@ -16,6 +16,10 @@ cudaError_t clipc_cuda_tensor_map(const void *matrix, int32_t rows, int32_t colu
 /* The same in boxes of box_rows × 32, 64-byte swizzled. */
 cudaError_t clipc_cuda_narrow_tensor_map(const void *matrix, int32_t rows, int32_t columns, int32_t stride,
                                          int32_t box_rows, void *map);
+/* Describes fp16 [items, rows, columns], to be moved in boxes of box_rows × 64 of one item, 128-byte swizzled; what
+ * lies outside of the item reads as zero. */
+cudaError_t clipc_cuda_items_tensor_map(const void *matrices, int32_t items, int32_t rows, int32_t columns,
+                                        int32_t box_rows, void *map);
 
 #ifdef __cplusplus
 }

@@ -29,6 +29,10 @@ static __device__ __forceinline__ uint64_t wgmma_descriptor(uint32_t shared)
 }
 
 /* The sums of n8 × 8 columns as operands of an instruction: their numbers, and the registers themselves. */
+#define WGMMA_NUMBERS_1 "%0, %1, %2, %3"
+#define WGMMA_NUMBERS_7                                                                                               \
+    "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, "                           \
+    "%19, %20, %21, %22, %23, %24, %25, %26, %27"
 #define WGMMA_NUMBERS_8                                                                                               \
     "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, %16, %17, %18, "                           \
     "%19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
@@ -45,17 +49,18 @@ static __device__ __forceinline__ uint64_t wgmma_descriptor(uint32_t shared)
                      "%111, %112, %113, %114, %115, %116, %117, %118, %119"
 #define WGMMA_NUMBERS_32 WGMMA_NUMBERS_30 ", %120, %121, %122, %123, %124, %125, %126, %127"
 
-#define WGMMA_SUMS_1(kind, j) kind(sum[j][0]), kind(sum[j][1]), kind(sum[j][2]), kind(sum[j][3])
-#define WGMMA_SUMS_4(kind, j)                                                                                         \
-    WGMMA_SUMS_1(kind, j), WGMMA_SUMS_1(kind, j + 1), WGMMA_SUMS_1(kind, j + 2), WGMMA_SUMS_1(kind, j + 3)
-#define WGMMA_SUMS_2(kind, j) WGMMA_SUMS_1(kind, j), WGMMA_SUMS_1(kind, j + 1)
-#define WGMMA_SUMS_8(kind)    WGMMA_SUMS_4(kind, 0), WGMMA_SUMS_4(kind, 4)
-#define WGMMA_SUMS_12(kind)   WGMMA_SUMS_8(kind), WGMMA_SUMS_4(kind, 8)
-#define WGMMA_SUMS_16(kind)   WGMMA_SUMS_12(kind), WGMMA_SUMS_4(kind, 12)
-#define WGMMA_SUMS_20(kind)   WGMMA_SUMS_16(kind), WGMMA_SUMS_4(kind, 16)
-#define WGMMA_SUMS_24(kind)   WGMMA_SUMS_20(kind), WGMMA_SUMS_4(kind, 20)
-#define WGMMA_SUMS_30(kind)   WGMMA_SUMS_24(kind), WGMMA_SUMS_4(kind, 24), WGMMA_SUMS_2(kind, 28)
-#define WGMMA_SUMS_32(kind)   WGMMA_SUMS_24(kind), WGMMA_SUMS_4(kind, 24), WGMMA_SUMS_4(kind, 28)
+#define WGMMA_BLOCK(kind, j)    kind(sum[j][0]), kind(sum[j][1]), kind(sum[j][2]), kind(sum[j][3])
+#define WGMMA_BLOCKS_2(kind, j) WGMMA_BLOCK(kind, j), WGMMA_BLOCK(kind, j + 1)
+#define WGMMA_BLOCKS_4(kind, j) WGMMA_BLOCKS_2(kind, j), WGMMA_BLOCKS_2(kind, j + 2)
+#define WGMMA_SUMS_1(kind)      WGMMA_BLOCK(kind, 0)
+#define WGMMA_SUMS_7(kind)      WGMMA_BLOCKS_4(kind, 0), WGMMA_BLOCKS_2(kind, 4), WGMMA_BLOCK(kind, 6)
+#define WGMMA_SUMS_8(kind)      WGMMA_BLOCKS_4(kind, 0), WGMMA_BLOCKS_4(kind, 4)
+#define WGMMA_SUMS_12(kind)     WGMMA_SUMS_8(kind), WGMMA_BLOCKS_4(kind, 8)
+#define WGMMA_SUMS_16(kind)     WGMMA_SUMS_12(kind), WGMMA_BLOCKS_4(kind, 12)
+#define WGMMA_SUMS_20(kind)     WGMMA_SUMS_16(kind), WGMMA_BLOCKS_4(kind, 16)
+#define WGMMA_SUMS_24(kind)     WGMMA_SUMS_20(kind), WGMMA_BLOCKS_4(kind, 20)
+#define WGMMA_SUMS_30(kind)     WGMMA_SUMS_24(kind), WGMMA_BLOCKS_4(kind, 24), WGMMA_BLOCKS_2(kind, 28)
+#define WGMMA_SUMS_32(kind)     WGMMA_SUMS_24(kind), WGMMA_BLOCKS_4(kind, 24), WGMMA_BLOCKS_4(kind, 28)
 
 /* One width of one type. The last three operands follow the sums: both descriptors, and whether to accumulate. */
 #define WGMMA_WIDTH(operand, n8, columns, descriptors, predicate, shape, kind, tail)                                  \
@@ -71,6 +76,8 @@ static __device__ __forceinline__ uint64_t wgmma_descriptor(uint32_t shared)
         }                                                                                                             \
     };
 #define WGMMA(operand, shape, kind, tail)                                                                             \
+    WGMMA_WIDTH(operand, 1, "8", "%4, %5", "%6", shape, kind, tail)                                                   \
+    WGMMA_WIDTH(operand, 7, "56", "%28, %29", "%30", shape, kind, tail)                                               \
     WGMMA_WIDTH(operand, 8, "64", "%32, %33", "%34", shape, kind, tail)                                               \
     WGMMA_WIDTH(operand, 12, "96", "%48, %49", "%50", shape, kind, tail)                                              \
     WGMMA_WIDTH(operand, 16, "128", "%64, %65", "%66", shape, kind, tail)                                             \

@@ -75,4 +75,25 @@ WGMMA_ROWS(14, 112, 56, 57, 58, 59, 60, 61)
 
 #undef WGMMA_ROWS
 
+/* sum[64 × 64] += a[64 × 16] · b[16 × 64], whose rows lie in shared memory as wgmma_descriptor says. 16 rows on are
+ * 128 more. */
+template <typename operand> struct wgmma_rows_by_rows;
+
+#define WGMMA_ROWS_BY_ROWS(operand, type)                                                                             \
+    template <> struct wgmma_rows_by_rows<operand> {                                                                  \
+        static __device__ __forceinline__ void run(float (&sum)[8][4], const uint32_t (&a)[4], uint64_t b,            \
+                                                   int accumulate)                                                    \
+        {                                                                                                             \
+            asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"                                                 \
+                         "wgmma.mma_async.sync.aligned.m64n64k16.f32." type " {" ROWS_NUMBERS_8                       \
+                         "}, {%32, %33, %34, %35}, %36, p, 1, 1, 1;\n}"                                               \
+                         : ROWS_SUMS_8                                                                                \
+                         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(accumulate));                      \
+        }                                                                                                             \
+    };
+WGMMA_ROWS_BY_ROWS(f16, "f16.f16")
+WGMMA_ROWS_BY_ROWS(bf16, "bf16.bf16")
+
+#undef WGMMA_ROWS_BY_ROWS
+
 #endif
