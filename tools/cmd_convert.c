@@ -46,6 +46,7 @@ static clipc_engine_config engine_config(const tool_settings *settings)
     config.backend = settings->backend;
     config.precision = session_wanted_precision(settings);
     config.threads = (size_t)settings->threads;
+    config.keep_precise = settings->keep_precise;
     return config;
 }
 

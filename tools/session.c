@@ -85,6 +85,7 @@ static clipc_engine_config engine_config(const tool_settings *settings)
     config.devices = settings->devices;
     config.streams = (size_t)settings->streams;
     config.batch_invariant = settings->batch_invariant;
+    config.keep_precise = settings->keep_precise;
     config.log = on_log;
     return config;
 }

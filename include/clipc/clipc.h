@@ -180,6 +180,23 @@ CLIPC_API const char *clipc_model_file(const clipc_model *model, size_t index, u
  * string lives as long as the model. */
 CLIPC_API const char *clipc_model_preprocessing_step(const clipc_model *model, size_t index);
 
+/* A linear layer of the network, or the three that make query, key and value in one product. */
+typedef struct clipc_linear_info {
+    size_t size;    /* sizeof(clipc_linear_info), set by the caller */
+    char name[64];  /* "image.layers.3.fc2"; of a layer query_key_value, attention_out, fc1 or fc2 */
+    size_t parts;   /* 1 or 3 matrices [outputs, inner] */
+    size_t outputs; /* of each */
+    size_t inner;
+    const char *dtype; /* of the weights as stored: "fp32", "fp16", "bf16" or "int8" */
+    uint64_t bytes;    /* as stored: of an engine file packed, with padding, biases and scales; else of the weights */
+    size_t panel_columns; /* outputs that lie together in an engine file; else 0 */
+} clipc_linear_info;
+
+/* The linear layers of both towers, in the order in which they compute, the image tower first. 0 for NULL. */
+CLIPC_API size_t clipc_model_linear_count(const clipc_model *model);
+CLIPC_API clipc_status clipc_model_get_linear(const clipc_model *model, size_t index, clipc_linear_info *info,
+                                              clipc_error *error);
+
 /* ---- text ---- */
 
 /* Tokenizes `length` bytes of UTF-8 (they may contain NUL; invalid UTF-8 is CLIPC_ERROR_FORMAT) as the Hugging Face
@@ -268,6 +285,11 @@ typedef struct clipc_engine_config {
                             for small batches */
     clipc_log_function log;
     void *log_user;
+    /* NULL, or the linear layers to be computed more precisely than the rest, a list such as
+     * "image.3.fc2,text.*.query_key_value=fp32": names of clipc_model_get_linear, with or without "layers.", * for any
+     * run of characters, each with "=fp32" or "=bf16", or without for the next precision up (int8 to bf16, bf16 to
+     * fp32). Backend cpu alone; an engine file keeps what it was made with. */
+    const char *keep_precise;
 } clipc_engine_config;
 
 /* How many threads 0 means: cores of the affinity mask, cut down by the cgroup's CPU quota (v1 and v2), at least 1. */

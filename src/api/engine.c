@@ -5,6 +5,7 @@
 #include "base/cpu_features.h"
 #include "base/memory.h"
 #include "base/thread_pool.h"
+#include "model/keep_precise.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -119,6 +120,23 @@ static clipc_status choose_backend(const clipc_model *model, const clipc_engine_
     return try_backend(*out, precision, error);
 }
 
+/* After the backend is settled: what it plans to compute in is what the list must be above. */
+static clipc_status check_keep_precise(const clipc_model *model, const clipc_backend *backend,
+                                       const clipc_compile_options *options, clipc_error *error)
+{
+    clipc_compiled_info planned = {0};
+    if (!options->keep_precise)
+        return CLIPC_OK;
+    CLIPC_FAIL_IF(!backend->mixes_precisions, error, CLIPC_ERROR_UNSUPPORTED,
+                  "backend %s: it computes all layers in one precision, so none can be kept in another",
+                  backend->name);
+    CLIPC_FAIL_IF(model->engine_file, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: an engine file keeps the precisions it was made with; make it again from the original",
+                  model->path);
+    CLIPC_TRY(backend->plan(options, &planned, error));
+    return clipc_keep_precise_check(options->keep_precise, &model->config, &model->weights, planned.precision, error);
+}
+
 static clipc_status plan_tokens(clipc_engine *engine, clipc_error *error)
 {
     const size_t ids = engine->max_batch * engine->model->context_length;
@@ -168,6 +186,7 @@ static clipc_compile_options compile_options(const clipc_model *model, const cli
         .devices = config->devices,
         .streams = config->streams,
         .batch_invariant = config->batch_invariant != 0,
+        .keep_precise = config->keep_precise && config->keep_precise[0] ? config->keep_precise : NULL,
         .log = config->log,
         .log_user = config->log_user,
     };
@@ -177,6 +196,7 @@ static clipc_status compile(clipc_engine *engine, const clipc_engine_config *con
                             clipc_error *error)
 {
     const clipc_compile_options options = compile_options(engine->model, config, precision);
+    CLIPC_TRY(check_keep_precise(engine->model, engine->backend, &options, error));
     CLIPC_TRY(engine->backend->compile(engine->model, &options, &engine->compiled, error));
     engine->backend->info(engine->compiled, &engine->info);
     return CLIPC_OK;
@@ -232,7 +252,7 @@ clipc_status clipc_engine_settle(const clipc_model *model, const clipc_engine_co
     CLIPC_TRY(settle_precision(model, config->precision, &precision, error));
     CLIPC_TRY(choose_backend(model, config, precision, backend, error));
     *options = compile_options(model, config, precision);
-    return CLIPC_OK;
+    return check_keep_precise(model, *backend, options, error);
 }
 
 void clipc_engine_destroy(clipc_engine **engine)

@@ -16,7 +16,8 @@ typedef struct clipc_compile_options {
     const char *devices; /* NULL: the first */
     size_t streams;      /* 0: the backend's own choice */
     bool batch_invariant;
-    clipc_log_function log; /* may be NULL */
+    const char *keep_precise; /* NULL, or a list (model/keep_precise.h) that fits the model; see mixes_precisions */
+    clipc_log_function log;   /* may be NULL */
     void *log_user;
 } clipc_compile_options;
 
@@ -47,6 +48,7 @@ typedef struct clipc_backend {
     void (*info)(const void *compiled, clipc_compiled_info *info);
     /* What compile would settle on, all sizes 0. */
     clipc_status (*plan)(const clipc_compile_options *options, clipc_compiled_info *info, clipc_error *error);
+    bool mixes_precisions; /* keep_precise may be given */
     bool concurrent; /* encode_images and encode_bytes may be called by several threads at once, with any count */
     /* pixels [count, 3, image_size, image_size] → raw projections [count, D]; count ≤ max_batch. One caller at a time.
      */

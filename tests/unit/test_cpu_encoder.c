@@ -68,8 +68,8 @@ static void encode(const struct setting *with, bool text, size_t threads, size_t
     clipc_cpu_tower tower = {0};
     assert_int_equal(clipc_thread_pool_create(threads, &pool, NULL), CLIPC_OK);
     assert_int_equal(
-        text ? clipc_cpu_text_tower_create(with->model, &with->kernels, with->precision, pool, &tower, NULL)
-             : clipc_cpu_image_tower_create(with->model, &with->kernels, with->precision, pool, &tower, NULL),
+        text ? clipc_cpu_text_tower_create(with->model, &with->kernels, with->precision, NULL, pool, &tower, NULL)
+             : clipc_cpu_image_tower_create(with->model, &with->kernels, with->precision, NULL, pool, &tower, NULL),
         CLIPC_OK);
     clipc_arena arena = {0};
     clipc_cpu_workspace workspace;

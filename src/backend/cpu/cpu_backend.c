@@ -119,11 +119,11 @@ static clipc_status compile(const clipc_model *model, const clipc_compile_option
     compiled->precision = choose_precision(options->precision, &compiled->kernels);
     CLIPC_CHECK(clipc_thread_pool_create(options->threads, &compiled->pool, error));
     if (options->image_tower)
-        CLIPC_CHECK(clipc_cpu_image_tower_create(model, &compiled->kernels, compiled->precision, compiled->pool,
-                                                 &compiled->image, error));
+        CLIPC_CHECK(clipc_cpu_image_tower_create(model, &compiled->kernels, compiled->precision, options->keep_precise,
+                                                 compiled->pool, &compiled->image, error));
     if (options->text_tower)
-        CLIPC_CHECK(clipc_cpu_text_tower_create(model, &compiled->kernels, compiled->precision, compiled->pool,
-                                                &compiled->text, error));
+        CLIPC_CHECK(clipc_cpu_text_tower_create(model, &compiled->kernels, compiled->precision, options->keep_precise,
+                                                compiled->pool, &compiled->text, error));
     CLIPC_CHECK(plan_workspace(compiled, options, error));
     log_repacked(model, options, compiled);
     *out = compiled;
@@ -186,9 +186,11 @@ static clipc_status pack(const clipc_model *model, const clipc_compile_options *
     const clipc_precision precision = choose_precision(options->precision, &kernels);
     CLIPC_CHECK(clipc_thread_pool_create(options->threads, &pool, error));
     if (options->image_tower)
-        CLIPC_CHECK(clipc_cpu_tower_pack(model, true, &kernels, precision, pool, function, context, error));
+        CLIPC_CHECK(clipc_cpu_tower_pack(model, true, &kernels, precision, options->keep_precise, pool, function,
+                                         context, error));
     if (options->text_tower)
-        CLIPC_CHECK(clipc_cpu_tower_pack(model, false, &kernels, precision, pool, function, context, error));
+        CLIPC_CHECK(clipc_cpu_tower_pack(model, false, &kernels, precision, options->keep_precise, pool, function,
+                                         context, error));
     *packed_info = (clipc_compiled_info){.precision = precision,
                                          .isa = clipc_cpu_level_name(clipc_kernels_level(&kernels, precision)),
                                          .threads = options->threads};
@@ -272,4 +274,5 @@ const clipc_backend clipc_backend_cpu = {
     .step = step,
     .measure_peaks = measure_peaks,
     .set_tap = set_tap,
+    .mixes_precisions = true,
 };

@@ -18,11 +18,13 @@ struct run {
     const int32_t *ids;  /* of the first row */
 };
 
-/* The tiles of a stream of rows for products in `dtype`, made for the narrowest it goes through. */
+/* The tiles of a stream of rows for products in `dtype`, or in whatever a layer is kept in, made for the narrowest it
+ * goes through. */
 static clipc_row_tiles deal_rows(const struct run *run, size_t rows, clipc_dtype dtype)
 {
     const clipc_cpu_tower *tower = run->tower;
-    return clipc_row_tiles_for_threads(rows, clipc_kernels_tile_rows(tower->kernels, dtype),
+    const size_t tallest = clipc_min(clipc_kernels_tile_rows(tower->kernels, dtype), tower->tallest_tile);
+    return clipc_row_tiles_for_threads(rows, tallest,
                                        tower->padded_width / clipc_kernels_tile_columns(tower->kernels, dtype),
                                        clipc_thread_pool_threads(run->pool));
 }
@@ -45,6 +47,15 @@ static size_t attention_length(const clipc_cpu_tower *tower)
     return tower->padded_width * clipc_dtype_size(attention_dtype(tower)) / sizeof(float);
 }
 
+/* Units of a row of the MLP's inner activations: what the widest fc2 reads. */
+static size_t inner_units(const clipc_cpu_tower *tower)
+{
+    size_t blocks = packed_blocks(tower->config.mlp_width, tower->layer_dtype);
+    for (size_t i = 0; i < tower->config.layers; i++)
+        blocks = clipc_max(blocks, packed_blocks(tower->config.mlp_width, tower->layers[i].fc2.layout.dtype));
+    return blocks * CLIPC_BLOCK;
+}
+
 static void run_gemm(const struct run *run, clipc_cpu_step kind, const clipc_gemm *gemm)
 {
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
@@ -56,9 +67,8 @@ void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, si
                               clipc_arena *arena, clipc_cpu_workspace *workspace)
 {
     const size_t width = tower->padded_width;
-    const size_t inner = packed_blocks(tower->config.mlp_width, tower->layer_dtype) * CLIPC_BLOCK;
-    const size_t wide =
-        clipc_max(clipc_max(3 * attention_length(tower), inner), tower->patch_embedding.layout.blocks * CLIPC_BLOCK);
+    const size_t wide = clipc_max(clipc_max(3 * attention_length(tower), inner_units(tower)),
+                                  tower->patch_embedding.layout.blocks * CLIPC_BLOCK);
     const bool bytes = tower->layer_dtype == CLIPC_DTYPE_I8;
     const size_t halves = bytes ? clipc_max(clipc_max(width, clipc_padded_columns(tower->config.mlp_width)),
                                             clipc_padded_columns(3 * tower->patch_size * tower->patch_size)) /
@@ -181,20 +191,18 @@ static void copy_pooled_rows(const struct run *run)
 /* The rows a layer works on: all of them, or in the last layer the pooled ones alone. */
 struct stream {
     float *rows;
-    void *packed;
-    clipc_dtype dtype; /* of `packed` */
+    void *packed; /* in the dtype of the product that reads it next */
     clipc_row_tiles tiles;
 };
 
 static struct stream all_rows(const struct run *run, clipc_dtype dtype)
 {
-    return (struct stream){run->workspace->rows, run->workspace->packed, dtype, deal_rows(run, run->rows, dtype)};
+    return (struct stream){run->workspace->rows, run->workspace->packed, deal_rows(run, run->rows, dtype)};
 }
 
 static struct stream pooled_rows(const struct run *run, clipc_dtype dtype)
 {
-    return (struct stream){run->workspace->pooled, run->workspace->pooled_packed, dtype,
-                           deal_rows(run, run->items, dtype)};
+    return (struct stream){run->workspace->pooled, run->workspace->pooled_packed, deal_rows(run, run->items, dtype)};
 }
 
 /* Rows of bf16 in workspace->halves to packed bytes. */
@@ -207,14 +215,16 @@ static void quantize(const struct run *run, const struct stream *stream, size_t 
     clipc_cpu_step_end(start, CLIPC_STEP_QUANTIZATION, CLIPC_DTYPE_I8, clipc_quantize_name(run->tower->kernels));
 }
 
-static void normalize(const struct run *run, const struct stream *stream, const clipc_cpu_norm *norm)
+/* Into the form that a product with these weights reads. */
+static void normalize(const struct run *run, const struct stream *stream, const clipc_cpu_norm *norm,
+                      const clipc_packed_weights *next)
 {
+    const clipc_dtype dtype = next->layout.dtype;
     struct norm_job job = {
-        run->tower, norm, stream->rows, stream->packed, stream->dtype, stream->tiles, run->workspace->row_scales};
+        run->tower, norm, stream->rows, stream->packed, dtype, stream->tiles, run->workspace->row_scales};
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, normalize_packed, &job, stream->tiles.rows);
-    clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, stream->dtype,
-                       clipc_layer_norm_name(run->tower->kernels, stream->dtype));
+    clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, dtype, clipc_layer_norm_name(run->tower->kernels, dtype));
 }
 
 /* The product of a stream's packed rows with `count` panels of the weights from `first` on. */
@@ -227,7 +237,7 @@ static void multiply(const struct run *run, clipc_cpu_step kind, const struct st
                              .first_panel = first,
                              .panel_count = count,
                              .rows = stream->packed,
-                             .row_blocks = packed_blocks(run->tower->config.width, stream->dtype),
+                             .row_blocks = packed_blocks(run->tower->config.width, weights->layout.dtype),
                              .row_scales = run->workspace->row_scales,
                              .tiles = stream->tiles,
                              .epilogue = epilogue,
@@ -235,11 +245,14 @@ static void multiply(const struct run *run, clipc_cpu_step kind, const struct st
     run_gemm(run, kind, &gemm);
 }
 
-static void attend(const struct run *run, const struct stream *stream, const float *queries, size_t query_stride,
-                   const float *keys, const float *values, size_t key_stride, bool pooled)
+/* Into the form that the output projection reads. */
+static void attend(const struct run *run, const struct stream *stream, const clipc_cpu_layer *layer,
+                   const float *queries, size_t query_stride, const float *keys, const float *values,
+                   size_t key_stride, bool pooled)
 {
     const clipc_cpu_tower *tower = run->tower;
-    const bool bytes = stream->dtype == CLIPC_DTYPE_I8;
+    const bool bytes = layer->attention_out.layout.dtype == CLIPC_DTYPE_I8;
+    const clipc_dtype out_dtype = bytes ? CLIPC_DTYPE_BF16 : layer->attention_out.layout.dtype;
     const clipc_attention attention = {.kernels = tower->kernels,
                                        .items = run->items,
                                        .offsets = run->workspace->offsets,
@@ -254,8 +267,8 @@ static void attend(const struct run *run, const struct stream *stream, const flo
                                        .values = values,
                                        .key_stride = key_stride,
                                        .out = bytes ? (void *)run->workspace->halves : stream->packed,
-                                       .out_dtype = tower->dtype,
-                                       .out_blocks = packed_blocks(tower->config.width, tower->dtype),
+                                       .out_dtype = out_dtype,
+                                       .out_blocks = packed_blocks(tower->config.width, out_dtype),
                                        .out_tiles = bytes ? clipc_row_tiles_make(stream->tiles.rows, 1)
                                                           : stream->tiles, /* row by row */
                                        .scratch = run->workspace->scratch,
@@ -272,19 +285,20 @@ static void run_mlp(const struct run *run, const struct stream *stream, const cl
 {
     const clipc_cpu_tower *tower = run->tower;
     const size_t mlp_width = tower->config.mlp_width;
-    const bool bytes = stream->dtype == CLIPC_DTYPE_I8;
-    const size_t inner_length = packed_blocks(mlp_width, tower->dtype) * CLIPC_BLOCK;
+    const bool bytes = layer->fc2.layout.dtype == CLIPC_DTYPE_I8;
+    const clipc_dtype inner_dtype = bytes ? CLIPC_DTYPE_BF16 : layer->fc2.layout.dtype;
+    const size_t inner_length = packed_blocks(mlp_width, inner_dtype) * CLIPC_BLOCK;
     multiply(run, CLIPC_STEP_FC1, stream, &layer->fc1, 0, layer->fc1.layout.panel_count,
              clipc_epilogue_of(tower->config.activation),
              bytes ? (clipc_gemm_output){run->workspace->halves, inner_length, false, CLIPC_DTYPE_BF16}
-                   : (clipc_gemm_output){run->workspace->wide, inner_length, true, stream->dtype});
+                   : (clipc_gemm_output){run->workspace->wide, inner_length, true, inner_dtype});
     if (bytes)
         quantize(run, stream, mlp_width, run->workspace->wide);
     const clipc_gemm gemm = {.kernels = tower->kernels,
                              .weights = &layer->fc2,
                              .panel_count = layer->fc2.layout.panel_count,
                              .rows = run->workspace->wide,
-                             .row_blocks = packed_blocks(mlp_width, stream->dtype),
+                             .row_blocks = packed_blocks(mlp_width, layer->fc2.layout.dtype),
                              .row_scales = run->workspace->row_scales,
                              .tiles = stream->tiles,
                              .epilogue = CLIPC_EPILOGUE_RESIDUAL,
@@ -309,7 +323,7 @@ static void finish_layer(const struct run *run, const struct stream *stream, con
              CLIPC_EPILOGUE_RESIDUAL,
              (clipc_gemm_output){stream->rows, run->tower->padded_width, false, CLIPC_DTYPE_F32});
     tap_rows(run, CLIPC_TAP_ATTENTION, layer, stream->rows, stream->tiles.rows);
-    normalize(run, stream, &layer->norm2);
+    normalize(run, stream, &layer->norm2, &layer->fc1);
     run_mlp(run, stream, layer);
     tap_rows(run, CLIPC_TAP_MLP, layer, stream->rows, stream->tiles.rows);
 }
@@ -319,11 +333,11 @@ static void run_layer(const struct run *run, const clipc_cpu_layer *layer)
     const struct stream stream = all_rows(run, run->tower->layer_dtype);
     const size_t length = attention_length(run->tower);
     float *wide = run->workspace->wide;
-    normalize(run, &stream, &layer->norm1);
+    normalize(run, &stream, &layer->norm1, &layer->query_key_value);
     multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &stream, &layer->query_key_value, 0,
              layer->query_key_value.layout.panel_count, CLIPC_EPILOGUE_BIAS,
              (clipc_gemm_output){wide, 3 * length, false, attention_dtype(run->tower)});
-    attend(run, &stream, wide, 3 * length, wide + length, wide + 2 * length, 3 * length, false);
+    attend(run, &stream, layer, wide, 3 * length, wide + length, wide + 2 * length, 3 * length, false);
     finish_layer(run, &stream, layer);
 }
 
@@ -337,13 +351,13 @@ static void run_last_layer(const struct run *run, const clipc_cpu_layer *layer)
     const clipc_dtype dtype = attention_dtype(run->tower);
     const size_t part = layer->query_key_value.layout.panel_count / 3;
     float *wide = run->workspace->wide;
-    normalize(run, &all, &layer->norm1);
+    normalize(run, &all, &layer->norm1, &layer->query_key_value);
     multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &all, &layer->query_key_value, part, 2 * part, CLIPC_EPILOGUE_BIAS,
              (clipc_gemm_output){wide, 2 * length, false, dtype});
-    normalize(run, &pooled, &layer->norm1);
+    normalize(run, &pooled, &layer->norm1, &layer->query_key_value);
     multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &pooled, &layer->query_key_value, 0, part, CLIPC_EPILOGUE_BIAS,
              (clipc_gemm_output){run->workspace->pooled_query, length, false, dtype});
-    attend(run, &pooled, run->workspace->pooled_query, length, wide, wide + length, 2 * length, true);
+    attend(run, &pooled, layer, run->workspace->pooled_query, length, wide, wide + length, 2 * length, true);
     finish_layer(run, &pooled, layer);
 }
 
@@ -351,18 +365,19 @@ static void run_last_layer(const struct run *run, const clipc_cpu_layer *layer)
 static void tap_norm(const struct run *run, const struct stream *pooled)
 {
     const clipc_cpu_tower *tower = run->tower;
+    const clipc_dtype dtype = tower->projection.layout.dtype;
     float *rows = run->workspace->pooled_query;
     if (!run->workspace->tap.function)
         return;
     for (size_t row = 0; row < run->items; row++) {
-        const size_t blocks = packed_blocks(tower->config.width, pooled->dtype);
+        const size_t blocks = packed_blocks(tower->config.width, dtype);
         const clipc_packed_row place = clipc_packed_row_at(pooled->tiles, blocks, row);
         const uint32_t *from = (const uint32_t *)pooled->packed + place.offset;
         for (size_t i = 0; i < tower->config.width; i++) {
-            const size_t unit = pooled->dtype == CLIPC_DTYPE_BF16 ? i / 2 : i;
+            const size_t unit = dtype == CLIPC_DTYPE_BF16 ? i / 2 : i;
             const uint32_t *line = from + unit / CLIPC_BLOCK * place.block_stride;
             float *to = rows + row * tower->padded_width + i;
-            if (pooled->dtype == CLIPC_DTYPE_BF16)
+            if (dtype == CLIPC_DTYPE_BF16)
                 *to = clipc_float_of_bf16(((const uint16_t *)(const void *)line)[i % (2 * CLIPC_BLOCK)]);
             else
                 memcpy(to, line + unit % CLIPC_BLOCK, sizeof *to);
@@ -385,7 +400,7 @@ static void run_encoder(const struct run *run, float *embeddings)
         run_last_layer(run, &tower->layers[tower->config.layers - 1]);
     const struct stream pooled = pooled_rows(run, tower->dtype);
     const size_t length = clipc_padded_columns(tower->embedding_dimension);
-    normalize(run, &pooled, &tower->norm_final);
+    normalize(run, &pooled, &tower->norm_final, &tower->projection);
     tap_norm(run, &pooled);
     multiply(run, CLIPC_STEP_PROJECTION, &pooled, &tower->projection, 0, tower->projection.layout.panel_count,
              CLIPC_EPILOGUE_BIAS, (clipc_gemm_output){run->workspace->embeddings, length, false, CLIPC_DTYPE_F32});
@@ -411,9 +426,9 @@ static void fetch_pixels(const float *from, size_t width, size_t count, size_t l
         __builtin_prefetch(from + LINES_AHEAD * width + x);
 }
 
-/* One patch [channel, y, x] of an image to a row of tower->dtype, whose blocks lie block_stride apart. */
-static void copy_patch(const clipc_cpu_tower *tower, const float *image, size_t index, uint32_t *out,
-                       size_t block_stride)
+/* One patch [channel, y, x] of an image to a row of `dtype`, whose blocks lie block_stride apart. */
+static void copy_patch(const clipc_cpu_tower *tower, const float *image, size_t index, clipc_dtype dtype,
+                       uint32_t *out, size_t block_stride)
 {
     const size_t size = tower->image_size;
     const size_t patch = tower->patch_size;
@@ -422,8 +437,7 @@ static void copy_patch(const clipc_cpu_tower *tower, const float *image, size_t 
         for (size_t y = 0; y < patch; y++) {
             const float *line = corner + (channel * size + y) * size;
             fetch_pixels(line, size, patch, patch - y);
-            clipc_write_columns(tower->kernels, out, block_stride, tower->dtype, (channel * patch + y) * patch, line,
-                                patch);
+            clipc_write_columns(tower->kernels, out, block_stride, dtype, (channel * patch + y) * patch, line, patch);
         }
     }
 }
@@ -445,12 +459,12 @@ static void pack_patch(const struct run *run, const clipc_row_tiles *tiles, size
         if (layout->dtype == CLIPC_DTYPE_I8)
             workspace->row_scales[row] = (clipc_row_scale){0};
     } else if (layout->dtype == CLIPC_DTYPE_I8) {
-        uint32_t *halves = workspace->halves + row * packed_blocks(count, tower->dtype) * CLIPC_BLOCK;
-        copy_patch(tower, image, token - 1, halves, CLIPC_BLOCK);
+        uint32_t *halves = workspace->halves + row * packed_blocks(count, CLIPC_DTYPE_BF16) * CLIPC_BLOCK;
+        copy_patch(tower, image, token - 1, CLIPC_DTYPE_BF16, halves, CLIPC_BLOCK);
         workspace->row_scales[row] = tower->kernels->i8.quantize(halves, count, out, place.block_stride);
     } else {
         memset(out + (layout->blocks - 1) * place.block_stride, 0, CLIPC_BLOCK * sizeof *out);
-        copy_patch(tower, image, token - 1, out, place.block_stride);
+        copy_patch(tower, image, token - 1, layout->dtype, out, place.block_stride);
     }
 }
 

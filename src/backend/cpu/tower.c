@@ -1,5 +1,7 @@
 #include "backend/cpu/tower.h"
 
+#include "model/keep_precise.h"
+
 #include <stdatomic.h>
 #include <string.h>
 
@@ -56,16 +58,20 @@ struct builder {
     clipc_error *error;
 };
 
-/* The weights of a section of an engine file, where they lie. Never written to. */
+/* The weights of a section of an engine file, where they lie. Never written to. Those that were kept more precise have
+ * more bits than `dtype`. */
 static clipc_status find_ready(const clipc_model *model, const clipc_section *section, const struct stack *stack,
                                clipc_dtype dtype, clipc_packed_weights *out, clipc_error *error)
 {
+    const bool known_dtype =
+        section->dtype == CLIPC_DTYPE_F32 || section->dtype == CLIPC_DTYPE_BF16 || section->dtype == CLIPC_DTYPE_I8;
     const size_t columns = section->panel_columns;
     const bool known_width = columns && columns % CLIPC_BLOCK == 0 && CLIPC_ROW_PADDING % columns == 0;
-    CLIPC_FAIL_IF(section->dtype != dtype, error, CLIPC_ERROR_UNSUPPORTED,
+    CLIPC_FAIL_IF(!known_dtype || clipc_dtype_size(section->dtype) < clipc_dtype_size(dtype), error,
+                  CLIPC_ERROR_UNSUPPORTED,
                   "%s: '%s' is packed as %s, this backend reads %s there; convert the original again", model->path,
                   section->name, clipc_dtype_name(section->dtype), clipc_dtype_name(dtype));
-    const clipc_packed_layout layout = clipc_packed_layout_make(dtype, known_width ? columns : CLIPC_BLOCK,
+    const clipc_packed_layout layout = clipc_packed_layout_make(section->dtype, known_width ? columns : CLIPC_BLOCK,
                                                                 stack->parts, stack->outputs, stack->inner);
     size_t bytes = 0;
     CLIPC_FAIL_IF(
@@ -136,16 +142,33 @@ static void build_layout(struct builder *builder, const struct stack *stack, con
     fill(builder, stack, ready, packed);
 }
 
+/* `dtype`, or what the next matrix is to be kept in. */
+static clipc_dtype kept_dtype(const struct builder *builder, clipc_dtype dtype)
+{
+    const clipc_cpu_tower *tower = builder->tower;
+    const clipc_model *model = builder->model;
+    if (!tower->keep_precise)
+        return dtype;
+    const clipc_linear linear = clipc_linear_at(&model->config, &model->weights, builder->image, builder->linear);
+    switch (clipc_keep_precise_of(tower->keep_precise, linear.name, tower->precision)) {
+    case CLIPC_PRECISION_FP32: return CLIPC_DTYPE_F32;
+    case CLIPC_PRECISION_BF16: return CLIPC_DTYPE_BF16;
+    default: return dtype;
+    }
+}
+
 static void build_weights(struct builder *builder, const struct stack *stack, clipc_dtype dtype,
                           clipc_packed_weights *packed)
 {
-    const clipc_packed_layout layout = clipc_packed_layout_make(
-        dtype, clipc_kernels_tile_columns(builder->tower->kernels, dtype), stack->parts, stack->outputs, stack->inner);
+    clipc_cpu_tower *tower = builder->tower;
     const clipc_section **sections = builder->model->linears[builder->image];
     clipc_packed_weights ready = {0};
     if (builder->status == CLIPC_OK && sections)
-        builder->status =
-            find_ready(builder->model, sections[builder->linear], stack, layout.dtype, &ready, builder->error);
+        builder->status = find_ready(builder->model, sections[builder->linear], stack, dtype, &ready, builder->error);
+    dtype = ready.panels ? ready.layout.dtype : kept_dtype(builder, dtype);
+    const clipc_packed_layout layout = clipc_packed_layout_make(
+        dtype, clipc_kernels_tile_columns(tower->kernels, dtype), stack->parts, stack->outputs, stack->inner);
+    tower->tallest_tile = clipc_min(tower->tallest_tile, clipc_kernels_tile_rows(tower->kernels, dtype));
     if (builder->status == CLIPC_OK)
         build_layout(builder, stack, &ready, &layout, packed);
     builder->linear++;
@@ -241,10 +264,13 @@ static void build_text_tower(struct builder *builder, const clipc_model *model)
 }
 
 /* What follows from the kernels and the precision. */
-static void choose_precision(clipc_cpu_tower *tower, const clipc_kernels *kernels, clipc_precision precision)
+static void choose_precision(clipc_cpu_tower *tower, const clipc_kernels *kernels, clipc_precision precision,
+                             const char *keep_precise)
 {
     tower->kernels = kernels;
     tower->precision = precision;
+    tower->keep_precise = keep_precise;
+    tower->tallest_tile = SIZE_MAX;
     tower->dtype = precision == CLIPC_PRECISION_FP32 ? CLIPC_DTYPE_F32 : CLIPC_DTYPE_BF16;
     tower->layer_dtype = precision == CLIPC_PRECISION_INT8 ? CLIPC_DTYPE_I8 : tower->dtype;
 }
@@ -285,6 +311,7 @@ static clipc_status build(clipc_cpu_tower *tower, const clipc_model *model, clip
     builder.arena = (clipc_arena){.base = tower->weights};
     builder.linear = 0;
     build_tower(&builder, model);
+    tower->keep_precise = NULL; /* the caller's */
     if (!builder.image && !model->known_finite)
         scan_token_embedding(&builder);
     if (!atomic_load(&builder.not_finite))
@@ -292,7 +319,8 @@ static clipc_status build(clipc_cpu_tower *tower, const clipc_model *model, clip
     return clipc_model_check_finite(model, builder.image, !builder.image, clipc_thread_pool_threads(pool), error);
 }
 
-static clipc_cpu_tower image_tower(const clipc_model *model, const clipc_kernels *kernels, clipc_precision precision)
+static clipc_cpu_tower image_tower(const clipc_model *model, const clipc_kernels *kernels, clipc_precision precision,
+                                   const char *keep_precise)
 {
     clipc_cpu_tower tower = {.config = model->config.image,
                              .padded_width = clipc_padded_columns(model->config.image.width),
@@ -300,11 +328,12 @@ static clipc_cpu_tower image_tower(const clipc_model *model, const clipc_kernels
                              .embedding_dimension = model->config.embedding_dimension,
                              .image_size = model->config.image_size,
                              .patch_size = model->config.patch_size};
-    choose_precision(&tower, kernels, precision);
+    choose_precision(&tower, kernels, precision, keep_precise);
     return tower;
 }
 
-static clipc_cpu_tower text_tower(const clipc_model *model, const clipc_kernels *kernels, clipc_precision precision)
+static clipc_cpu_tower text_tower(const clipc_model *model, const clipc_kernels *kernels, clipc_precision precision,
+                                  const char *keep_precise)
 {
     clipc_cpu_tower tower = {.config = model->config.text,
                              .padded_width = clipc_padded_columns(model->config.text.width),
@@ -312,31 +341,32 @@ static clipc_cpu_tower text_tower(const clipc_model *model, const clipc_kernels 
                              .causal = true,
                              .embedding_dimension = model->config.embedding_dimension,
                              .token_embedding = &model->weights.text.token_embedding};
-    choose_precision(&tower, kernels, precision);
+    choose_precision(&tower, kernels, precision, keep_precise);
     return tower;
 }
 
 clipc_status clipc_cpu_image_tower_create(const clipc_model *model, const clipc_kernels *kernels,
-                                          clipc_precision precision, clipc_thread_pool *pool, clipc_cpu_tower *tower,
-                                          clipc_error *error)
+                                          clipc_precision precision, const char *keep_precise, clipc_thread_pool *pool,
+                                          clipc_cpu_tower *tower, clipc_error *error)
 {
-    *tower = image_tower(model, kernels, precision);
+    *tower = image_tower(model, kernels, precision, keep_precise);
     return build(tower, model, pool, build_image_tower, "the packed weights of the image tower", error);
 }
 
 clipc_status clipc_cpu_text_tower_create(const clipc_model *model, const clipc_kernels *kernels,
-                                         clipc_precision precision, clipc_thread_pool *pool, clipc_cpu_tower *tower,
-                                         clipc_error *error)
+                                         clipc_precision precision, const char *keep_precise, clipc_thread_pool *pool,
+                                         clipc_cpu_tower *tower, clipc_error *error)
 {
-    *tower = text_tower(model, kernels, precision);
+    *tower = text_tower(model, kernels, precision, keep_precise);
     return build(tower, model, pool, build_text_tower, "the packed weights of the text tower", error);
 }
 
 clipc_status clipc_cpu_tower_pack(const clipc_model *model, bool image, const clipc_kernels *kernels,
-                                  clipc_precision precision, clipc_thread_pool *pool, clipc_packed_function function,
-                                  void *context, clipc_error *error)
+                                  clipc_precision precision, const char *keep_precise, clipc_thread_pool *pool,
+                                  clipc_packed_function function, void *context, clipc_error *error)
 {
-    clipc_cpu_tower tower = image ? image_tower(model, kernels, precision) : text_tower(model, kernels, precision);
+    clipc_cpu_tower tower = image ? image_tower(model, kernels, precision, keep_precise)
+                                  : text_tower(model, kernels, precision, keep_precise);
     struct builder builder = {.pool = pool,
                               .tower = &tower,
                               .model = model,

@@ -26,8 +26,11 @@ typedef struct clipc_cpu_tower {
     clipc_tower_config config;
     const clipc_kernels *kernels;
     clipc_precision precision;
-    clipc_dtype layer_dtype; /* of the inputs and weights of all products but the last: F32, BF16 or I8 */
-    clipc_dtype dtype;       /* of the last, to the embedding, and of attention: F32 or BF16 */
+    clipc_dtype layer_dtype;  /* of the inputs and weights of all products but the last, and but for those that
+                                 keep_precise names, whose layout tells: F32, BF16 or I8 */
+    clipc_dtype dtype;        /* of the last, to the embedding, and of attention: F32 or BF16 */
+    const char *keep_precise; /* while the tower is built: model/keep_precise.h */
+    size_t tallest_tile;      /* rows, that every product takes: one tiling serves products of several dtypes */
     size_t padded_width;
     size_t most_tokens; /* of one item */
     bool causal;        /* and pooled at an item's last row; else at its first */
@@ -51,17 +54,18 @@ typedef struct clipc_cpu_tower {
     size_t repacked; /* layers that an engine file has in another layout */
 } clipc_cpu_tower;
 
-/* Packs one tower of the model; `kernels` and the model must outlive it. */
+/* Packs one tower of the model; `kernels` and the model must outlive it. `keep_precise` may be NULL; weights of an
+ * engine file keep the precision they have there. */
 clipc_status clipc_cpu_image_tower_create(const clipc_model *model, const clipc_kernels *kernels,
-                                          clipc_precision precision, clipc_thread_pool *pool, clipc_cpu_tower *tower,
-                                          clipc_error *error);
+                                          clipc_precision precision, const char *keep_precise, clipc_thread_pool *pool,
+                                          clipc_cpu_tower *tower, clipc_error *error);
 clipc_status clipc_cpu_text_tower_create(const clipc_model *model, const clipc_kernels *kernels,
-                                         clipc_precision precision, clipc_thread_pool *pool, clipc_cpu_tower *tower,
-                                         clipc_error *error);
+                                         clipc_precision precision, const char *keep_precise, clipc_thread_pool *pool,
+                                         clipc_cpu_tower *tower, clipc_error *error);
 /* Packs the linear layers of one tower, one at a time, and hands each on. */
 clipc_status clipc_cpu_tower_pack(const clipc_model *model, bool image, const clipc_kernels *kernels,
-                                  clipc_precision precision, clipc_thread_pool *pool, clipc_packed_function function,
-                                  void *context, clipc_error *error);
+                                  clipc_precision precision, const char *keep_precise, clipc_thread_pool *pool,
+                                  clipc_packed_function function, void *context, clipc_error *error);
 /* Frees and zeroes; a zeroed tower is allowed. */
 void clipc_cpu_tower_destroy(clipc_cpu_tower *tower);
 
