@@ -19,12 +19,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     clipc_error error;
     if (clipc_config_parse(bytes, size, "fuzz", &config, &error) != CLIPC_OK)
         return 0;
-    check_tower(&config.image);
-    check_tower(&config.text);
-    if (config.image_tokens < 2 || config.image_tokens > CLIPC_MAX_TOKENS || config.patch_size < 1 ||
-        config.patch_size > config.image_size || config.max_positions < 2 || config.max_positions > CLIPC_MAX_TOKENS ||
-        config.vocabulary_size < 2 || config.vocabulary_size > CLIPC_MAX_VOCABULARY ||
-        config.embedding_dimension < 1 || config.embedding_dimension > CLIPC_MAX_WIDTH)
+    const bool image = clipc_config_has_tower(&config, true);
+    const bool text = clipc_config_has_tower(&config, false);
+    if (image)
+        check_tower(&config.image);
+    if (text)
+        check_tower(&config.text);
+    if (image && (config.image_tokens < (config.class_token ? 2u : 1u) || config.image_tokens > CLIPC_MAX_TOKENS ||
+                  config.patch_size < 1 || config.patch_size > config.image_size))
+        abort();
+    if (text && (config.max_positions < 2 || config.max_positions > CLIPC_MAX_TOKENS || config.vocabulary_size < 2 ||
+                 config.vocabulary_size > CLIPC_MAX_VOCABULARY))
+        abort();
+    if ((!image && !text) || config.embedding_dimension < 1 || config.embedding_dimension > CLIPC_MAX_WIDTH ||
+        (image && !config.image_projection && config.embedding_dimension != config.image.width))
         abort();
     return 0;
 }

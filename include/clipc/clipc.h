@@ -134,6 +134,12 @@ typedef enum clipc_precision {
 /* "auto", "fp32", …; static storage. */
 CLIPC_API const char *clipc_precision_name(clipc_precision precision);
 
+/* How a model was trained to turn cosines into scores. */
+typedef enum clipc_scoring {
+    CLIPC_SCORING_SOFTMAX = 0, /* over the texts of an image: they share 1 */
+    CLIPC_SCORING_SIGMOID = 1  /* of each pair alone: independent probabilities, as SigLIP's are */
+} clipc_scoring;
+
 typedef struct clipc_tower_info {
     size_t width; /* values a token row has */
     size_t layers;
@@ -147,19 +153,20 @@ typedef struct clipc_model_info {
     size_t size;               /* sizeof(clipc_model_info), set by the caller before clipc_model_get_info */
     const char *name;          /* last component of the path, "demo", or the architecture */
     const char *path;          /* as opened; "" for the demo and random models */
-    const char *family;        /* "clip" */
+    const char *family;        /* "clip", "siglip" */
     const char *weights_dtype; /* as stored: "fp32", "fp16", "bf16", "mixed" or "random" */
     clipc_tower_info image;
     clipc_tower_info text;
     size_t image_height; /* of the network's input, pixels */
     size_t image_width;
     size_t patch_size;   /* pixels, square */
-    size_t image_tokens; /* patches + class token */
+    size_t image_tokens; /* patches, and a class token where the model has one */
     size_t vocabulary_size;
     size_t context_length;        /* token limit of clipc_model_tokenize, start and end token included */
     size_t embedding_dimension;   /* D */
     float logit_scale;            /* exp() of the stored parameter: softmax(logit_scale × cosine) */
-    const char *default_template; /* "a photo of a {}" unless the model names another */
+    const char *default_template; /* unless the model names another "a photo of a {}", and where scores are sigmoids
+                                     "This is a photo of {}." */
     size_t file_count;
     const char *format;        /* "directory", "OpenAI archive", "open_clip weights", "engine file", "embedded", … */
     unsigned format_version;   /* of an engine file, else 0 */
@@ -167,6 +174,8 @@ typedef struct clipc_model_info {
     const char *layout;        /* what an engine file is packed for, "cpu, avx512, panels of 32 outputs"; else "" */
     const char *image_absent;  /* why the model has no image tower, whose numbers are 0 then; NULL when it has one */
     const char *text_absent;
+    clipc_scoring scoring;
+    float logit_bias; /* sigmoid(logit_scale × cosine + logit_bias); 0 where scores are softmaxes */
 } clipc_model_info;
 
 /* Fills *info; the strings live as long as the model. Fails only on a NULL argument or an unknown info->size. */
@@ -459,8 +468,10 @@ CLIPC_API clipc_status clipc_engine_get_step(clipc_engine *engine, size_t index,
  *   image.layers.3.mlp           the rows after the MLP and its residual sum
  *   image.norm                   the pooled row of each item after the last LayerNorm
  *   image.projection             the raw projection, as with CLIPC_ENCODE_UNNORMALIZED
- * and text.… likewise. Of the last layer, whose other rows nothing reads, a tap has the pooled row of each item alone;
- * of a text it has the rows up to the pooled token. Values are fp32, whatever they were computed in. */
+ * and text.… likewise. A model that pools by attention, as SigLIP, gives all rows of the last layer, too, and no
+ * image.norm; what it pools is image.projection. Of the last layer of others, whose other rows nothing reads, a tap
+ * has the pooled row of each item alone; of a text it has the rows up to the pooled token. Values are fp32, whatever
+ * they were computed in. */
 typedef struct clipc_tap {
     size_t size;         /* sizeof(clipc_tap) */
     const char *name;    /* valid during the call, as the values are */
@@ -503,6 +514,10 @@ CLIPC_API void clipc_similarities(const float *a, size_t rows, const float *b, s
                                   float *similarities);
 /* Zero-shot scores of one image: softmax(logit_scale × similarities). In place is allowed. */
 CLIPC_API void clipc_scores(const float *similarities, size_t count, float logit_scale, float *scores);
+/* The same of models that score each text alone: 1 / (1 + exp(-(logit_scale × similarity + logit_bias))), Zhai et al.
+ * 2023. In place is allowed. */
+CLIPC_API void clipc_scores_sigmoid(const float *similarities, size_t count, float logit_scale, float logit_bias,
+                                    float *scores);
 /* The mean of `count` rows scaled back to unit length: how zero-shot evaluation joins several templates. */
 CLIPC_API void clipc_embeddings_average(const float *rows, size_t count, size_t dimension, float *average);
 

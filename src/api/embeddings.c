@@ -30,6 +30,16 @@ void clipc_scores(const float *similarities, size_t count, float logit_scale, fl
         scores[i] = (float)(exp(scale * (double)similarities[i] - largest) / sum);
 }
 
+/* exp is given what cannot overflow. */
+void clipc_scores_sigmoid(const float *similarities, size_t count, float logit_scale, float logit_bias, float *scores)
+{
+    for (size_t i = 0; i < count; i++) {
+        const double logit = (double)logit_scale * (double)similarities[i] + (double)logit_bias;
+        const double small = exp(logit < 0 ? logit : -logit);
+        scores[i] = (float)((logit < 0 ? small : 1) / (1 + small));
+    }
+}
+
 void clipc_embeddings_average(const float *rows, size_t count, size_t dimension, float *average)
 {
     double squares = 0;

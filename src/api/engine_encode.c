@@ -165,6 +165,8 @@ static clipc_status check_sequences(const clipc_model *model, const int32_t *ids
 static size_t pooled_token(const clipc_config *config, const int32_t *ids, size_t length)
 {
     size_t found = 0;
+    if (config->pooling == CLIPC_POOL_LAST)
+        return length - 1;
     if (config->pooling == CLIPC_POOL_LARGEST_ID) {
         for (size_t i = 1; i < length; i++)
             if (ids[i] > ids[found])

@@ -130,7 +130,9 @@ clipc_status clipc_model_get_info(const clipc_model *model, clipc_model_info *in
                                .precision = model->precision,
                                .layout = model->layout,
                                .image_absent = absence(model, true),
-                               .text_absent = absence(model, false)};
+                               .text_absent = absence(model, false),
+                               .scoring = config->scoring,
+                               .logit_bias = model->weights.logit_bias};
     return CLIPC_OK;
 }
 

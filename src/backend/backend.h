@@ -59,7 +59,8 @@ typedef struct clipc_backend {
     clipc_status (*encode_bytes)(void *compiled, const uint8_t *bytes, size_t count, float *embeddings,
                                  clipc_error *error);
     /* Token ids, checked by the API against vocabulary and context; already cut after the pooled token, which is the
-     * last of each sequence (attention is causal, so what follows cannot matter). → raw projections [count, D]. */
+     * last of each sequence (where attention is causal what follows cannot matter, and elsewhere nothing follows).
+     * → raw projections [count, D]. */
     clipc_status (*encode_tokens)(void *compiled, const int32_t *ids, const size_t *offsets, size_t count,
                                   float *embeddings, clipc_error *error);
     void (*destroy)(void **compiled);

@@ -37,15 +37,16 @@ bool clipc_architecture_find(const char *name, clipc_config *config)
         const struct architecture *at = &architectures[i];
         if (strcmp(at->name, name) != 0)
             continue;
-        *config = (clipc_config){.image = at->image,
-                                 .image_size = at->image_size,
-                                 .patch_size = at->patch_size,
-                                 .text = at->text,
-                                 .vocabulary_size = 49408,
-                                 .max_positions = 77,
-                                 .pooling = CLIPC_POOL_FIRST_EOT,
-                                 .eot_token = 49407,
-                                 .embedding_dimension = at->embedding_dimension};
+        *config = clipc_config_clip();
+        config->image = at->image;
+        config->image_size = at->image_size;
+        config->patch_size = at->patch_size;
+        config->text = at->text;
+        config->vocabulary_size = 49408;
+        config->max_positions = 77;
+        config->pooling = CLIPC_POOL_FIRST_EOT;
+        config->eot_token = 49407;
+        config->embedding_dimension = at->embedding_dimension;
         return clipc_config_set_image(config, name, NULL) == CLIPC_OK;
     }
     return false;

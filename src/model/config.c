@@ -4,6 +4,20 @@
 
 #include <string.h>
 
+/* What absent numbers of a tower are. */
+typedef struct tower_defaults {
+    size_t width;
+    size_t mlp_width;
+    size_t heads;
+    clipc_activation activation;
+    float epsilon;
+} tower_defaults;
+
+/* transformers 5.23: CLIPVisionConfig, CLIPTextConfig; SiglipVisionConfig and SiglipTextConfig are alike. */
+static const tower_defaults clip_image = {768, 3072, 12, CLIPC_ACTIVATION_QUICK_GELU, 1e-5F};
+static const tower_defaults clip_text = {512, 2048, 8, CLIPC_ACTIVATION_QUICK_GELU, 1e-5F};
+static const tower_defaults siglip_tower = {768, 3072, 12, CLIPC_ACTIVATION_GELU_TANH, 1e-6F};
+
 /* One object of the file: what its numbers are called in messages, and where they come from. */
 typedef struct section {
     const char *file;
@@ -19,6 +33,20 @@ const char *clipc_activation_name(clipc_activation activation)
     case CLIPC_ACTIVATION_GELU_TANH: break;
     }
     return "gelu_tanh";
+}
+
+bool clipc_config_has_part(const clipc_config *config, clipc_part part)
+{
+    switch (part) {
+    case CLIPC_PART_CLASS_TOKEN: return config->class_token;
+    case CLIPC_PART_PATCH_BIAS: return config->patch_bias;
+    case CLIPC_PART_NORM_PRE: return config->norm_pre;
+    case CLIPC_PART_POOLING: return config->image_pooling == CLIPC_IMAGE_POOL_ATTENTION;
+    case CLIPC_PART_IMAGE_PROJECTION: return config->image_projection;
+    case CLIPC_PART_TEXT_PROJECTION_BIAS: return config->text_projection_bias;
+    case CLIPC_PART_ALWAYS: break;
+    }
+    return true;
 }
 
 /* A whole number from `least` to `limit`. */
@@ -38,7 +66,8 @@ static clipc_status read_size(const section *at, const char *key, size_t absent,
     return CLIPC_OK;
 }
 
-static clipc_status read_activation(const section *at, clipc_activation *out, clipc_error *error)
+static clipc_status read_activation(const section *at, clipc_activation absent, clipc_activation *out,
+                                    clipc_error *error)
 {
     static const struct {
         const char *name;
@@ -49,7 +78,7 @@ static clipc_status read_activation(const section *at, clipc_activation *out, cl
         {"gelu_new", CLIPC_ACTIVATION_GELU_TANH},
         {"gelu_pytorch_tanh", CLIPC_ACTIVATION_GELU_TANH},
     };
-    *out = CLIPC_ACTIVATION_QUICK_GELU;
+    *out = absent;
     const json_t *value = json_object_get(at->object, "hidden_act");
     if (!value)
         return CLIPC_OK;
@@ -66,9 +95,9 @@ static clipc_status read_activation(const section *at, clipc_activation *out, cl
                       at->file, at->name, json_string_value(value));
 }
 
-static clipc_status read_epsilon(const section *at, float *out, clipc_error *error)
+static clipc_status read_epsilon(const section *at, float absent, float *out, clipc_error *error)
 {
-    *out = 1e-5F;
+    *out = absent;
     const json_t *value = json_object_get(at->object, "layer_norm_eps");
     if (!value)
         return CLIPC_OK;
@@ -81,18 +110,18 @@ static clipc_status read_epsilon(const section *at, float *out, clipc_error *err
     return CLIPC_OK;
 }
 
-static clipc_status read_tower(const section *at, size_t width, size_t mlp_width, size_t heads,
-                               clipc_tower_config *out, clipc_error *error)
+static clipc_status read_tower(const section *at, const tower_defaults *absent, clipc_tower_config *out,
+                               clipc_error *error)
 {
-    CLIPC_TRY(read_size(at, "hidden_size", width, 1, CLIPC_MAX_WIDTH, &out->width, error));
-    CLIPC_TRY(read_size(at, "intermediate_size", mlp_width, 1, CLIPC_MAX_WIDTH, &out->mlp_width, error));
+    CLIPC_TRY(read_size(at, "hidden_size", absent->width, 1, CLIPC_MAX_WIDTH, &out->width, error));
+    CLIPC_TRY(read_size(at, "intermediate_size", absent->mlp_width, 1, CLIPC_MAX_WIDTH, &out->mlp_width, error));
     CLIPC_TRY(read_size(at, "num_hidden_layers", 12, 1, CLIPC_MAX_LAYERS, &out->layers, error));
-    CLIPC_TRY(read_size(at, "num_attention_heads", heads, 1, CLIPC_MAX_WIDTH, &out->heads, error));
+    CLIPC_TRY(read_size(at, "num_attention_heads", absent->heads, 1, CLIPC_MAX_WIDTH, &out->heads, error));
     CLIPC_FAIL_IF(out->width % out->heads != 0, error, CLIPC_ERROR_FORMAT,
                   "%s: %shidden_size %zu is not a multiple of num_attention_heads %zu", at->file, at->name, out->width,
                   out->heads);
-    CLIPC_TRY(read_activation(at, &out->activation, error));
-    return read_epsilon(at, &out->layer_norm_epsilon, error);
+    CLIPC_TRY(read_activation(at, absent->activation, &out->activation, error));
+    return read_epsilon(at, absent->epsilon, &out->layer_norm_epsilon, error);
 }
 
 clipc_status clipc_config_set_image(clipc_config *config, const char *name, clipc_error *error)
@@ -104,16 +133,16 @@ clipc_status clipc_config_set_image(clipc_config *config, const char *name, clip
     CLIPC_FAIL_IF(side * side >= CLIPC_MAX_TOKENS, error, CLIPC_ERROR_FORMAT,
                   "%s: image_size %zu with patch_size %zu makes %zu patches, more than %zu", name, config->image_size,
                   config->patch_size, side * side, CLIPC_MAX_TOKENS - 1);
-    config->image_tokens = side * side + 1;
+    config->image_tokens = side * side + (config->class_token ? 1 : 0);
     return CLIPC_OK;
 }
 
-/* Defaults: transformers 5.23, CLIPVisionConfig. */
-static clipc_status read_image(const section *at, clipc_config *out, clipc_error *error)
+static clipc_status read_image(const section *at, const tower_defaults *absent, size_t absent_patch_size,
+                               clipc_config *out, clipc_error *error)
 {
-    CLIPC_TRY(read_tower(at, 768, 3072, 12, &out->image, error));
+    CLIPC_TRY(read_tower(at, absent, &out->image, error));
     CLIPC_TRY(read_size(at, "image_size", 224, 1, CLIPC_MAX_WIDTH, &out->image_size, error));
-    CLIPC_TRY(read_size(at, "patch_size", 32, 1, CLIPC_MAX_WIDTH, &out->patch_size, error));
+    CLIPC_TRY(read_size(at, "patch_size", absent_patch_size, 1, CLIPC_MAX_WIDTH, &out->patch_size, error));
     size_t channels = 0;
     CLIPC_TRY(read_size(at, "num_channels", 3, 1, CLIPC_MAX_WIDTH, &channels, error));
     CLIPC_FAIL_IF(channels != 3, error, CLIPC_ERROR_UNSUPPORTED, "%s: %snum_channels is %zu, clipc reads images of 3",
@@ -141,10 +170,15 @@ static clipc_status read_pooling(const section *at, clipc_config *out, clipc_err
     return CLIPC_OK;
 }
 
-/* Defaults: transformers 5.23, CLIPTextConfig. */
-static clipc_status read_text(const section *at, clipc_config *out, clipc_error *error)
+/* The numbers of CLIPVisionConfig and CLIPTextConfig. */
+static clipc_status read_clip_image(const section *at, clipc_config *out, clipc_error *error)
 {
-    CLIPC_TRY(read_tower(at, 512, 2048, 8, &out->text, error));
+    return read_image(at, &clip_image, 32, out, error);
+}
+
+static clipc_status read_clip_text(const section *at, clipc_config *out, clipc_error *error)
+{
+    CLIPC_TRY(read_tower(at, &clip_text, &out->text, error));
     CLIPC_TRY(read_size(at, "vocab_size", 49408, 2, CLIPC_MAX_VOCABULARY, &out->vocabulary_size, error));
     CLIPC_TRY(read_size(at, "max_position_embeddings", 77, 2, CLIPC_MAX_TOKENS, &out->max_positions, error));
     return read_pooling(at, out, error);
@@ -164,7 +198,11 @@ static clipc_status find_section(const json_t *root, const char *file, const cha
     return CLIPC_OK;
 }
 
-static clipc_status read_both(const json_t *root, const char *name, clipc_config *out, clipc_error *error)
+/* Reads one tower's section. */
+typedef clipc_status (*read_function)(const section *at, clipc_config *out, clipc_error *error);
+
+static clipc_status read_both(const json_t *root, const char *name, read_function image_function,
+                              read_function text_function, clipc_config *out, clipc_error *error)
 {
     section image;
     section text;
@@ -174,28 +212,91 @@ static clipc_status read_both(const json_t *root, const char *name, clipc_config
                            error));
     out->image_defaults = !json_is_object(image.object);
     out->text_defaults = !json_is_object(text.object);
-    CLIPC_TRY(read_image(&image, out, error));
-    return read_text(&text, out, error);
+    CLIPC_TRY(image_function(&image, out, error));
+    return text_function(&text, out, error);
 }
 
-/* A tower alone is a CLIPVisionModelWithProjection or CLIPTextModelWithProjection, whose numbers stand at the top. */
-static clipc_status read_config(const json_t *root, const char *name, clipc_config *out, clipc_error *error)
+/* ---- SigLIP ---- */
+
+/* The pooled row is the embedding. Without the head that pools, transformers makes no embedding at all. */
+static clipc_status read_siglip_image(const section *at, clipc_config *out, clipc_error *error)
+{
+    CLIPC_TRY(read_image(at, &siglip_tower, 16, out, error));
+    const json_t *head = json_object_get(at->object, "vision_use_head");
+    CLIPC_FAIL_IF(head && !json_is_boolean(head), error, CLIPC_ERROR_FORMAT,
+                  "%s: %svision_use_head is %s, must be true or false", at->file, at->name, clipc_json_kind(head));
+    CLIPC_FAIL_IF(json_is_false(head), error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: %svision_use_head is false: the model has no embedding of images", at->file, at->name);
+    out->embedding_dimension = out->image.width;
+    return CLIPC_OK;
+}
+
+static clipc_status read_siglip_text(const section *at, clipc_config *out, clipc_error *error)
+{
+    size_t dimension = 0;
+    CLIPC_TRY(read_tower(at, &siglip_tower, &out->text, error));
+    CLIPC_TRY(read_size(at, "vocab_size", 32000, 2, CLIPC_MAX_VOCABULARY, &out->vocabulary_size, error));
+    CLIPC_TRY(read_size(at, "max_position_embeddings", 64, 2, CLIPC_MAX_TOKENS, &out->max_positions, error));
+    if (!json_is_null(json_object_get(at->object, "projection_size")))
+        CLIPC_TRY(read_size(at, "projection_size", out->text.width, 1, CLIPC_MAX_WIDTH, &dimension, error));
+    if (dimension == 0)
+        dimension = out->text.width;
+    CLIPC_FAIL_IF(out->embedding_dimension && out->embedding_dimension != dimension, error, CLIPC_ERROR_FORMAT,
+                  "%s: %sprojection_size is %zu, but the image tower's hidden_size, which it must equal, is %zu",
+                  at->file, at->name, dimension, out->embedding_dimension);
+    out->embedding_dimension = dimension;
+    return CLIPC_OK;
+}
+
+/* ---- the kinds of model ---- */
+
+/* A tower alone has its numbers at the top of the file. */
+typedef struct model_kind {
+    const char *type;
+    bool siglip;
+    read_function image;
+    read_function text;
+} model_kind;
+
+static const model_kind kinds[] = {
+    {"clip", false, read_clip_image, read_clip_text},       {"clip_vision_model", false, read_clip_image, NULL},
+    {"clip_text_model", false, NULL, read_clip_text},       {"siglip", true, read_siglip_image, read_siglip_text},
+    {"siglip_vision_model", true, read_siglip_image, NULL}, {"siglip_text_model", true, NULL, read_siglip_text},
+};
+
+static clipc_status find_kind(const json_t *root, const char *name, const model_kind **out, clipc_error *error)
 {
     const json_t *type = json_object_get(root, "model_type");
     CLIPC_FAIL_IF(!json_is_string(type), error, CLIPC_ERROR_FORMAT, "%s: no model_type: not the config of a model",
                   name);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (strcmp(json_string_value(type), kinds[i].type) == 0) {
+            *out = &kinds[i];
+            return CLIPC_OK;
+        }
+    }
+    CLIPC_FAIL_IF(strncmp(json_string_value(type), "siglip2", 7) == 0, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: model_type is '%s': images of any shape (NaFlex), which clipc cannot run; SigLIP 2 of a fixed "
+                  "resolution is 'siglip'",
+                  name, json_string_value(type));
+    return clipc_fail(error, CLIPC_ERROR_UNSUPPORTED,
+                      "%s: model_type is '%s', clipc knows 'clip' and 'siglip', and the '_vision_model' and "
+                      "'_text_model' of either",
+                      name, json_string_value(type));
+}
+
+static clipc_status read_config(const json_t *root, const char *name, clipc_config *out, clipc_error *error)
+{
+    const model_kind *kind = NULL;
     const section top = {.file = name, .name = "", .object = root};
-    if (strcmp(json_string_value(type), "clip_vision_model") == 0)
-        CLIPC_TRY(read_image(&top, out, error));
-    else if (strcmp(json_string_value(type), "clip_text_model") == 0)
-        CLIPC_TRY(read_text(&top, out, error));
-    else if (strcmp(json_string_value(type), "clip") == 0)
-        CLIPC_TRY(read_both(root, name, out, error));
+    CLIPC_TRY(find_kind(root, name, &kind, error));
+    *out = kind->siglip ? clipc_config_siglip() : clipc_config_clip();
+    if (kind->image && kind->text)
+        CLIPC_TRY(read_both(root, name, kind->image, kind->text, out, error));
     else
-        return clipc_fail(error, CLIPC_ERROR_UNSUPPORTED,
-                          "%s: model_type is '%s', clipc knows 'clip', 'clip_vision_model' and 'clip_text_model'",
-                          name, json_string_value(type));
-    return read_size(&top, "projection_dim", 512, 1, CLIPC_MAX_WIDTH, &out->embedding_dimension, error);
+        CLIPC_TRY((kind->image ? kind->image : kind->text)(&top, out, error));
+    return kind->siglip ? CLIPC_OK
+                        : read_size(&top, "projection_dim", 512, 1, CLIPC_MAX_WIDTH, &out->embedding_dimension, error);
 }
 
 clipc_status clipc_config_parse(const void *json, size_t size, const char *name, clipc_config *out, clipc_error *error)

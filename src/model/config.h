@@ -26,8 +26,16 @@ typedef struct clipc_tower_config {
 } clipc_tower_config;
 
 /* Which row of the text tower is the embedding: transformers takes the largest id's first place when the config has
- * the legacy eos_token_id 2, else the first end token, else (no end token) row 0. */
-typedef enum clipc_text_pooling { CLIPC_POOL_FIRST_EOT, CLIPC_POOL_LARGEST_ID } clipc_text_pooling;
+ * the legacy eos_token_id 2, else the first end token, else (no end token) row 0. SigLIP takes the last row, padding
+ * or not. */
+typedef enum clipc_text_pooling { CLIPC_POOL_FIRST_EOT, CLIPC_POOL_LARGEST_ID, CLIPC_POOL_LAST } clipc_text_pooling;
+
+/* How an image's rows become one, before the projection. */
+typedef enum clipc_image_pooling {
+    CLIPC_IMAGE_POOL_CLASS,    /* the class token's row, through the final LayerNorm */
+    CLIPC_IMAGE_POOL_ATTENTION /* all rows through the final LayerNorm; one learned query, the probe, attends to them
+                                  and an MLP follows: the MAP head of Zhai et al. 2022, as SigLIP has it */
+} clipc_image_pooling;
 
 /* A model may have one tower alone: the other one's width and layers are 0 then, and its other numbers mean nothing.
  */
@@ -35,13 +43,21 @@ typedef struct clipc_config {
     clipc_tower_config image;
     size_t image_size; /* pixels, square; not always a multiple of patch_size: the rest is not looked at */
     size_t patch_size;
-    size_t image_tokens; /* (image_size / patch_size)² + 1 */
+    size_t image_tokens; /* (image_size / patch_size)², and 1 for a class token */
+    bool class_token;    /* row 0 of the image tower is one; else all rows are patches */
+    bool patch_bias;     /* the patch embedding has one */
+    bool norm_pre;       /* LayerNorm before the first layer of the image tower */
+    clipc_image_pooling image_pooling;
+    bool image_projection; /* else the pooled row is the embedding, and D the image tower's width */
     clipc_tower_config text;
     size_t vocabulary_size;
     size_t max_positions; /* rows of the text tower's position embedding */
+    bool causal;          /* row i of a text sees rows 0 … i; else all rows, padding too */
     clipc_text_pooling pooling;
-    int32_t eot_token; /* for CLIPC_POOL_FIRST_EOT */
+    int32_t eot_token;         /* for CLIPC_POOL_FIRST_EOT */
+    bool text_projection_bias; /* the text tower's projection has one */
     size_t embedding_dimension;
+    clipc_scoring scoring;
     bool image_defaults; /* the file says nothing of the tower: all numbers are transformers' defaults */
     bool text_defaults;
 } clipc_config;
@@ -51,14 +67,51 @@ static inline bool clipc_config_has_tower(const clipc_config *config, bool image
     return (image ? config->image.layers : config->text.layers) != 0;
 }
 
+/* A config without any number, with the parts that OpenAI's CLIP has. */
+static inline clipc_config clipc_config_clip(void)
+{
+    return (clipc_config){.class_token = true, .norm_pre = true, .image_projection = true, .causal = true};
+}
+
+/* The same with the parts of SigLIP: Zhai et al. 2023. */
+static inline clipc_config clipc_config_siglip(void)
+{
+    return (clipc_config){.patch_bias = true,
+                          .image_pooling = CLIPC_IMAGE_POOL_ATTENTION,
+                          .pooling = CLIPC_POOL_LAST,
+                          .text_projection_bias = true,
+                          .scoring = CLIPC_SCORING_SIGMOID};
+}
+
+/* A part that not every model has, with weights of its own. */
+typedef enum clipc_part {
+    CLIPC_PART_ALWAYS, /* of every model */
+    CLIPC_PART_CLASS_TOKEN,
+    CLIPC_PART_PATCH_BIAS,
+    CLIPC_PART_NORM_PRE,
+    CLIPC_PART_POOLING, /* of image rows, by attention */
+    CLIPC_PART_IMAGE_PROJECTION,
+    CLIPC_PART_TEXT_PROJECTION_BIAS
+} clipc_part;
+
+/* Whether the model of this config has the part. */
+bool clipc_config_has_part(const clipc_config *config, clipc_part part);
+
+/* Whether transformers has such a model as SigLIP, not as CLIP. */
+static inline bool clipc_config_is_siglip(const clipc_config *config)
+{
+    return clipc_config_has_tower(config, true) ? config->image_pooling == CLIPC_IMAGE_POOL_ATTENTION
+                                                : !config->causal;
+}
+
 /* Limits that no CLIP comes near and that keep every product of two dimensions within 64 bits. */
 #define CLIPC_MAX_WIDTH      ((size_t)65536)
 #define CLIPC_MAX_LAYERS     ((size_t)1024)
 #define CLIPC_MAX_TOKENS     ((size_t)65536)
 #define CLIPC_MAX_VOCABULARY ((size_t)16777216)
 
-/* Reads transformers' config.json of a CLIPModel, or of one tower with its projection, and checks every number. Absent
- * numbers take transformers' defaults.
+/* Reads transformers' config.json of a CLIPModel or SiglipModel, or of one tower with its projection, and checks every
+ * number. Absent numbers take transformers' defaults.
  */
 clipc_status clipc_config_parse(const void *json, size_t size, const char *name, clipc_config *out,
                                 clipc_error *error);

@@ -50,6 +50,27 @@ static json_t *text_to_json(const clipc_config *config)
                           end_token_to_json(config)));
 }
 
+/* A SiglipModel's text tower has the projection's size among its numbers. */
+static json_t *siglip_text_to_json(const clipc_config *config)
+{
+    return join(tower_to_json(&config->text),
+                json_pack("{s:I, s:I, s:I}", "vocab_size", (json_int_t)config->vocabulary_size,
+                          "max_position_embeddings", (json_int_t)config->max_positions, "projection_size",
+                          (json_int_t)config->embedding_dimension));
+}
+
+static json_t *siglip_to_json(const clipc_config *config)
+{
+    if (!clipc_config_has_tower(config, true))
+        return join(siglip_text_to_json(config),
+                    json_pack("{s:s, s:[s]}", "model_type", "siglip_text_model", "architectures", "SiglipTextModel"));
+    if (!clipc_config_has_tower(config, false))
+        return join(image_to_json(config), json_pack("{s:s, s:[s]}", "model_type", "siglip_vision_model",
+                                                     "architectures", "SiglipVisionModel"));
+    return json_pack("{s:s, s:[s], s:o, s:o}", "model_type", "siglip", "architectures", "SiglipModel", "vision_config",
+                     image_to_json(config), "text_config", siglip_text_to_json(config));
+}
+
 /* One tower alone has its numbers at the top. The architecture is what transformers makes of the file. */
 static json_t *config_to_json(const clipc_config *config)
 {
@@ -69,6 +90,6 @@ static json_t *config_to_json(const clipc_config *config)
 
 clipc_status clipc_config_write(const clipc_config *config, char **json, clipc_error *error)
 {
-    *json = clipc_json_write(config_to_json(config));
+    *json = clipc_json_write(clipc_config_is_siglip(config) ? siglip_to_json(config) : config_to_json(config));
     return *json ? CLIPC_OK : clipc_fail_memory(error, sizeof *config, "a config as text");
 }

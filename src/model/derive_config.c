@@ -153,7 +153,7 @@ clipc_status clipc_config_derive(const clipc_weight_files *in, const clipc_open_
                                  clipc_activation activation, bool image, bool text, clipc_config *out,
                                  clipc_error *error)
 {
-    *out = (clipc_config){0};
+    *out = clipc_config_clip();
     if (image)
         CLIPC_TRY(derive_image(in, config, activation, out, error));
     if (text)

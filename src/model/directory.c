@@ -316,7 +316,7 @@ static clipc_status fill_model(clipc_model *model, bool by_file, const clipc_mod
     CLIPC_TRY(clipc_model_weight_files(model, &files, &count, error));
     const clipc_family *family = clipc_family_detect(files, count, &image, &text);
     clipc_free(files);
-    if (family && family != &clipc_family_transformers)
+    if (family && !clipc_family_is_transformers(family))
         return clipc_model_fill_openai(model, family, config, error);
     const bool has_config = clipc_directory_has(model, CONFIG);
     CLIPC_FAIL_IF(!has_config && !family, error, CLIPC_ERROR_UNSUPPORTED,

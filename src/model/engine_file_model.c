@@ -133,10 +133,21 @@ static clipc_status read_order(clipc_model *model, const char *text, clipc_error
     return CLIPC_OK;
 }
 
+/* It is there when scores are sigmoids. */
+static clipc_status read_logit_bias(clipc_model *model, const json_t *value, clipc_error *error)
+{
+    model->config.scoring = value ? CLIPC_SCORING_SIGMOID : CLIPC_SCORING_SOFTMAX;
+    model->weights.logit_bias = (float)json_number_value(value);
+    CLIPC_FAIL_IF(value && (!json_is_number(value) || !isfinite(model->weights.logit_bias)), error, CLIPC_ERROR_FORMAT,
+                  "%s: clipc.json: logit_bias is unusable", model->path);
+    return CLIPC_OK;
+}
+
 static clipc_status read_origin(clipc_model *model, const json_t *root, clipc_error *error)
 {
     struct origin origin;
     const char *family = NULL;
+    model->family = clipc_family_of_transformers(&model->config); /* whose weights are in the sections */
     CLIPC_TRY(read_text(root, "family", model->path, &family, error));
     CLIPC_FAIL_IF(strcmp(family, model->family->name) != 0, error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: clipc.json: family is '%s', this clipc reads '%s'", model->path, family, model->family->name);
@@ -150,6 +161,7 @@ static clipc_status read_origin(clipc_model *model, const json_t *root, clipc_er
     model->weights.logit_scale = (float)json_number_value(json_object_get(root, "logit_scale"));
     CLIPC_FAIL_IF(!isfinite(model->weights.logit_scale) || model->weights.logit_scale <= 0, error, CLIPC_ERROR_FORMAT,
                   "%s: clipc.json: logit_scale is missing or unusable", model->path);
+    CLIPC_TRY(read_logit_bias(model, json_object_get(root, "logit_bias"), error));
     const bool image = clipc_config_has_tower(&model->config, true);
     snprintf(model->layout, sizeof model->layout, "%.16s, %.16s, panels of %zu outputs", origin.backend, origin.isa,
              model->linears[image][1]->panel_columns /* of a layer */);

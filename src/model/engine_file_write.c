@@ -66,6 +66,11 @@ static clipc_status write_origin(clipc_engine_writer *writer, const clipc_model 
                   model->default_template, "logit_scale", (double)model->weights.logit_scale, "preprocessing_order",
                   torchvision ? "torchvision" : "transformers", "precision", clipc_precision_name(origin->precision),
                   "backend", origin->backend, "isa", origin->isa, "written_by", clipc_version());
+    if (root && model->config.scoring == CLIPC_SCORING_SIGMOID &&
+        json_object_set_new(root, "logit_bias", json_real((double)model->weights.logit_bias)) != 0) {
+        json_decref(root);
+        root = NULL;
+    }
     char *text = clipc_json_write(root);
     return text ? write_json(writer, "clipc.json", text, error) : clipc_fail_memory(error, 512, "clipc.json");
 }

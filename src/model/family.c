@@ -54,6 +54,8 @@ static clipc_status each_of_tower(const clipc_family *family, const clipc_config
     clipc_slot slot = {.image = image};
     for (size_t i = 0; i < tower->role_count; i++) {
         const clipc_role *role = &tower->roles[i];
+        if (!clipc_config_has_part(config, role->part))
+            continue;
         snprintf(slot.name, sizeof slot.name, "%s", role->name);
         slot.initial = role->initial;
         slot.form = role->form;
@@ -64,6 +66,8 @@ static clipc_status each_of_tower(const clipc_family *family, const clipc_config
     for (slot.layer = 0; slot.layer < layers; slot.layer++) {
         for (size_t i = 0; i < tower->layer_role_count; i++) {
             const clipc_role *role = &tower->layer_roles[i];
+            if (!clipc_config_has_part(config, role->part))
+                continue;
             clipc_family_layer_name(tower, slot.layer, role, slot.name);
             slot.initial = role->initial;
             slot.form = role->form;

@@ -39,7 +39,9 @@ typedef enum clipc_form {
     CLIPC_FORM_TRANSPOSED,  /* rows and columns exchanged */
     CLIPC_FORM_FIRST_THIRD, /* of the rows of a tensor that holds three roles: query, key and value */
     CLIPC_FORM_SECOND_THIRD,
-    CLIPC_FORM_LAST_THIRD
+    CLIPC_FORM_LAST_THIRD,
+    CLIPC_FORM_FIRST_HALF, /* the same of two: key and value */
+    CLIPC_FORM_LAST_HALF
 } clipc_form;
 
 /* `name` follows the tower's layer prefix for the roles of a layer. `offset` is that of the clipc_tensor within
@@ -48,13 +50,14 @@ typedef struct clipc_role {
     const char *name;
     size_t offset;
     clipc_initial initial;
-    clipc_extent shape[4]; /* of the role, whatever the form */
+    clipc_extent shape[4]; /* of the role, whatever the form; files may have dimensions of 1 before it */
     clipc_form form;
+    clipc_part part; /* what a model must have for the role to be there */
 } clipc_role;
 
-/* The first role's name is the sign of the tower: a file that has it has the tower. */
 typedef struct clipc_tower_roles {
     const char *layer_prefix; /* '#' stands for the layer's number */
+    const char *sign;         /* a file that has a tensor of this name has the tower */
     const clipc_role *roles;
     size_t role_count;
     const clipc_role *layer_roles;
@@ -67,16 +70,22 @@ typedef struct clipc_family {
     clipc_tower_roles image;
     clipc_tower_roles text;
     const char *logit_scale; /* a scalar, stored as its logarithm */
+    const char *logit_bias;  /* a scalar that models which score by sigmoid have; NULL: none has */
     /* Other tensors that files may have beside the roles; ends with NULL. NULL itself: any. */
     const char *const *others;
 } clipc_family;
 
-/* transformers' CLIPModel, CLIPVisionModelWithProjection and CLIPTextModelWithProjection. */
+/* transformers' CLIPModel, CLIPVisionModelWithProjection and CLIPTextModelWithProjection. Parts of other models have
+ * names here, too, so that any config can be written with these: it is the family of engine files. */
 extern const clipc_family clipc_family_transformers;
+/* transformers' SiglipModel, SiglipVisionModel and SiglipTextModel. */
+extern const clipc_family clipc_family_siglip;
 /* OpenAI's CLIP, and open_clip's. */
 extern const clipc_family clipc_family_openai;
 /* open_clip's CustomTextCLIP, whose text tower is a module of its own. */
 extern const clipc_family clipc_family_open_clip;
+/* The same with timm's image tower and a text projection with bias: open_clip's SigLIP. */
+extern const clipc_family clipc_family_open_clip_siglip;
 
 #define CLIPC_TENSOR_NAME 128
 
@@ -93,8 +102,8 @@ typedef struct clipc_slot {
     clipc_tensor *tensor; /* where it goes */
 } clipc_slot;
 
-/* Calls `function` for every slot of the wanted towers that the config has, stopping at the first failure. The layer
- * arrays exist. */
+/* Calls `function` for every slot of the wanted towers and parts that the config has, stopping at the first failure.
+ * The layer arrays exist. */
 typedef clipc_status (*clipc_slot_function)(void *context, const clipc_slot *slot, clipc_error *error);
 clipc_status clipc_family_each(const clipc_family *family, const clipc_config *config, const clipc_weights *weights,
                                bool image, bool text, clipc_slot_function function, void *context, clipc_error *error);
@@ -105,9 +114,13 @@ typedef struct clipc_weight_file {
     const clipc_tensor_table *tensors;
 } clipc_weight_file;
 
-/* The first family that has a tower in the files, one with a text tower there going before one with the image tower
- * alone; NULL when there is none. *image and *text: which towers the files have. */
+/* The first family that has both towers in the files, else one that has the text tower, else the image tower there;
+ * NULL when there is none. *image and *text: which towers the files have. */
 const clipc_family *clipc_family_detect(const clipc_weight_file *files, size_t file_count, bool *image, bool *text);
+/* The one of transformers' families that has such models. */
+const clipc_family *clipc_family_of_transformers(const clipc_config *config);
+/* Whether the names are those of transformers, whose config.json then says everything else. */
+bool clipc_family_is_transformers(const clipc_family *family);
 /* NULL when no file has it; of one that is in several files, the first. */
 const clipc_tensor *clipc_weight_files_find(const clipc_weight_file *files, size_t file_count, const char *name);
 /* The name of a layer's tensor: "…layers.#." and "mlp.fc1.bias" with the layer's number. */

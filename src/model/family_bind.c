@@ -6,8 +6,8 @@
 #include <string.h>
 
 /* In the order in which they are looked for. */
-static const clipc_family *const families[] = {&clipc_family_transformers, &clipc_family_openai,
-                                               &clipc_family_open_clip};
+static const clipc_family *const families[] = {&clipc_family_siglip, &clipc_family_transformers, &clipc_family_openai,
+                                               &clipc_family_open_clip_siglip, &clipc_family_open_clip};
 #define FAMILY_COUNT (sizeof families / sizeof families[0])
 
 typedef struct search {
@@ -27,17 +27,18 @@ const clipc_tensor *clipc_weight_files_find(const clipc_weight_file *files, size
 const clipc_family *clipc_family_detect(const clipc_weight_file *files, size_t file_count, bool *image, bool *text)
 {
     const clipc_family *found = NULL;
+    int most = 0;
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         const clipc_family *family = families[i];
-        const bool has_image = clipc_weight_files_find(files, file_count, family->image.roles[0].name);
-        const bool has_text = clipc_weight_files_find(files, file_count, family->text.roles[0].name);
-        if (!has_text && (!has_image || found))
+        const bool has_image = clipc_weight_files_find(files, file_count, family->image.sign);
+        const bool has_text = clipc_weight_files_find(files, file_count, family->text.sign);
+        const int rank = 2 * has_text + has_image;
+        if (rank <= most)
             continue;
         found = family;
+        most = rank;
         *image = has_image;
         *text = has_text;
-        if (has_text)
-            break;
     }
     return found;
 }
@@ -80,14 +81,25 @@ static void stored_shape(const clipc_slot *slot, size_t shape[4])
         shape[0] = slot->shape[1];
         shape[1] = slot->shape[0];
     } else if (slot->form != CLIPC_FORM_PLAIN) {
-        shape[0] *= 3;
+        shape[0] *= slot->form >= CLIPC_FORM_FIRST_HALF ? 2 : 3;
     }
 }
 
-/* Where the slot's part of a stored tensor begins, in thirds. */
-static size_t third_of(clipc_form form)
+/* How many roles of the slot's size come before it in the stored tensor. */
+static size_t place_of(clipc_form form)
 {
+    if (form >= CLIPC_FORM_FIRST_HALF)
+        return (size_t)(form - CLIPC_FORM_FIRST_HALF);
     return form >= CLIPC_FORM_FIRST_THIRD ? (size_t)(form - CLIPC_FORM_FIRST_THIRD) : 0;
+}
+
+/* Whether the tensor has the shape, but for dimensions of 1 before it. */
+static bool has_shape(const clipc_tensor *tensor, const size_t *shape, size_t rank)
+{
+    size_t ones = 0;
+    while (tensor->rank - ones > rank && tensor->shape[ones] == 1)
+        ones++;
+    return tensor->rank - ones == rank && memcmp(tensor->shape + ones, shape, rank * sizeof *shape) == 0;
 }
 
 static void transpose(const clipc_tensor *from, uint8_t *to)
@@ -123,7 +135,7 @@ static clipc_status bind_slot(void *context, const clipc_slot *slot, clipc_error
     size_t shape[4];
     CLIPC_TRY(find(in, slot->name, &tensor, &file, error));
     stored_shape(slot, shape);
-    if (tensor->rank != slot->rank || memcmp(tensor->shape, shape, slot->rank * sizeof shape[0]) != 0) {
+    if (!has_shape(tensor, shape, slot->rank)) {
         char found[CLIPC_SHAPE_TEXT];
         char expected[CLIPC_SHAPE_TEXT];
         return clipc_fail(error, CLIPC_ERROR_FORMAT, "%s: tensor '%s' has shape %s, config says %s", file, slot->name,
@@ -135,8 +147,9 @@ static clipc_status bind_slot(void *context, const clipc_slot *slot, clipc_error
     if (slot->form == CLIPC_FORM_TRANSPOSED)
         CLIPC_TRY(take_transposed(in, slot, error));
     slot->tensor->data =
-        (const uint8_t *)slot->tensor->data + third_of(slot->form) * slot->count * clipc_dtype_size(tensor->dtype);
+        (const uint8_t *)slot->tensor->data + place_of(slot->form) * slot->count * clipc_dtype_size(tensor->dtype);
     memcpy(slot->tensor->shape, slot->shape, sizeof slot->shape);
+    slot->tensor->rank = slot->rank;
     slot->tensor->count = slot->count;
     return CLIPC_OK;
 }
@@ -161,15 +174,15 @@ static clipc_status check_layers(const clipc_tower_roles *tower, size_t layers, 
     return CLIPC_OK;
 }
 
-static bool is_among(const clipc_role *roles, size_t count, const char *name)
+static bool is_among(const clipc_role *roles, size_t count, const clipc_config *config, const char *name)
 {
     for (size_t i = 0; i < count; i++)
-        if (strcmp(roles[i].name, name) == 0)
+        if (strcmp(roles[i].name, name) == 0 && clipc_config_has_part(config, roles[i].part))
             return true;
     return false;
 }
 
-static bool is_role(const clipc_tower_roles *tower, const char *name)
+static bool is_role(const clipc_tower_roles *tower, const clipc_config *config, const char *name)
 {
     const char *prefix = tower->layer_prefix;
     const size_t before = strcspn(prefix, "#");
@@ -177,10 +190,10 @@ static bool is_role(const clipc_tower_roles *tower, const char *name)
         const char *after = name + before + strspn(name + before, "0123456789");
         const size_t rest = strlen(prefix + before + 1);
         if (strncmp(after, prefix + before + 1, rest) == 0 &&
-            is_among(tower->layer_roles, tower->layer_role_count, after + rest))
+            is_among(tower->layer_roles, tower->layer_role_count, config, after + rest))
             return true;
     }
-    return is_among(tower->roles, tower->role_count, name);
+    return is_among(tower->roles, tower->role_count, config, name);
 }
 
 static bool is_other(const char *const *others, const char *name)
@@ -201,7 +214,7 @@ static clipc_status check_others(const clipc_family *family, const clipc_config 
     for (size_t i = 0; i < in->file_count; i++) {
         for (size_t j = 0; j < in->files[i].tensors->count; j++) {
             const char *name = in->files[i].tensors->by_name[j]->name;
-            CLIPC_FAIL_IF(!is_role(&family->image, name) && !is_role(&family->text, name) &&
+            CLIPC_FAIL_IF(!is_role(&family->image, config, name) && !is_role(&family->text, config, name) &&
                               strcmp(name, family->logit_scale) != 0 && !is_other(family->others, name),
                           error, CLIPC_ERROR_UNSUPPORTED,
                           "%s: tensor '%s' belongs to a part of a network that clipc does not know", in->files[i].name,
@@ -211,24 +224,47 @@ static clipc_status check_others(const clipc_family *family, const clipc_config 
     return CLIPC_OK;
 }
 
+static clipc_status read_scalar(const search *in, const char *name, float *out, const char **file, clipc_error *error)
+{
+    const clipc_tensor *tensor = NULL;
+    CLIPC_TRY(find(in, name, &tensor, file, error));
+    CLIPC_TRY(check_dtype(tensor, *file, error));
+    CLIPC_FAIL_IF(tensor->count != 1, error, CLIPC_ERROR_FORMAT, "%s: tensor '%s' has %zu values, must be one", *file,
+                  tensor->name, tensor->count);
+    clipc_tensor_read(tensor, 0, 1, out);
+    return CLIPC_OK;
+}
+
 static clipc_status bind_logit_scale(const clipc_family *family, const clipc_config *config, const search *in,
                                      float *out, clipc_error *error)
 {
-    const clipc_tensor *tensor = NULL;
     const char *file = NULL;
+    float logarithm = 0;
     *out = 1;
     const bool both = clipc_config_has_tower(config, true) && clipc_config_has_tower(config, false);
     if (!both && !clipc_weight_files_find(in->files, in->file_count, family->logit_scale))
         return CLIPC_OK;
-    CLIPC_TRY(find(in, family->logit_scale, &tensor, &file, error));
-    CLIPC_TRY(check_dtype(tensor, file, error));
-    CLIPC_FAIL_IF(tensor->count != 1, error, CLIPC_ERROR_FORMAT, "%s: tensor '%s' has %zu values, must be one", file,
-                  tensor->name, tensor->count);
-    float logarithm = 0;
-    clipc_tensor_read(tensor, 0, 1, &logarithm);
+    CLIPC_TRY(read_scalar(in, family->logit_scale, &logarithm, &file, error));
     *out = expf(logarithm);
     CLIPC_FAIL_IF(!isfinite(*out) || *out <= 0, error, CLIPC_ERROR_FORMAT,
-                  "%s: tensor '%s' is %g, which is no usable logit scale", file, tensor->name, (double)logarithm);
+                  "%s: tensor '%s' is %g, which is no usable logit scale", file, family->logit_scale,
+                  (double)logarithm);
+    return CLIPC_OK;
+}
+
+/* Models that score by sigmoid have one, but for towers alone. */
+static clipc_status bind_logit_bias(const clipc_family *family, const clipc_config *config, const search *in,
+                                    float *out, clipc_error *error)
+{
+    const char *file = NULL;
+    const bool both = clipc_config_has_tower(config, true) && clipc_config_has_tower(config, false);
+    *out = 0;
+    if (!family->logit_bias || config->scoring != CLIPC_SCORING_SIGMOID ||
+        (!both && !clipc_weight_files_find(in->files, in->file_count, family->logit_bias)))
+        return CLIPC_OK;
+    CLIPC_TRY(read_scalar(in, family->logit_bias, out, &file, error));
+    CLIPC_FAIL_IF(!isfinite(*out), error, CLIPC_ERROR_FORMAT, "%s: tensor '%s' is %g, which is no usable logit bias",
+                  file, family->logit_bias, (double)*out);
     return CLIPC_OK;
 }
 
@@ -241,5 +277,6 @@ clipc_status clipc_family_bind(const clipc_family *family, const clipc_config *c
     CLIPC_TRY(check_others(family, config, &in, error));
     CLIPC_TRY(clipc_weights_allocate(config, weights, error));
     CLIPC_TRY(clipc_family_each(family, config, weights, true, true, bind_slot, &in, error));
-    return bind_logit_scale(family, config, &in, &weights->logit_scale, error);
+    CLIPC_TRY(bind_logit_scale(family, config, &in, &weights->logit_scale, error));
+    return bind_logit_bias(family, config, &in, &weights->logit_bias, error);
 }

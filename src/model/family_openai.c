@@ -1,93 +1,113 @@
 /* The names of OpenAI's CLIP (its model.py), which open_clip keeps; and those of open_clip's CustomTextCLIP. Query,
  * key and value are one tensor, projections are [width, D]. */
-#include "model/family.h"
-
-#include <stddef.h>
-
-#define LENGTH(array) (sizeof(array) / sizeof(array)[0])
-
-#define WIDTH      CLIPC_EXTENT_WIDTH
-#define MLP        CLIPC_EXTENT_MLP
-#define CHANNELS   CLIPC_EXTENT_CHANNELS
-#define PATCH      CLIPC_EXTENT_PATCH
-#define TOKENS     CLIPC_EXTENT_TOKENS
-#define VOCABULARY CLIPC_EXTENT_VOCABULARY
-#define EMBEDDING  CLIPC_EXTENT_EMBEDDING
-
-#define AT(member)       offsetof(clipc_weights, member)
-#define LAYER_AT(member) offsetof(clipc_layer_weights, member)
+#include "model/family_roles.h"
 
 static const clipc_role image_roles[] = {
-    {"visual.class_embedding", AT(image.class_embedding), CLIPC_INITIAL_WIDTH, {WIDTH}, CLIPC_FORM_PLAIN},
-    {"visual.conv1.weight",
-     AT(image.patch_embedding),
-     CLIPC_INITIAL_WIDTH,
-     {WIDTH, CHANNELS, PATCH, PATCH},
-     CLIPC_FORM_PLAIN},
-    {"visual.positional_embedding",
-     AT(image.position_embedding),
-     CLIPC_INITIAL_WIDTH,
-     {TOKENS, WIDTH},
-     CLIPC_FORM_PLAIN},
-    {"visual.ln_pre.weight", AT(image.norm_pre_weight), CLIPC_INITIAL_ONE, {WIDTH}, CLIPC_FORM_PLAIN},
-    {"visual.ln_pre.bias", AT(image.norm_pre_bias), CLIPC_INITIAL_ZERO, {WIDTH}, CLIPC_FORM_PLAIN},
-    {"visual.ln_post.weight", AT(image.norm_post_weight), CLIPC_INITIAL_ONE, {WIDTH}, CLIPC_FORM_PLAIN},
-    {"visual.ln_post.bias", AT(image.norm_post_bias), CLIPC_INITIAL_ZERO, {WIDTH}, CLIPC_FORM_PLAIN},
-    {"visual.proj", AT(image.projection), CLIPC_INITIAL_WIDTH, {EMBEDDING, WIDTH}, CLIPC_FORM_TRANSPOSED},
+    PART_ROLE(CLASS_TOKEN, "visual.class_embedding", image.class_embedding, WIDTH, PLAIN, WIDTH),
+    ROLE("visual.conv1.weight", image.patch_embedding, WIDTH, PLAIN, WIDTH, CHANNELS, PATCH, PATCH),
+    ROLE("visual.positional_embedding", image.position_embedding, WIDTH, PLAIN, TOKENS, WIDTH),
+    PART_ROLE(NORM_PRE, "visual.ln_pre.weight", image.norm_pre_weight, ONE, PLAIN, WIDTH),
+    PART_ROLE(NORM_PRE, "visual.ln_pre.bias", image.norm_pre_bias, ZERO, PLAIN, WIDTH),
+    ROLE("visual.ln_post.weight", image.norm_post_weight, ONE, PLAIN, WIDTH),
+    ROLE("visual.ln_post.bias", image.norm_post_bias, ZERO, PLAIN, WIDTH),
+    PART_ROLE(IMAGE_PROJECTION, "visual.proj", image.projection, WIDTH, TRANSPOSED, EMBEDDING, WIDTH),
 };
 
 /* `module`: what comes before the names. */
 #define TEXT_ROLES(module)                                                                                            \
     {                                                                                                                 \
-        {module "token_embedding.weight",                                                                             \
-         AT(text.token_embedding),                                                                                    \
-         CLIPC_INITIAL_TOKEN,                                                                                         \
-         {VOCABULARY, WIDTH},                                                                                         \
-         CLIPC_FORM_PLAIN},                                                                                           \
-            {module "positional_embedding",                                                                           \
-             AT(text.position_embedding),                                                                             \
-             CLIPC_INITIAL_POSITION,                                                                                  \
-             {TOKENS, WIDTH},                                                                                         \
-             CLIPC_FORM_PLAIN},                                                                                       \
-            {module "ln_final.weight", AT(text.norm_final_weight), CLIPC_INITIAL_ONE, {WIDTH}, CLIPC_FORM_PLAIN},     \
-            {module "ln_final.bias", AT(text.norm_final_bias), CLIPC_INITIAL_ZERO, {WIDTH}, CLIPC_FORM_PLAIN},        \
-            {module "text_projection",                                                                                \
-             AT(text.projection),                                                                                     \
-             CLIPC_INITIAL_WIDTH,                                                                                     \
-             {EMBEDDING, WIDTH},                                                                                      \
-             CLIPC_FORM_TRANSPOSED},                                                                                  \
+        ROLE(module "token_embedding.weight", text.token_embedding, TOKEN, PLAIN, VOCABULARY, WIDTH),                 \
+            ROLE(module "positional_embedding", text.position_embedding, POSITION, PLAIN, TOKENS, WIDTH),             \
+            ROLE(module "ln_final.weight", text.norm_final_weight, ONE, PLAIN, WIDTH),                                \
+            ROLE(module "ln_final.bias", text.norm_final_bias, ZERO, PLAIN, WIDTH),                                   \
+            ROLE(module "text_projection", text.projection, WIDTH, TRANSPOSED, EMBEDDING, WIDTH),                     \
     }
 
 static const clipc_role text_roles[] = TEXT_ROLES("");
 static const clipc_role custom_text_roles[] = TEXT_ROLES("text.");
 
+/* The same with a projection that is a layer of its own. */
+static const clipc_role biased_text_roles[] = {
+    ROLE("text.token_embedding.weight", text.token_embedding, TOKEN, PLAIN, VOCABULARY, WIDTH),
+    ROLE("text.positional_embedding", text.position_embedding, POSITION, PLAIN, TOKENS, WIDTH),
+    ROLE("text.ln_final.weight", text.norm_final_weight, ONE, PLAIN, WIDTH),
+    ROLE("text.ln_final.bias", text.norm_final_bias, ZERO, PLAIN, WIDTH),
+    ROLE("text.text_projection.weight", text.projection, WIDTH, PLAIN, EMBEDDING, WIDTH),
+    PART_ROLE(TEXT_PROJECTION_BIAS, "text.text_projection.bias", text.projection_bias, ZERO, PLAIN, EMBEDDING),
+};
+
 #define IN_WEIGHT "attn.in_proj_weight"
 #define IN_BIAS   "attn.in_proj_bias"
 
 static const clipc_role layer_roles[] = {
-    {"ln_1.weight", LAYER_AT(norm1_weight), CLIPC_INITIAL_ONE, {WIDTH}, CLIPC_FORM_PLAIN},
-    {"ln_1.bias", LAYER_AT(norm1_bias), CLIPC_INITIAL_ZERO, {WIDTH}, CLIPC_FORM_PLAIN},
-    {IN_WEIGHT, LAYER_AT(query_weight), CLIPC_INITIAL_WIDTH, {WIDTH, WIDTH}, CLIPC_FORM_FIRST_THIRD},
-    {IN_BIAS, LAYER_AT(query_bias), CLIPC_INITIAL_ZERO, {WIDTH}, CLIPC_FORM_FIRST_THIRD},
-    {IN_WEIGHT, LAYER_AT(key_weight), CLIPC_INITIAL_WIDTH, {WIDTH, WIDTH}, CLIPC_FORM_SECOND_THIRD},
-    {IN_BIAS, LAYER_AT(key_bias), CLIPC_INITIAL_ZERO, {WIDTH}, CLIPC_FORM_SECOND_THIRD},
-    {IN_WEIGHT, LAYER_AT(value_weight), CLIPC_INITIAL_WIDTH, {WIDTH, WIDTH}, CLIPC_FORM_LAST_THIRD},
-    {IN_BIAS, LAYER_AT(value_bias), CLIPC_INITIAL_ZERO, {WIDTH}, CLIPC_FORM_LAST_THIRD},
-    {"attn.out_proj.weight", LAYER_AT(attention_out_weight), CLIPC_INITIAL_RESIDUAL, {WIDTH, WIDTH}, CLIPC_FORM_PLAIN},
-    {"attn.out_proj.bias", LAYER_AT(attention_out_bias), CLIPC_INITIAL_ZERO, {WIDTH}, CLIPC_FORM_PLAIN},
-    {"ln_2.weight", LAYER_AT(norm2_weight), CLIPC_INITIAL_ONE, {WIDTH}, CLIPC_FORM_PLAIN},
-    {"ln_2.bias", LAYER_AT(norm2_bias), CLIPC_INITIAL_ZERO, {WIDTH}, CLIPC_FORM_PLAIN},
-    {"mlp.c_fc.weight", LAYER_AT(fc1_weight), CLIPC_INITIAL_MLP, {MLP, WIDTH}, CLIPC_FORM_PLAIN},
-    {"mlp.c_fc.bias", LAYER_AT(fc1_bias), CLIPC_INITIAL_ZERO, {MLP}, CLIPC_FORM_PLAIN},
-    {"mlp.c_proj.weight", LAYER_AT(fc2_weight), CLIPC_INITIAL_RESIDUAL, {WIDTH, MLP}, CLIPC_FORM_PLAIN},
-    {"mlp.c_proj.bias", LAYER_AT(fc2_bias), CLIPC_INITIAL_ZERO, {WIDTH}, CLIPC_FORM_PLAIN},
+    LAYER_ROLE("ln_1.weight", norm1_weight, ONE, PLAIN, WIDTH),
+    LAYER_ROLE("ln_1.bias", norm1_bias, ZERO, PLAIN, WIDTH),
+    LAYER_ROLE(IN_WEIGHT, query_weight, WIDTH, FIRST_THIRD, WIDTH, WIDTH),
+    LAYER_ROLE(IN_BIAS, query_bias, ZERO, FIRST_THIRD, WIDTH),
+    LAYER_ROLE(IN_WEIGHT, key_weight, WIDTH, SECOND_THIRD, WIDTH, WIDTH),
+    LAYER_ROLE(IN_BIAS, key_bias, ZERO, SECOND_THIRD, WIDTH),
+    LAYER_ROLE(IN_WEIGHT, value_weight, WIDTH, LAST_THIRD, WIDTH, WIDTH),
+    LAYER_ROLE(IN_BIAS, value_bias, ZERO, LAST_THIRD, WIDTH),
+    LAYER_ROLE("attn.out_proj.weight", attention_out_weight, RESIDUAL, PLAIN, WIDTH, WIDTH),
+    LAYER_ROLE("attn.out_proj.bias", attention_out_bias, ZERO, PLAIN, WIDTH),
+    LAYER_ROLE("ln_2.weight", norm2_weight, ONE, PLAIN, WIDTH),
+    LAYER_ROLE("ln_2.bias", norm2_bias, ZERO, PLAIN, WIDTH),
+    LAYER_ROLE("mlp.c_fc.weight", fc1_weight, MLP, PLAIN, MLP, WIDTH),
+    LAYER_ROLE("mlp.c_fc.bias", fc1_bias, ZERO, PLAIN, MLP),
+    LAYER_ROLE("mlp.c_proj.weight", fc2_weight, RESIDUAL, PLAIN, WIDTH, MLP),
+    LAYER_ROLE("mlp.c_proj.bias", fc2_bias, ZERO, PLAIN, WIDTH),
 };
 
-#define TOWER(prefix, tower_roles)                                                                                    \
-    {                                                                                                                 \
-        .layer_prefix = prefix, .roles = tower_roles, .role_count = LENGTH(tower_roles), .layer_roles = layer_roles,  \
-        .layer_role_count = LENGTH(layer_roles)                                                                       \
-    }
+/* ---- timm's vision transformer with attention pooling ---- */
+
+#define TRUNK "visual.trunk."
+#define POOL  TRUNK "attn_pool."
+
+static const clipc_role timm_image_roles[] = {
+    ROLE(TRUNK "patch_embed.proj.weight", image.patch_embedding, WIDTH, PLAIN, WIDTH, CHANNELS, PATCH, PATCH),
+    PART_ROLE(PATCH_BIAS, TRUNK "patch_embed.proj.bias", image.patch_bias, ZERO, PLAIN, WIDTH),
+    ROLE(TRUNK "pos_embed", image.position_embedding, WIDTH, PLAIN, TOKENS, WIDTH),
+    ROLE(TRUNK "norm.weight", image.norm_post_weight, ONE, PLAIN, WIDTH),
+    ROLE(TRUNK "norm.bias", image.norm_post_bias, ZERO, PLAIN, WIDTH),
+    PART_ROLE(POOLING, POOL "latent", image.probe, WIDTH, PLAIN, WIDTH),
+    PART_ROLE(POOLING, POOL "q.weight", image.pooling.query_weight, WIDTH, PLAIN, WIDTH, WIDTH),
+    PART_ROLE(POOLING, POOL "q.bias", image.pooling.query_bias, ZERO, PLAIN, WIDTH),
+    PART_ROLE(POOLING, POOL "kv.weight", image.pooling.key_weight, WIDTH, FIRST_HALF, WIDTH, WIDTH),
+    PART_ROLE(POOLING, POOL "kv.bias", image.pooling.key_bias, ZERO, FIRST_HALF, WIDTH),
+    PART_ROLE(POOLING, POOL "kv.weight", image.pooling.value_weight, WIDTH, LAST_HALF, WIDTH, WIDTH),
+    PART_ROLE(POOLING, POOL "kv.bias", image.pooling.value_bias, ZERO, LAST_HALF, WIDTH),
+    PART_ROLE(POOLING, POOL "proj.weight", image.pooling.attention_out_weight, WIDTH, PLAIN, WIDTH, WIDTH),
+    PART_ROLE(POOLING, POOL "proj.bias", image.pooling.attention_out_bias, ZERO, PLAIN, WIDTH),
+    PART_ROLE(POOLING, POOL "norm.weight", image.pooling.norm2_weight, ONE, PLAIN, WIDTH),
+    PART_ROLE(POOLING, POOL "norm.bias", image.pooling.norm2_bias, ZERO, PLAIN, WIDTH),
+    PART_ROLE(POOLING, POOL "mlp.fc1.weight", image.pooling.fc1_weight, MLP, PLAIN, MLP, WIDTH),
+    PART_ROLE(POOLING, POOL "mlp.fc1.bias", image.pooling.fc1_bias, ZERO, PLAIN, MLP),
+    PART_ROLE(POOLING, POOL "mlp.fc2.weight", image.pooling.fc2_weight, RESIDUAL, PLAIN, WIDTH, MLP),
+    PART_ROLE(POOLING, POOL "mlp.fc2.bias", image.pooling.fc2_bias, ZERO, PLAIN, WIDTH),
+};
+
+static const clipc_role timm_layer_roles[] = {
+    LAYER_ROLE("norm1.weight", norm1_weight, ONE, PLAIN, WIDTH),
+    LAYER_ROLE("norm1.bias", norm1_bias, ZERO, PLAIN, WIDTH),
+    LAYER_ROLE("attn.qkv.weight", query_weight, WIDTH, FIRST_THIRD, WIDTH, WIDTH),
+    LAYER_ROLE("attn.qkv.bias", query_bias, ZERO, FIRST_THIRD, WIDTH),
+    LAYER_ROLE("attn.qkv.weight", key_weight, WIDTH, SECOND_THIRD, WIDTH, WIDTH),
+    LAYER_ROLE("attn.qkv.bias", key_bias, ZERO, SECOND_THIRD, WIDTH),
+    LAYER_ROLE("attn.qkv.weight", value_weight, WIDTH, LAST_THIRD, WIDTH, WIDTH),
+    LAYER_ROLE("attn.qkv.bias", value_bias, ZERO, LAST_THIRD, WIDTH),
+    LAYER_ROLE("attn.proj.weight", attention_out_weight, RESIDUAL, PLAIN, WIDTH, WIDTH),
+    LAYER_ROLE("attn.proj.bias", attention_out_bias, ZERO, PLAIN, WIDTH),
+    LAYER_ROLE("norm2.weight", norm2_weight, ONE, PLAIN, WIDTH),
+    LAYER_ROLE("norm2.bias", norm2_bias, ZERO, PLAIN, WIDTH),
+    LAYER_ROLE("mlp.fc1.weight", fc1_weight, MLP, PLAIN, MLP, WIDTH),
+    LAYER_ROLE("mlp.fc1.bias", fc1_bias, ZERO, PLAIN, MLP),
+    LAYER_ROLE("mlp.fc2.weight", fc2_weight, RESIDUAL, PLAIN, WIDTH, MLP),
+    LAYER_ROLE("mlp.fc2.bias", fc2_bias, ZERO, PLAIN, WIDTH),
+};
+
+/* ---- families ---- */
+
+#define IMAGE_TOWER TOWER("visual.transformer.resblocks.#.", "visual.class_embedding", image_roles, layer_roles)
 
 /* Numbers that OpenAI's archives repeat, masks that every text tower has, and a bias that softmax takes away again. */
 static const char *const others[] = {"input_resolution", "context_length", "vocab_size", "attn_mask",
@@ -96,8 +116,8 @@ static const char *const others[] = {"input_resolution", "context_length", "voca
 const clipc_family clipc_family_openai = {
     .name = "clip",
     .source = "openai",
-    .image = TOWER("visual.transformer.resblocks.#.", image_roles),
-    .text = TOWER("transformer.resblocks.#.", text_roles),
+    .image = IMAGE_TOWER,
+    .text = TOWER("transformer.resblocks.#.", "token_embedding.weight", text_roles, layer_roles),
     .logit_scale = "logit_scale",
     .others = others,
 };
@@ -105,8 +125,18 @@ const clipc_family clipc_family_openai = {
 const clipc_family clipc_family_open_clip = {
     .name = "clip",
     .source = "open_clip",
-    .image = TOWER("visual.transformer.resblocks.#.", image_roles),
-    .text = TOWER("text.transformer.resblocks.#.", custom_text_roles),
+    .image = IMAGE_TOWER,
+    .text = TOWER("text.transformer.resblocks.#.", "text.token_embedding.weight", custom_text_roles, layer_roles),
     .logit_scale = "logit_scale",
+    .others = others,
+};
+
+const clipc_family clipc_family_open_clip_siglip = {
+    .name = "siglip",
+    .source = "open_clip",
+    .image = TOWER("visual.trunk.blocks.#.", POOL "latent", timm_image_roles, timm_layer_roles),
+    .text = TOWER("text.transformer.resblocks.#.", "text.text_projection.weight", biased_text_roles, layer_roles),
+    .logit_scale = "logit_scale",
+    .logit_bias = "logit_bias",
     .others = others,
 };

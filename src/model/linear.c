@@ -9,11 +9,28 @@ static const clipc_tower_config *tower_of(const clipc_config *config, bool image
     return image ? &config->image : &config->text;
 }
 
+/* How many linear layers come before the first layer's, and how many after the last one's. */
+static size_t count_before(bool image)
+{
+    return image ? 1 : 0;
+}
+
+static bool has_pooling(const clipc_config *config, bool image)
+{
+    return image && clipc_config_has_part(config, CLIPC_PART_POOLING);
+}
+
+static size_t count_after(const clipc_config *config, bool image)
+{
+    const bool projection = !image || clipc_config_has_part(config, CLIPC_PART_IMAGE_PROJECTION);
+    return (has_pooling(config, image) ? (size_t)LINEARS_A_LAYER : 0) + (projection ? 1 : 0);
+}
+
 size_t clipc_linear_count(const clipc_config *config, bool image)
 {
     if (!clipc_config_has_tower(config, image))
         return 0;
-    return (image ? 1 : 0) + LINEARS_A_LAYER * tower_of(config, image)->layers + 1;
+    return count_before(image) + LINEARS_A_LAYER * tower_of(config, image)->layers + count_after(config, image);
 }
 
 static clipc_linear of_layer(const clipc_tower_config *tower, const clipc_layer_weights *layer, size_t kind)
@@ -42,29 +59,56 @@ static clipc_linear of_layer(const clipc_tower_config *tower, const clipc_layer_
     }
 }
 
+/* Of attention pooling: a layer whose query is not computed. */
+static clipc_linear of_pooling(const clipc_config *config, const clipc_weights *weights, size_t kind)
+{
+    static const char *const kinds[LINEARS_A_LAYER] = {"key_value", "attention_out", "fc1", "fc2"};
+    const clipc_layer_weights *pooling = &weights->image.pooling;
+    clipc_linear linear = of_layer(&config->image, pooling, kind);
+    if (kind == 0) {
+        linear.weights[0] = &pooling->key_weight;
+        linear.weights[1] = &pooling->value_weight;
+        linear.biases[0] = &pooling->key_bias;
+        linear.biases[1] = &pooling->value_bias;
+        linear.parts = 2;
+    }
+    snprintf(linear.name, sizeof linear.name, "image.pooling.%s", kinds[kind]);
+    return linear;
+}
+
+static clipc_linear of_projection(const clipc_config *config, const clipc_weights *weights, bool image)
+{
+    const bool bias = !image && clipc_config_has_part(config, CLIPC_PART_TEXT_PROJECTION_BIAS);
+    clipc_linear linear = {.weights = {image ? &weights->image.projection : &weights->text.projection},
+                           .biases = {bias ? &weights->text.projection_bias : NULL},
+                           .parts = 1,
+                           .outputs = config->embedding_dimension,
+                           .inner = tower_of(config, image)->width};
+    snprintf(linear.name, sizeof linear.name, "%s.projection", image ? "image" : "text");
+    return linear;
+}
+
 clipc_linear clipc_linear_at(const clipc_config *config, const clipc_weights *weights, bool image, size_t index)
 {
     static const char *const kinds[LINEARS_A_LAYER] = {"query_key_value", "attention_out", "fc1", "fc2"};
     const clipc_tower_config *tower = tower_of(config, image);
-    const char *prefix = image ? "image" : "text";
-    clipc_linear linear = {.parts = 1, .inner = tower->width, .outputs = config->embedding_dimension};
     if (image && index == 0) {
-        linear.weights[0] = &weights->image.patch_embedding;
-        linear.outputs = tower->width;
-        linear.inner = 3 * config->patch_size * config->patch_size;
-        snprintf(linear.name, sizeof linear.name, "%s.patch_embedding", prefix);
+        clipc_linear linear = {.weights = {&weights->image.patch_embedding},
+                               .parts = 1,
+                               .outputs = tower->width,
+                               .inner = 3 * config->patch_size * config->patch_size};
+        snprintf(linear.name, sizeof linear.name, "image.patch_embedding");
         return linear;
     }
-    index -= image ? 1 : 0;
+    index -= count_before(image);
     const size_t layer = index / LINEARS_A_LAYER;
     const size_t kind = index % LINEARS_A_LAYER;
-    if (layer == tower->layers) {
-        linear.weights[0] = image ? &weights->image.projection : &weights->text.projection;
-        snprintf(linear.name, sizeof linear.name, "%s.projection", prefix);
-        return linear;
-    }
-    linear = of_layer(tower, &(image ? weights->image.layers : weights->text.layers)[layer], kind);
-    snprintf(linear.name, sizeof linear.name, "%s.layers.%zu.%s", prefix, layer, kinds[kind]);
+    if (layer == tower->layers && has_pooling(config, image))
+        return of_pooling(config, weights, kind);
+    if (layer >= tower->layers)
+        return of_projection(config, weights, image);
+    clipc_linear linear = of_layer(tower, &(image ? weights->image.layers : weights->text.layers)[layer], kind);
+    snprintf(linear.name, sizeof linear.name, "%s.layers.%zu.%s", image ? "image" : "text", layer, kinds[kind]);
     return linear;
 }
 
@@ -76,16 +120,24 @@ static bool holds(const clipc_linear *linear, const clipc_tensor *tensor)
     return false;
 }
 
-bool clipc_slot_is_linear(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot)
+/* Whether a layer from `first` on, `count` of them, holds the tensor. */
+static bool any_holds(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot, size_t first,
+                      size_t count)
 {
-    const size_t count = clipc_linear_count(config, slot->image);
-    const size_t before = (slot->image ? 1 : 0) + LINEARS_A_LAYER * slot->layer;
-    for (size_t i = before; i < before + LINEARS_A_LAYER && i < count; i++) {
+    for (size_t i = first; i < first + count; i++) {
         const clipc_linear linear = clipc_linear_at(config, weights, slot->image, i);
         if (holds(&linear, slot->tensor))
             return true;
     }
-    const clipc_linear first = clipc_linear_at(config, weights, slot->image, 0);
-    const clipc_linear last = clipc_linear_at(config, weights, slot->image, count - 1);
-    return holds(&first, slot->tensor) || holds(&last, slot->tensor);
+    return false;
+}
+
+bool clipc_slot_is_linear(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot)
+{
+    const size_t count = clipc_linear_count(config, slot->image);
+    const size_t before = count_before(slot->image);
+    const size_t after = count_after(config, slot->image);
+    const size_t layer = before + LINEARS_A_LAYER * slot->layer;
+    return any_holds(config, weights, slot, 0, before) || any_holds(config, weights, slot, count - after, after) ||
+           (layer < count - after && any_holds(config, weights, slot, layer, LINEARS_A_LAYER));
 }

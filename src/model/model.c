@@ -154,9 +154,11 @@ static clipc_status set_template(clipc_model *model, const char *text, const cha
 {
     CLIPC_FAIL_IF(text && !strstr(text, "{}"), error, CLIPC_ERROR_FORMAT, "%s: the template '%s' has no {}", name,
                   text);
-    model->default_template = clipc_duplicate_text(text ? text : CLIPC_DEFAULT_TEMPLATE);
+    if (!text)
+        text = model->config.scoring == CLIPC_SCORING_SIGMOID ? CLIPC_SIGMOID_TEMPLATE : CLIPC_DEFAULT_TEMPLATE;
+    model->default_template = clipc_duplicate_text(text);
     if (!model->default_template)
-        return clipc_fail_memory(error, strlen(text ? text : CLIPC_DEFAULT_TEMPLATE) + 1, "a template");
+        return clipc_fail_memory(error, strlen(text) + 1, "a template");
     return CLIPC_OK;
 }
 
@@ -199,6 +201,13 @@ clipc_status clipc_model_check_tower(const clipc_model *model, bool image, clipc
     CLIPC_FAIL_IF(!clipc_config_has_tower(&model->config, image), error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: no %s tower: %s", model->path[0] ? model->path : model->name, image ? "image" : "text",
                   model->absent[image]);
+    return CLIPC_OK;
+}
+
+clipc_status clipc_model_check_classic(const clipc_model *model, const char *what, clipc_error *error)
+{
+    CLIPC_FAIL_IF(clipc_config_is_siglip(&model->config), error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: is a SigLIP, which %s cannot take yet", model->path[0] ? model->path : model->name, what);
     return CLIPC_OK;
 }
 

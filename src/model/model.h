@@ -15,6 +15,8 @@
 #include <stdatomic.h>
 
 #define CLIPC_DEFAULT_TEMPLATE "a photo of a {}"
+/* Of models that score by sigmoid: what transformers' pipeline for zero-shot classification fills in. */
+#define CLIPC_SIGMOID_TEMPLATE "This is a photo of {}."
 #define CLIPC_MAX_STEPS        8 /* of a preprocessing rule */
 #define CLIPC_ABSENT_TEXT      160
 
@@ -93,6 +95,8 @@ clipc_status clipc_model_open_directory(const char *path, const clipc_model_conf
                                         clipc_error *error);
 /* CLIPC_OK when the model has the tower; else the sentence that says why not. */
 clipc_status clipc_model_check_tower(const clipc_model *model, bool image, clipc_error *error);
+/* CLIPC_OK when the model is no SigLIP; else CLIPC_ERROR_UNSUPPORTED, `what` being what cannot take one yet. */
+clipc_status clipc_model_check_classic(const clipc_model *model, const char *what, clipc_error *error);
 /* Sends the sentence to the log, if there is one. */
 __attribute__((format(printf, 3, 4))) void clipc_model_log(const clipc_model_config *config, clipc_log_level level,
                                                            const char *format, ...);

@@ -159,7 +159,9 @@ clipc_status clipc_random_weights_create(clipc_model *model, uint64_t seed, clip
                 CLIPC_TRY(make_block(&random->blocks[tower][i],
                                      mix(folded + (uint32_t)(tower * CLIPC_INITIAL_COUNT + i)), error));
     CLIPC_TRY(clipc_family_each(model->family, config, &model->weights, true, true, place_slot, random, error));
-    model->weights.logit_scale = 1 / 0.07F; /* OpenAI CLIP's initial value */
+    const bool sigmoid = config->scoring == CLIPC_SCORING_SIGMOID;
+    model->weights.logit_scale = sigmoid ? 10.0F : 1 / 0.07F; /* initial values of SigLIP and OpenAI's CLIP */
+    model->weights.logit_bias = sigmoid ? -10.0F : 0.0F;
     return CLIPC_OK;
 }
 

@@ -46,9 +46,9 @@ clipc_status clipc_model_fill_transformers(clipc_model *model, clipc_error *erro
 {
     const char *rule_name = NULL;
     bool found = false;
-    model->family = &clipc_family_transformers;
     model->format = "directory";
     CLIPC_TRY(read_config(model, error));
+    model->family = clipc_family_of_transformers(&model->config);
     CLIPC_TRY(clipc_model_bind(model, error));
     if (clipc_config_has_tower(&model->config, true))
         CLIPC_TRY(read_rule(model, &rule_name, error));

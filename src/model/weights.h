@@ -20,21 +20,26 @@ typedef struct clipc_layer_weights {
 typedef struct clipc_weights {
     struct {
         clipc_tensor patch_embedding;    /* [width, 3, patch, patch] */
+        clipc_tensor patch_bias;         /* [width]; as others, all zeros when the config has no such part */
         clipc_tensor class_embedding;    /* [width] */
         clipc_tensor position_embedding; /* [image_tokens, width] */
         clipc_tensor norm_pre_weight, norm_pre_bias;
         clipc_layer_weights *layers; /* [image.layers] */
         clipc_tensor norm_post_weight, norm_post_bias;
-        clipc_tensor projection; /* [D, width], no bias */
+        clipc_tensor probe;          /* [width]: the query of attention pooling, before its projection */
+        clipc_layer_weights pooling; /* its attention, norm2 and MLP; norm1 is not used */
+        clipc_tensor projection;     /* [D, width], no bias */
     } image;
     struct {
         clipc_tensor token_embedding;    /* [vocabulary, width]; rows are looked up in place */
         clipc_tensor position_embedding; /* [max_positions, width] */
         clipc_layer_weights *layers;     /* [text.layers] */
         clipc_tensor norm_final_weight, norm_final_bias;
-        clipc_tensor projection; /* [D, width], no bias */
+        clipc_tensor projection;      /* [D, width] */
+        clipc_tensor projection_bias; /* [D] */
     } text;
     float logit_scale;   /* exp() of the stored value; 1 when a model of one tower has none */
+    float logit_bias;    /* of scores by sigmoid; else 0 */
     void *transposed[2]; /* [text, image]: the data of projections that their file holds as [width, D]; else NULL */
 } clipc_weights;
 

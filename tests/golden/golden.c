@@ -57,19 +57,20 @@ static double largest_difference(const float *a, const float *b, size_t count)
     return largest;
 }
 
-/* logits = logit_scale × cosine: their bound follows from that of the embeddings' components, each row having unit
- * length: |Δcosine| ≤ |Δa| + |Δb|, |Δ| ≤ √dimension × tolerance. */
-static bool check_logits(const expected *want, const float *image, const float *text, float logit_scale)
+/* logits = logit_scale × cosine + logit_bias: their bound follows from that of the embeddings' components, each row
+ * having unit length: |Δcosine| ≤ |Δa| + |Δb|, |Δ| ≤ √dimension × tolerance. */
+static bool check_logits(const expected *want, const float *image, const float *text, const clipc_model_info *info)
 {
     if (!want->logits_per_image)
         return true;
     const size_t count = want->images * want->texts;
+    const float logit_scale = info->logit_scale;
     float *logits = malloc(count * sizeof *logits);
     if (!logits)
         return false;
     clipc_similarities(image, want->images, text, want->texts, want->dimension, logits);
     for (size_t i = 0; i < count; i++)
-        logits[i] *= logit_scale;
+        logits[i] = logits[i] * logit_scale + info->logit_bias;
     const double difference = largest_difference(logits, want->logits_per_image, count);
     free(logits);
     const double bound = (double)logit_scale * 2 * sqrt((double)want->dimension) * TOLERANCE;
@@ -106,7 +107,7 @@ static clipc_status compare_engine(const clipc_model *model, const clipc_engine_
            clipc_precision_name(info.precision), image_difference, text_difference, image_cosine, text_cosine);
     if (info.precision == CLIPC_PRECISION_FP32)
         *good = *good && image_difference <= TOLERANCE && text_difference <= TOLERANCE &&
-                check_logits(want, image, text, model_info.logit_scale);
+                check_logits(want, image, text, &model_info);
     const double limit = cosine_limit(info.precision);
     if (image_cosine < limit || text_cosine < limit) {
         fprintf(stderr, "%s at %s on %s: a cosine is below %.6f\n", name, clipc_precision_name(info.precision),

@@ -184,7 +184,10 @@ def make(shape, seed, root):
     build_model(shape, vocabulary, random).save_pretrained(directory, max_shard_size=shape.shard_size)
     model = CLIPModel.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager").eval()
     pixels = random.standard_normal((shape.images, 3, shape.image_size, shape.image_size)).astype(numpy.float32)
-    expected = expect(model, pixels, make_sequences(shape, vocabulary, random))
+    save_expected(expect(model, pixels, make_sequences(shape, vocabulary, random)), directory)
+
+
+def save_expected(expected, directory):
     save_file({name: tensor.contiguous() for name, tensor in expected.items()}, directory / "expected.safetensors")
     for path in directory.iterdir():
         path.chmod(0o644)

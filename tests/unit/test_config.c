@@ -1,4 +1,5 @@
 /* config.json: the numbers it gives, the defaults it leaves, and the ones that are refused. */
+#include "base/memory.h"
 #include "model/config.h"
 
 #include <setjmp.h>
@@ -104,9 +105,66 @@ static void old_sections_replace_new_ones(void **state)
     assert_int_equal(config.image.layers, 7);
 }
 
-#define IMAGE(text) "{\"model_type\":\"clip\",\"vision_config\":{" text "}}"
-#define TEXT(text)  "{\"model_type\":\"clip\",\"text_config\":{" text "}}"
-#define TOP(text)   "{\"model_type\":\"clip\"," text "}"
+#define IMAGE(text)  "{\"model_type\":\"clip\",\"vision_config\":{" text "}}"
+#define TEXT(text)   "{\"model_type\":\"clip\",\"text_config\":{" text "}}"
+#define TOP(text)    "{\"model_type\":\"clip\"," text "}"
+#define SIGLIP(text) "{\"model_type\":\"siglip\"," text "}"
+
+/* Defaults of SiglipTextConfig and SiglipVisionConfig, and what makes the model another one than CLIP. */
+static void reads_siglip(void **state)
+{
+    (void)state;
+    clipc_config config;
+    clipc_error error = {0};
+    assert_int_equal(parse(SIGLIP("\"text_config\":{}"), &config, &error), CLIPC_OK);
+    assert_int_equal(config.image_tokens, 196);
+    assert_false(config.class_token);
+    assert_true(config.patch_bias);
+    assert_false(config.norm_pre);
+    assert_int_equal(config.image_pooling, CLIPC_IMAGE_POOL_ATTENTION);
+    assert_false(config.image_projection);
+    assert_int_equal(config.vocabulary_size, 32000);
+    assert_int_equal(config.max_positions, 64);
+    assert_false(config.causal);
+    assert_int_equal(config.pooling, CLIPC_POOL_LAST);
+    assert_true(config.text_projection_bias);
+    assert_int_equal(config.embedding_dimension, 768);
+    assert_int_equal(config.scoring, CLIPC_SCORING_SIGMOID);
+    assert_int_equal(config.image.activation, CLIPC_ACTIVATION_GELU_TANH);
+    assert_true(config.text.layer_norm_epsilon == 1e-6F);
+
+    assert_int_equal(
+        parse("{\"model_type\":\"siglip_text_model\",\"hidden_size\":24,\"projection_size\":40}", &config, &error),
+        CLIPC_OK);
+    assert_int_equal(config.embedding_dimension, 40);
+    assert_int_equal(config.image.layers, 0);
+}
+
+/* What is written is read again as the same config. */
+static void writes_what_it_reads(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {
+        SIGLIP(
+            "\"vision_config\":{\"hidden_size\":48,\"hidden_act\":\"gelu\"},\"text_config\":{\"projection_size\":48}"),
+        "{\"model_type\":\"siglip_text_model\",\"projection_size\":40}",
+        "{\"model_type\":\"siglip_vision_model\",\"patch_size\":14}",
+        "{\"model_type\":\"clip_text_model\",\"eos_token_id\":2}",
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        clipc_config first;
+        clipc_config second;
+        clipc_error error = {0};
+        char *json = NULL;
+        assert_int_equal(parse(cases[i], &first, &error), CLIPC_OK);
+        assert_int_equal(clipc_config_write(&first, &json, &error), CLIPC_OK);
+        assert_int_equal(parse(json, &second, &error), CLIPC_OK);
+        first.image_defaults = second.image_defaults;
+        first.text_defaults = second.text_defaults;
+        assert_memory_equal(&first, &second, sizeof first);
+        clipc_free(json);
+    }
+}
 
 static void refuses_bad_configs(void **state)
 {
@@ -123,7 +181,13 @@ static void refuses_bad_configs(void **state)
         {"{\"model_type\":\"clip\",\"model_type\":\"clip\"}", CLIPC_ERROR_FORMAT, "duplicate"},
         {"{}", CLIPC_ERROR_FORMAT, "no model_type"},
         {"{\"model_type\":7}", CLIPC_ERROR_FORMAT, "no model_type"},
-        {"{\"model_type\":\"siglip\"}", CLIPC_ERROR_UNSUPPORTED, "model_type is 'siglip'"},
+        {"{\"model_type\":\"blip\"}", CLIPC_ERROR_UNSUPPORTED, "model_type is 'blip'"},
+        {"{\"model_type\":\"siglip2\"}", CLIPC_ERROR_UNSUPPORTED, "NaFlex"},
+        {SIGLIP("\"vision_config\":{\"vision_use_head\":false}"), CLIPC_ERROR_UNSUPPORTED, "vision_use_head is false"},
+        {SIGLIP("\"vision_config\":{\"vision_use_head\":1}"), CLIPC_ERROR_FORMAT, "vision_use_head is a whole number"},
+        {SIGLIP("\"text_config\":{\"projection_size\":512}"), CLIPC_ERROR_FORMAT, "projection_size is 512"},
+        {SIGLIP("\"text_config\":{\"hidden_size\":1152,\"num_attention_heads\":16}"), CLIPC_ERROR_FORMAT,
+         "projection_size is 1152"},
         {TOP("\"vision_config\":[]"), CLIPC_ERROR_FORMAT, "vision_config is an array"},
         {TOP("\"text_config_dict\":\"x\""), CLIPC_ERROR_FORMAT, "text_config_dict is a string"},
         {TOP("\"projection_dim\":0"), CLIPC_ERROR_FORMAT, "projection_dim is 0"},
@@ -187,6 +251,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_defaults),      cmocka_unit_test(reads_odd_shapes),
         cmocka_unit_test(settles_the_pooling), cmocka_unit_test(old_sections_replace_new_ones),
+        cmocka_unit_test(reads_siglip),        cmocka_unit_test(writes_what_it_reads),
         cmocka_unit_test(refuses_bad_configs),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

@@ -41,6 +41,22 @@ static void test_scores_of_large_scale_do_not_overflow(void **state)
     assert_true(scores[0] == 1);
 }
 
+/* 1 / (1 + exp(-x)) of each alone; at the ends exp itself would overflow. */
+static void test_scores_by_sigmoid(void **state)
+{
+    (void)state;
+    float values[4] = {1, 0.5F, -1, 0};
+    clipc_scores_sigmoid(values, 4, 10, -5, values);
+    assert_true(fabs((double)values[0] - 1 / (1 + exp(-5))) < 1e-7);
+    assert_true(values[1] == 0.5F);
+    assert_true(fabs((double)values[2] - exp(-15) / (1 + exp(-15))) < 1e-14);
+    assert_true(fabs((double)values[3] - 1 / (1 + exp(5))) < 1e-8);
+    values[0] = 1;
+    values[1] = -1;
+    clipc_scores_sigmoid(values, 2, 1e30F, 3, values);
+    assert_true(values[0] == 1 && values[1] == 0);
+}
+
 static void test_average_has_unit_length(void **state)
 {
     (void)state;
@@ -76,6 +92,7 @@ int main(void)
         cmocka_unit_test(test_similarities),
         cmocka_unit_test(test_scores_add_up_to_one),
         cmocka_unit_test(test_scores_of_large_scale_do_not_overflow),
+        cmocka_unit_test(test_scores_by_sigmoid),
         cmocka_unit_test(test_average_has_unit_length),
         cmocka_unit_test(test_average_without_direction_is_zero),
         cmocka_unit_test(test_precision_names),

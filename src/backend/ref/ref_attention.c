@@ -48,3 +48,11 @@ void clipc_ref_attention(const float *query, const float *key, const float *valu
                    head_width, width, scores, output + token * width + column);
     }
 }
+
+void clipc_ref_attention_pooling(const float *query, const float *key, const float *value, size_t tokens, size_t width,
+                                 size_t heads, double *scores, float *output)
+{
+    const size_t head_width = width / heads;
+    for (size_t column = 0; column < width; column += head_width)
+        attend(query + column, key + column, value + column, tokens, head_width, width, scores, output + column);
+}

@@ -26,6 +26,9 @@ void clipc_ref_linear(const float *input, size_t rows, size_t in, const float *w
  * h × width/heads …; causal: token t sees tokens 0 … t only. `scores` is scratch of [tokens]. */
 void clipc_ref_attention(const float *query, const float *key, const float *value, size_t tokens, size_t width,
                          size_t heads, bool causal, double *scores, float *output);
+/* The same of one query alone, which sees all tokens: query and output [width]. */
+void clipc_ref_attention_pooling(const float *query, const float *key, const float *value, size_t tokens, size_t width,
+                                 size_t heads, double *scores, float *output);
 
 /* values[i] = activation(values[i]). */
 void clipc_ref_activation(clipc_activation activation, float *values, size_t count);

@@ -2,6 +2,17 @@
 
 #include "backend/ref/ref_operations.h"
 
+#include <string.h>
+
+/* One item on its way through a tower. */
+typedef struct item {
+    const clipc_tower_config *tower;
+    bool image;
+    bool causal;
+    size_t tokens;
+    size_t pooled_row; /* the one that is read after the last layer; == tokens: all of them are */
+} item;
+
 /* The whole tensor as fp32, in `place`. */
 static const float *read_tensor(const clipc_tensor *tensor, float *place)
 {
@@ -26,14 +37,14 @@ static void layer_norm(clipc_ref_workspace *workspace, const float *input, size_
     clipc_ref_layer_norm(input, rows, tower->width, values, offsets, tower->layer_norm_epsilon, output);
 }
 
-/* Of the last layer the pooled row alone: the last one of a text, the first of an image. */
-static void tap_layer(const clipc_ref_workspace *workspace, const clipc_tower_config *tower, clipc_tap_point point,
-                      size_t index, size_t tokens, bool causal)
+/* Of the last layer the pooled row alone, where there is one. */
+static void tap_layer(const clipc_ref_workspace *workspace, const item *of, clipc_tap_point point, size_t index)
 {
-    const bool pooled = index + 1 == tower->layers;
-    const float *rows = workspace->rows + (pooled && causal ? (tokens - 1) * tower->width : 0);
-    clipc_tap_give(&workspace->tap, !causal, point, index,
-                   (clipc_tap_rows){rows, pooled ? 1 : tokens, tower->width, tower->width});
+    const size_t width = of->tower->width;
+    const bool pooled = index + 1 == of->tower->layers && of->pooled_row < of->tokens;
+    const float *rows = workspace->rows + (pooled ? of->pooled_row * width : 0);
+    clipc_tap_give(&workspace->tap, of->image, point, index,
+                   (clipc_tap_rows){rows, pooled ? 1 : of->tokens, width, width});
 }
 
 static void tap_row(const clipc_ref_workspace *workspace, bool image, clipc_tap_point point, const float *row,
@@ -42,11 +53,25 @@ static void tap_row(const clipc_ref_workspace *workspace, bool image, clipc_tap_
     clipc_tap_give(&workspace->tap, image, point, 0, (clipc_tap_rows){row, 1, width, width});
 }
 
+/* rows += mlp(norm2(rows)) */
+static void add_mlp(clipc_ref_workspace *workspace, const clipc_tower_config *tower, const clipc_layer_weights *layer,
+                    size_t tokens)
+{
+    float *normalized = workspace->normalized;
+    layer_norm(workspace, workspace->rows, tokens, tower, &layer->norm2_weight, &layer->norm2_bias, normalized);
+    linear(workspace, normalized, tokens, &layer->fc1_weight, &layer->fc1_bias, workspace->hidden);
+    clipc_ref_activation(tower->activation, workspace->hidden, tokens * tower->mlp_width);
+    linear(workspace, workspace->hidden, tokens, &layer->fc2_weight, &layer->fc2_bias, normalized);
+    clipc_ref_add(workspace->rows, normalized, tokens * tower->width);
+}
+
 /* rows += attention(norm1(rows)); rows += mlp(norm2(rows)) */
-static void encoder_layer(clipc_ref_workspace *workspace, const clipc_tower_config *tower,
-                          const clipc_layer_weights *layers, size_t index, size_t tokens, bool causal)
+static void encoder_layer(clipc_ref_workspace *workspace, const item *of, const clipc_layer_weights *layers,
+                          size_t index)
 {
     const clipc_layer_weights *layer = &layers[index];
+    const clipc_tower_config *tower = of->tower;
+    const size_t tokens = of->tokens;
     float *rows = workspace->rows;
     float *normalized = workspace->normalized;
 
@@ -54,19 +79,24 @@ static void encoder_layer(clipc_ref_workspace *workspace, const clipc_tower_conf
     linear(workspace, normalized, tokens, &layer->query_weight, &layer->query_bias, workspace->query);
     linear(workspace, normalized, tokens, &layer->key_weight, &layer->key_bias, workspace->key);
     linear(workspace, normalized, tokens, &layer->value_weight, &layer->value_bias, workspace->value);
-    clipc_ref_attention(workspace->query, workspace->key, workspace->value, tokens, tower->width, tower->heads, causal,
-                        workspace->scores, workspace->context);
+    clipc_ref_attention(workspace->query, workspace->key, workspace->value, tokens, tower->width, tower->heads,
+                        of->causal, workspace->scores, workspace->context);
     linear(workspace, workspace->context, tokens, &layer->attention_out_weight, &layer->attention_out_bias,
            normalized);
     clipc_ref_add(rows, normalized, tokens * tower->width);
-    tap_layer(workspace, tower, CLIPC_TAP_ATTENTION, index, tokens, causal);
+    tap_layer(workspace, of, CLIPC_TAP_ATTENTION, index);
+    add_mlp(workspace, tower, layer, tokens);
+    tap_layer(workspace, of, CLIPC_TAP_MLP, index);
+}
 
-    layer_norm(workspace, rows, tokens, tower, &layer->norm2_weight, &layer->norm2_bias, normalized);
-    linear(workspace, normalized, tokens, &layer->fc1_weight, &layer->fc1_bias, workspace->hidden);
-    clipc_ref_activation(tower->activation, workspace->hidden, tokens * tower->mlp_width);
-    linear(workspace, workspace->hidden, tokens, &layer->fc2_weight, &layer->fc2_bias, normalized);
-    clipc_ref_add(rows, normalized, tokens * tower->width);
-    tap_layer(workspace, tower, CLIPC_TAP_MLP, index, tokens, causal);
+/* From X through all layers. */
+static void run_layers(clipc_ref_workspace *workspace, const item *of, const clipc_layer_weights *layers)
+{
+    const size_t width = of->tower->width;
+    clipc_tap_give(&workspace->tap, of->image, CLIPC_TAP_EMBEDDING, 0,
+                   (clipc_tap_rows){workspace->rows, of->tokens, width, width});
+    for (size_t i = 0; i < of->tower->layers; i++)
+        encoder_layer(workspace, of, layers, i);
 }
 
 static void add_positions(clipc_ref_workspace *workspace, const clipc_tensor *positions, size_t tokens, size_t width)
@@ -75,54 +105,104 @@ static void add_positions(clipc_ref_workspace *workspace, const clipc_tensor *po
     clipc_ref_add(workspace->rows, workspace->normalized, tokens * width);
 }
 
-void clipc_ref_encode_image(const clipc_model *model, clipc_ref_workspace *workspace, const float *pixels,
-                            float *embedding)
+/* ---- images ---- */
+
+/* What X begins with: patches, and before them a class token. */
+static void embed_image(const clipc_model *model, clipc_ref_workspace *workspace, const float *pixels)
 {
     const clipc_config *config = &model->config;
     const clipc_tower_config *tower = &config->image;
     const size_t tokens = config->image_tokens;
     float *rows = workspace->rows;
+    float *patches = rows + (config->class_token ? tower->width : 0);
 
-    read_tensor(&model->weights.image.class_embedding, rows);
+    if (config->class_token)
+        read_tensor(&model->weights.image.class_embedding, rows);
     const float *weight = read_tensor(&model->weights.image.patch_embedding, workspace->weight);
     clipc_ref_patch_embedding(pixels, config->image_size, config->patch_size, weight, tower->width, workspace->patch,
-                              rows + tower->width);
+                              patches);
+    if (config->patch_bias) {
+        const float *bias = read_tensor(&model->weights.image.patch_bias, workspace->bias);
+        for (float *row = patches; row < rows + tokens * tower->width; row += tower->width)
+            clipc_ref_add(row, bias, tower->width);
+    }
     add_positions(workspace, &model->weights.image.position_embedding, tokens, tower->width);
-    layer_norm(workspace, rows, tokens, tower, &model->weights.image.norm_pre_weight,
-               &model->weights.image.norm_pre_bias, rows);
-    clipc_tap_give(&workspace->tap, true, CLIPC_TAP_EMBEDDING, 0,
-                   (clipc_tap_rows){rows, tokens, tower->width, tower->width});
+    if (config->norm_pre)
+        layer_norm(workspace, rows, tokens, tower, &model->weights.image.norm_pre_weight,
+                   &model->weights.image.norm_pre_bias, rows);
+}
 
-    for (size_t i = 0; i < tower->layers; i++)
-        encoder_layer(workspace, tower, model->weights.image.layers, i, tokens, false);
+/* The probe attends to all rows, and what comes of it goes through an MLP: to row 0. */
+static const float *pool_by_attention(const clipc_model *model, clipc_ref_workspace *workspace)
+{
+    const clipc_tower_config *tower = &model->config.image;
+    const clipc_layer_weights *pooling = &model->weights.image.pooling;
+    const size_t tokens = model->config.image_tokens;
+    float *normalized = workspace->normalized;
 
-    /* The class token, row 0, stands for the image. */
-    layer_norm(workspace, rows, 1, tower, &model->weights.image.norm_post_weight, &model->weights.image.norm_post_bias,
-               workspace->normalized);
+    layer_norm(workspace, workspace->rows, tokens, tower, &model->weights.image.norm_post_weight,
+               &model->weights.image.norm_post_bias, normalized);
+    linear(workspace, normalized, tokens, &pooling->key_weight, &pooling->key_bias, workspace->key);
+    linear(workspace, normalized, tokens, &pooling->value_weight, &pooling->value_bias, workspace->value);
+    read_tensor(&model->weights.image.probe, normalized);
+    linear(workspace, normalized, 1, &pooling->query_weight, &pooling->query_bias, workspace->query);
+    clipc_ref_attention_pooling(workspace->query, workspace->key, workspace->value, tokens, tower->width, tower->heads,
+                                workspace->scores, workspace->context);
+    linear(workspace, workspace->context, 1, &pooling->attention_out_weight, &pooling->attention_out_bias,
+           workspace->rows);
+    add_mlp(workspace, tower, pooling, 1);
+    return workspace->rows;
+}
+
+/* Row 0 stands for the image. */
+static const float *pool_class_token(const clipc_model *model, clipc_ref_workspace *workspace)
+{
+    const clipc_tower_config *tower = &model->config.image;
+    layer_norm(workspace, workspace->rows, 1, tower, &model->weights.image.norm_post_weight,
+               &model->weights.image.norm_post_bias, workspace->normalized);
     tap_row(workspace, true, CLIPC_TAP_NORM, workspace->normalized, tower->width);
-    linear(workspace, workspace->normalized, 1, &model->weights.image.projection, NULL, embedding);
+    return workspace->normalized;
+}
+
+void clipc_ref_encode_image(const clipc_model *model, clipc_ref_workspace *workspace, const float *pixels,
+                            float *embedding)
+{
+    const clipc_config *config = &model->config;
+    const bool by_attention = config->image_pooling == CLIPC_IMAGE_POOL_ATTENTION;
+    const item image = {.tower = &config->image,
+                        .image = true,
+                        .tokens = config->image_tokens,
+                        .pooled_row = by_attention ? config->image_tokens : 0};
+
+    embed_image(model, workspace, pixels);
+    run_layers(workspace, &image, model->weights.image.layers);
+    const float *pooled = by_attention ? pool_by_attention(model, workspace) : pool_class_token(model, workspace);
+    if (config->image_projection)
+        linear(workspace, pooled, 1, &model->weights.image.projection, NULL, embedding);
+    else
+        memcpy(embedding, pooled, config->embedding_dimension * sizeof *embedding);
     tap_row(workspace, true, CLIPC_TAP_PROJECTION, embedding, config->embedding_dimension);
 }
+
+/* ---- text ---- */
 
 void clipc_ref_encode_text(const clipc_model *model, clipc_ref_workspace *workspace, const int32_t *ids, size_t tokens,
                            float *embedding)
 {
     const clipc_tower_config *tower = &model->config.text;
+    const item text = {.tower = tower, .causal = model->config.causal, .tokens = tokens, .pooled_row = tokens - 1};
     float *rows = workspace->rows;
 
     for (size_t i = 0; i < tokens; i++)
         clipc_tensor_read(&model->weights.text.token_embedding, (size_t)ids[i] * tower->width, tower->width,
                           rows + i * tower->width);
     add_positions(workspace, &model->weights.text.position_embedding, tokens, tower->width);
-    clipc_tap_give(&workspace->tap, false, CLIPC_TAP_EMBEDDING, 0,
-                   (clipc_tap_rows){rows, tokens, tower->width, tower->width});
+    run_layers(workspace, &text, model->weights.text.layers);
 
-    for (size_t i = 0; i < tower->layers; i++)
-        encoder_layer(workspace, tower, model->weights.text.layers, i, tokens, true);
-
-    layer_norm(workspace, rows + (tokens - 1) * tower->width, 1, tower, &model->weights.text.norm_final_weight,
+    layer_norm(workspace, rows + text.pooled_row * tower->width, 1, tower, &model->weights.text.norm_final_weight,
                &model->weights.text.norm_final_bias, workspace->normalized);
     tap_row(workspace, false, CLIPC_TAP_NORM, workspace->normalized, tower->width);
-    linear(workspace, workspace->normalized, 1, &model->weights.text.projection, NULL, embedding);
+    linear(workspace, workspace->normalized, 1, &model->weights.text.projection,
+           model->config.text_projection_bias ? &model->weights.text.projection_bias : NULL, embedding);
     tap_row(workspace, false, CLIPC_TAP_PROJECTION, embedding, model->config.embedding_dimension);
 }
