@@ -162,6 +162,13 @@ clipc_status clipc_model_tokenize(const clipc_model *model, const char *text, si
                   : !ids            ? "ids"
                                     : "count");
     CLIPC_TRY(clipc_model_check_tower(model, false, error));
+    clipc_tokenizer_padding padding;
+    clipc_tokenizer_get_padding(model->tokenizer, &padding);
+    if (padding.pads) { /* SigLIP's tower reads the padding, too */
+        *count = model->context_length;
+        return clipc_tokenizer_encode_padded(model->tokenizer, text ? text : "", length, model->context_length, ids,
+                                             error);
+    }
     return clipc_tokenizer_encode(model->tokenizer, text ? text : "", length, model->context_length, ids, count,
                                   error);
 }

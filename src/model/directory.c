@@ -129,7 +129,7 @@ static clipc_status add_tokenizer_file(clipc_model *model, const char *file_name
 
 clipc_status clipc_directory_read_tokenizer(clipc_model *model, bool *found, clipc_error *error)
 {
-    clipc_tokenizer_files files;
+    clipc_tokenizer_files files = {0};
     CLIPC_TRY(add_tokenizer_file(model, "tokenizer.json", &files.tokenizer_json, error));
     CLIPC_TRY(add_tokenizer_file(model, "vocab.json", &files.vocab, error));
     CLIPC_TRY(add_tokenizer_file(model, "merges.txt", &files.merges, error));

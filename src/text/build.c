@@ -1,7 +1,7 @@
 /* Lays out the packed block. */
 #include "base/checked.h"
 #include "base/memory.h"
-#include "text/packed.h"
+#include "text/pieces.h"
 
 #include <stdbool.h>
 
@@ -66,7 +66,7 @@ static void fill_words(const clipc_packed_parts *parts, clipc_packed_word *table
     }
 }
 
-static uint32_t largest_id(const clipc_packed_parts *parts)
+static uint32_t largest_id(const clipc_packed_parts *parts, const clipc_pieces_parts *pieces)
 {
     uint32_t largest = parts->start_token > parts->end_token ? parts->start_token : parts->end_token;
     for (size_t i = 0; i < parts->added_count; i++)
@@ -77,6 +77,8 @@ static uint32_t largest_id(const clipc_packed_parts *parts)
         const uint32_t id = parts->byte_tokens[i / 256][i % 256];
         largest = id != CLIPC_NO_TOKEN && id > largest ? id : largest;
     }
+    for (size_t i = 0; pieces && i < pieces->piece_count; i++)
+        largest = pieces->pieces[i].id > largest ? pieces->pieces[i].id : largest;
     return largest;
 }
 
@@ -87,20 +89,22 @@ static uint64_t place_part(clipc_packed_header *header, uint64_t bytes)
     return place;
 }
 
-static clipc_packed_header plan(const clipc_packed_parts *parts, uint32_t merges_bits)
+/* `out` is CLIP's header or, with pieces, the beginning of theirs. */
+static void plan(const clipc_packed_parts *parts, const clipc_pieces_parts *pieces, uint32_t merges_bits,
+                 clipc_packed_header *out)
 {
     clipc_packed_header header = {
-        .version = CLIPC_PACKED_VERSION,
-        .header_size = sizeof header,
-        .size = sizeof header,
+        .version = pieces ? CLIPC_PIECES_VERSION : CLIPC_PACKED_VERSION,
+        .header_size = pieces ? sizeof(clipc_pieces_header) : sizeof header,
         .max_length = parts->max_length,
-        .largest_id = largest_id(parts),
+        .largest_id = largest_id(parts, pieces),
         .start_token = parts->start_token,
         .end_token = parts->end_token,
         .added_count = (uint32_t)parts->added_count,
         .merges_bits = merges_bits,
         .words_bits = table_bits(parts->word_count),
     };
+    header.size = header.header_size;
     memcpy(header.magic, CLIPC_PACKED_MAGIC, sizeof header.magic);
     memcpy(header.byte_tokens, parts->byte_tokens, sizeof header.byte_tokens);
     for (size_t i = 0; i < parts->added_count; i++)
@@ -109,7 +113,7 @@ static clipc_packed_header plan(const clipc_packed_parts *parts, uint32_t merges
     header.text_place = place_part(&header, header.text_size);
     header.merges_place = place_part(&header, ((uint64_t)1 << merges_bits) * sizeof(clipc_packed_merge));
     header.words_place = place_part(&header, ((uint64_t)1 << header.words_bits) * sizeof(clipc_packed_word));
-    return header;
+    *out = header;
 }
 
 static void fill_added(const clipc_packed_parts *parts, const clipc_packed_header *header, uint8_t *block)
@@ -125,24 +129,29 @@ static void fill_added(const clipc_packed_parts *parts, const clipc_packed_heade
     }
 }
 
-/* One try with that many slots for the merges; *fits says whether they were enough. */
-static clipc_status build_with(const clipc_packed_parts *parts, size_t vocabulary_size, uint32_t merges_bits,
-                               bool *fits, clipc_tokenizer **out, clipc_error *error)
+/* One try with tables of that many slots; *fits says whether they were enough. */
+static clipc_status build_with(const clipc_packed_parts *parts, const clipc_pieces_parts *pieces,
+                               size_t vocabulary_size, uint32_t merges_bits, uint32_t edges_bits, bool *fits,
+                               clipc_tokenizer **out, clipc_error *error)
 {
     clipc_status status = CLIPC_OK;
-    const clipc_packed_header planned = plan(parts, merges_bits);
-    uint8_t *block = clipc_allocate_aligned((size_t)planned.size, 1);
+    clipc_pieces_header planned = pieces ? pieces->header : (clipc_pieces_header){0};
+    plan(parts, pieces, merges_bits, &planned.base);
+    if (pieces)
+        clipc_pieces_plan(pieces, edges_bits, &planned);
+    const size_t size = (size_t)planned.base.size;
+    uint8_t *block = clipc_allocate_aligned(size, 1);
     if (!block)
-        return clipc_fail_memory(error, (size_t)planned.size, "a tokenizer");
-    memset(block, 0, (size_t)(planned.merges_place));
+        return clipc_fail_memory(error, size, "a tokenizer");
+    memset(block, 0, pieces ? size : (size_t)planned.base.merges_place);
+    memcpy(block, &planned, planned.base.header_size);
     clipc_packed_header *header = (clipc_packed_header *)(void *)block;
-    *header = planned;
     fill_added(parts, header, block);
     *fits = fill_merges(parts, merges_bits, (clipc_packed_merge *)(void *)(block + header->merges_place),
-                        &header->merges_probes);
+                        &header->merges_probes) &&
+            (!pieces || clipc_pieces_fill(pieces, block));
     if (*fits) {
-        CLIPC_CHECK(
-            clipc_tokenizer_open_packed(block, (size_t)header->size, "tokenizer", vocabulary_size, out, error));
+        CLIPC_CHECK(clipc_tokenizer_open_packed(block, size, "tokenizer", vocabulary_size, out, error));
         (*out)->heap = block;
         (*out)->own_words = (clipc_packed_word *)(void *)(block + header->words_place);
         fill_words(parts, (*out)->own_words, header->words_bits, &header->words_probes);
@@ -153,16 +162,21 @@ fail:
     return status;
 }
 
-clipc_status clipc_packed_build(const clipc_packed_parts *parts, size_t vocabulary_size, clipc_tokenizer **out,
-                                clipc_error *error)
+clipc_status clipc_packed_build(const clipc_packed_parts *parts, clipc_pieces_parts *pieces, size_t vocabulary_size,
+                                clipc_tokenizer **out, clipc_error *error)
 {
     *out = NULL;
-    const uint32_t first = table_bits(parts->merge_count);
-    for (uint32_t bits = first; bits <= CLIPC_MAX_TABLE_BITS && bits <= first + 3; bits++) {
+    const uint32_t merges = table_bits(parts->merge_count);
+    const size_t nodes = pieces ? clipc_pieces_sort(pieces) : 0;
+    const uint32_t edges = table_bits(nodes);
+    CLIPC_FAIL_IF(nodes >= CLIPC_MAX_NODES, error, CLIPC_ERROR_LIMIT, "tokenizer: its tokens are too many bytes");
+    for (uint32_t more = 0; more <= 3 && merges + more <= CLIPC_MAX_TABLE_BITS && edges + more <= CLIPC_MAX_TABLE_BITS;
+         more++) {
         bool fits = false;
-        CLIPC_TRY(build_with(parts, vocabulary_size, bits, &fits, out, error));
+        CLIPC_TRY(build_with(parts, pieces, vocabulary_size, merges + more, edges + more, &fits, out, error));
         if (fits)
             return CLIPC_OK;
     }
-    return clipc_fail(error, CLIPC_ERROR_UNSUPPORTED, "tokenizer: its %zu merges fit no table", parts->merge_count);
+    return clipc_fail(error, CLIPC_ERROR_UNSUPPORTED, "tokenizer: its %zu merges and %zu nodes fit no table",
+                      parts->merge_count, nodes);
 }

@@ -1,6 +1,7 @@
 #include "text/byte_pair.h"
 
 #include "base/memory.h"
+#include "text/pieces.h"
 
 #include <stdbool.h>
 
@@ -21,6 +22,8 @@ clipc_status clipc_token_sink_add(clipc_token_sink *sink, const clipc_tokenizer 
 /* The symbols a word starts as: one token a byte, where there is one. */
 static size_t first_symbols(const clipc_tokenizer *tokenizer, const uint8_t *bytes, size_t length, uint32_t *symbols)
 {
+    if (tokenizer->pieces)
+        return clipc_pieces_symbols(tokenizer, bytes, length, symbols);
     size_t count = 0;
     for (size_t i = 0; i < length; i++) {
         const uint32_t symbol = tokenizer->header->byte_tokens[i + 1 == length][bytes[i]];
@@ -191,6 +194,8 @@ fail:
 clipc_status clipc_merge_bytes(const clipc_tokenizer *tokenizer, const uint8_t *bytes, size_t length,
                                clipc_token_sink *sink, clipc_error *error)
 {
+    if (tokenizer->pieces && tokenizer->pieces->header->model == CLIPC_PIECES_UNIGRAM)
+        return clipc_unigram_word(tokenizer, bytes, length, sink, error);
     if (length > SHORT_WORD)
         return merge_long(tokenizer, bytes, length, sink, error);
     uint32_t symbols[SHORT_WORD];

@@ -2,6 +2,7 @@
 #include "text/ascii.h"
 #include "text/byte_pair.h"
 #include "text/normalize.h"
+#include "text/pieces.h"
 
 typedef struct text_encoder {
     const clipc_tokenizer *tokenizer;
@@ -160,24 +161,47 @@ static clipc_status encode_text(text_encoder *encoder, const uint8_t *text, size
     return CLIPC_OK;
 }
 
-clipc_status clipc_tokenizer_encode(const clipc_tokenizer *tokenizer, const char *text, size_t length, size_t limit,
-                                    int32_t *ids, size_t *count, clipc_error *error)
+static clipc_status encode_clip(const clipc_tokenizer *tokenizer, const uint8_t *text, size_t length, size_t limit,
+                                int32_t *ids, size_t *count, clipc_error *error)
 {
     CLIPC_FAIL_IF(limit < 2, error, CLIPC_ERROR_ARGUMENT,
                   "a limit of %zu tokens leaves no room for start and end token", limit);
-    const uint8_t *bytes = (const uint8_t *)text;
-    const size_t valid = clipc_utf8_check(bytes, length);
-    CLIPC_FAIL_IF(valid < length, error, CLIPC_ERROR_FORMAT, "the text is not UTF-8 at byte %zu", valid);
-
     text_encoder encoder;
     encoder.tokenizer = tokenizer;
     encoder.sink = (clipc_token_sink){.ids = ids + 1, .limit = limit - 2};
     clipc_field_reader_init(&encoder.reader);
-    const clipc_status status = encode_text(&encoder, bytes, length, error);
+    const clipc_status status = encode_text(&encoder, text, length, error);
     clipc_field_reader_finish(&encoder.reader);
     CLIPC_TRY(status);
     ids[0] = (int32_t)tokenizer->header->start_token;
     ids[encoder.sink.count + 1] = (int32_t)tokenizer->header->end_token;
     *count = encoder.sink.count + 2;
+    return CLIPC_OK;
+}
+
+clipc_status clipc_tokenizer_encode(const clipc_tokenizer *tokenizer, const char *text, size_t length, size_t limit,
+                                    int32_t *ids, size_t *count, clipc_error *error)
+{
+    const uint8_t *bytes = (const uint8_t *)text;
+    const size_t valid = clipc_utf8_check(bytes, length);
+    CLIPC_FAIL_IF(valid < length, error, CLIPC_ERROR_FORMAT, "the text is not UTF-8 at byte %zu", valid);
+    if (tokenizer->pieces)
+        return clipc_pieces_encode(tokenizer, bytes, length, limit, ids, count, error);
+    return encode_clip(tokenizer, bytes, length, limit, ids, count, error);
+}
+
+clipc_status clipc_tokenizer_encode_padded(const clipc_tokenizer *tokenizer, const char *text, size_t length,
+                                           size_t context, int32_t *ids, clipc_error *error)
+{
+    clipc_tokenizer_padding padding;
+    size_t count = 0;
+    clipc_tokenizer_get_padding(tokenizer, &padding);
+    CLIPC_FAIL_IF(padding.token < 0, error, CLIPC_ERROR_UNSUPPORTED, "the tokenizer names no token to pad with");
+    CLIPC_TRY(clipc_tokenizer_encode(tokenizer, text, length, context, ids, &count, error));
+    const size_t added = context - count;
+    if (padding.left)
+        memmove(ids + added, ids, count * sizeof *ids);
+    for (size_t i = 0; i < added; i++)
+        ids[padding.left ? i : count + i] = padding.token;
     return CLIPC_OK;
 }

@@ -1,7 +1,7 @@
-#include "text/byte_pair.h"
-
 #include "base/checked.h"
 #include "base/memory.h"
+#include "text/pieces.h"
+#include "text/unicode.h"
 
 #include <stdbool.h>
 
@@ -17,7 +17,7 @@ static void point_into_block(clipc_tokenizer *tokenizer, const void *block)
     memset(tokenizer->begins_added, 0, sizeof tokenizer->begins_added);
     for (size_t i = 0; i < header->added_count; i++) {
         const clipc_packed_token *token = &tokenizer->added[i];
-        tokenizer->begins_added[token->normalized][tokenizer->added_text[token->text]] = 1;
+        tokenizer->begins_added[token->normalized & 1][tokenizer->added_text[token->text]] = 1;
     }
 }
 
@@ -44,9 +44,13 @@ static clipc_status check_header(const clipc_packed_header *header, size_t size,
                   "%s: a packed tokenizer must be aligned to 8 bytes", name);
     CLIPC_FAIL_IF(memcmp(header->magic, CLIPC_PACKED_MAGIC, sizeof header->magic) != 0, error, CLIPC_ERROR_FORMAT,
                   "%s: not a packed tokenizer", name);
-    CLIPC_FAIL_IF(header->version != CLIPC_PACKED_VERSION || header->header_size != sizeof *header, error,
-                  CLIPC_ERROR_UNSUPPORTED, "%s: packed tokenizer of version %u, this clipc reads version %u", name,
-                  header->version, CLIPC_PACKED_VERSION);
+    const bool pieces = header->version == CLIPC_PIECES_VERSION;
+    const size_t header_size = pieces ? sizeof(clipc_pieces_header) : sizeof *header;
+    CLIPC_FAIL_IF((header->version != CLIPC_PACKED_VERSION && !pieces) || header->header_size != header_size, error,
+                  CLIPC_ERROR_UNSUPPORTED, "%s: packed tokenizer of version %u, this clipc reads versions %u and %u",
+                  name, header->version, CLIPC_PACKED_VERSION, CLIPC_PIECES_VERSION);
+    CLIPC_FAIL_IF(size < header_size, error, CLIPC_ERROR_TRUNCATED, "%s: %zu bytes are no packed tokenizer", name,
+                  size);
     CLIPC_FAIL_IF(header->size > size, error, CLIPC_ERROR_TRUNCATED, "%s: packed tokenizer of %llu bytes cut to %zu",
                   name, (unsigned long long)header->size, size);
     CLIPC_FAIL_IF(header->largest_id >= vocabulary_size, error, CLIPC_ERROR_FORMAT,
@@ -67,12 +71,24 @@ static clipc_status check_added(const clipc_packed_header *header, const char *n
 {
     const clipc_packed_token *added =
         (const clipc_packed_token *)(const void *)((const uint8_t *)header + header->added_place);
+    const uint8_t *text = (const uint8_t *)header + header->text_place;
+    const uint32_t flags =
+        header->version == CLIPC_PIECES_VERSION ? 1 | CLIPC_ADDED_LEFT_STRIP | CLIPC_ADDED_RIGHT_STRIP : 1;
     for (size_t i = 0; i < header->added_count; i++)
         CLIPC_FAIL_IF(added[i].length == 0 || added[i].text > header->text_size ||
-                          added[i].length > header->text_size - added[i].text || added[i].normalized > 1 ||
-                          added[i].id > header->largest_id,
+                          added[i].length > header->text_size - added[i].text || added[i].normalized > flags ||
+                          added[i].id > header->largest_id ||
+                          clipc_utf8_check(text + added[i].text, added[i].length) < added[i].length,
                       error, CLIPC_ERROR_FORMAT, "%s: damaged packed tokenizer (added token %zu)", name, i);
     return CLIPC_OK;
+}
+
+static clipc_status open_pieces(clipc_tokenizer *tokenizer, const char *name, clipc_error *error)
+{
+    tokenizer->pieces = clipc_allocate(1, sizeof *tokenizer->pieces);
+    if (!tokenizer->pieces)
+        return clipc_fail_memory(error, sizeof *tokenizer->pieces, "a tokenizer");
+    return clipc_pieces_open(tokenizer->header, name, tokenizer->pieces, error);
 }
 
 clipc_status clipc_tokenizer_open_packed(const void *bytes, size_t size, const char *name, size_t vocabulary_size,
@@ -86,8 +102,12 @@ clipc_status clipc_tokenizer_open_packed(const void *bytes, size_t size, const c
         return clipc_fail_memory(error, sizeof *tokenizer, "a tokenizer");
     tokenizer->vocabulary_size = vocabulary_size;
     point_into_block(tokenizer, bytes);
+    const clipc_status status =
+        tokenizer->header->version == CLIPC_PIECES_VERSION ? open_pieces(tokenizer, name, error) : CLIPC_OK;
+    if (status != CLIPC_OK)
+        clipc_tokenizer_destroy(&tokenizer);
     *out = tokenizer;
-    return CLIPC_OK;
+    return status;
 }
 
 void clipc_tokenizer_packed(const clipc_tokenizer *tokenizer, const void **bytes, size_t *size)
@@ -102,6 +122,7 @@ void clipc_tokenizer_destroy(clipc_tokenizer **tokenizer)
     if (!tokenizer || !*tokenizer)
         return;
     clipc_free_aligned((*tokenizer)->heap);
+    clipc_free((*tokenizer)->pieces);
     clipc_free(*tokenizer);
     *tokenizer = NULL;
 }
@@ -110,4 +131,15 @@ size_t clipc_tokenizer_max_length(const clipc_tokenizer *tokenizer)
 {
     const uint64_t length = tokenizer->header->max_length;
     return length > SIZE_MAX ? SIZE_MAX : (size_t)length;
+}
+
+void clipc_tokenizer_get_padding(const clipc_tokenizer *tokenizer, clipc_tokenizer_padding *out)
+{
+    *out = (clipc_tokenizer_padding){.token = (int32_t)tokenizer->header->end_token};
+    if (!tokenizer->pieces)
+        return;
+    const clipc_pieces_header *header = tokenizer->pieces->header;
+    out->pads = (header->flags & CLIPC_PIECES_PADS) && header->pad_token != CLIPC_NO_TOKEN;
+    out->left = header->flags & CLIPC_PIECES_PAD_LEFT;
+    out->token = header->pad_token == CLIPC_NO_TOKEN ? -1 : (int32_t)header->pad_token;
 }

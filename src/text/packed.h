@@ -10,6 +10,7 @@
 #include "text/tokenizer.h"
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define CLIPC_PACKED_MAGIC   "clipctok"
@@ -76,6 +77,9 @@ typedef struct clipc_packed_header {
     uint32_t byte_tokens[2][256]; /* the token of a byte: inside a word, at its end */
 } clipc_packed_header;
 
+typedef struct clipc_pieces clipc_pieces; /* text/pieces.h */
+typedef struct clipc_pieces_parts clipc_pieces_parts;
+
 struct clipc_tokenizer {
     const clipc_packed_header *header;
     const clipc_packed_token *added;
@@ -86,7 +90,8 @@ struct clipc_tokenizer {
     size_t vocabulary_size;
     /* which bytes begin an added token: raw, normalized */
     uint8_t begins_added[2][256];
-    void *heap; /* the block, when this tokenizer made it */
+    void *heap;           /* the block, when this tokenizer made it */
+    clipc_pieces *pieces; /* of a block of version 2; else NULL */
 };
 
 static inline uint64_t clipc_packed_hash(uint64_t a, uint64_t b, uint32_t bits)
@@ -160,8 +165,8 @@ typedef struct clipc_packed_parts {
     size_t word_count;
 } clipc_packed_parts;
 
-/* Lays the parts out as a tokenizer that owns its block. */
-clipc_status clipc_packed_build(const clipc_packed_parts *parts, size_t vocabulary_size, clipc_tokenizer **out,
-                                clipc_error *error);
+/* Lays the parts out as a tokenizer that owns its block: CLIP's, or with `pieces` (which it sorts) one of pieces. */
+clipc_status clipc_packed_build(const clipc_packed_parts *parts, clipc_pieces_parts *pieces, size_t vocabulary_size,
+                                clipc_tokenizer **out, clipc_error *error);
 
 #endif

@@ -1,42 +1,20 @@
 /* Is what the JSON files describe the CLIP tokenizer? Whatever differs is refused in words. */
+#include "text/json_values.h"
 #include "text/tokenizer_build.h"
 
 #include <math.h>
 
 #define PATTERN "'s|'t|'re|'ve|'m|'ll|'d|[\\p{L}]+|[\\p{N}]|[^\\s\\p{L}\\p{N}]+"
 
-static bool is_text(const json_t *value, const char *text)
-{
-    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
-}
-
-static bool is_type(const json_t *object, const char *type)
-{
-    return is_text(json_object_get(object, "type"), type);
-}
-
-/* Absent counts as `otherwise`. */
-static bool is_flag(const json_t *object, const char *key, bool wanted, bool otherwise)
-{
-    const json_t *value = json_object_get(object, key);
-    if (!value)
-        return wanted == otherwise;
-    return json_is_boolean(value) && json_boolean_value(value) == wanted;
-}
-
-static bool is_nothing(const json_t *value)
-{
-    return !value || json_is_null(value);
-}
-
 static bool normalizer_is_known(const json_t *normalizer)
 {
     const json_t *steps = json_object_get(normalizer, "normalizers");
     const json_t *replace = json_array_get(steps, 1);
-    return is_type(normalizer, "Sequence") && json_array_size(steps) == 3 &&
-           is_type(json_array_get(steps, 0), "NFC") && is_type(replace, "Replace") &&
-           is_text(json_object_get(json_object_get(replace, "pattern"), "Regex"), "\\s+") &&
-           is_text(json_object_get(replace, "content"), " ") && is_type(json_array_get(steps, 2), "Lowercase");
+    return clipc_json_is_type(normalizer, "Sequence") && json_array_size(steps) == 3 &&
+           clipc_json_is_type(json_array_get(steps, 0), "NFC") && clipc_json_is_type(replace, "Replace") &&
+           clipc_json_is_text(json_object_get(json_object_get(replace, "pattern"), "Regex"), "\\s+") &&
+           clipc_json_is_text(json_object_get(replace, "content"), " ") &&
+           clipc_json_is_type(json_array_get(steps, 2), "Lowercase");
 }
 
 /* Two patterns are in use: transformers 4 saved the one without the special tokens. transformers 5 puts its own in the
@@ -47,29 +25,32 @@ static bool splitting_is_known(const json_t *splitting)
     const json_t *split = json_array_get(steps, 0);
     const json_t *bytes = json_array_get(steps, 1);
     const json_t *pattern = json_object_get(json_object_get(split, "pattern"), "Regex");
-    return is_type(splitting, "Sequence") && json_array_size(steps) == 2 && is_type(split, "Split") &&
-           (is_text(pattern, PATTERN) || is_text(pattern, "<\\|startoftext\\|>|<\\|endoftext\\|>|" PATTERN)) &&
-           is_text(json_object_get(split, "behavior"), "Removed") && is_flag(split, "invert", true, false) &&
-           is_type(bytes, "ByteLevel") && is_flag(bytes, "add_prefix_space", false, true) &&
-           is_flag(bytes, "use_regex", true, true);
+    return clipc_json_is_type(splitting, "Sequence") && json_array_size(steps) == 2 &&
+           clipc_json_is_type(split, "Split") &&
+           (clipc_json_is_text(pattern, PATTERN) ||
+            clipc_json_is_text(pattern, "<\\|startoftext\\|>|<\\|endoftext\\|>|" PATTERN)) &&
+           clipc_json_is_text(json_object_get(split, "behavior"), "Removed") &&
+           clipc_json_is_flag(split, "invert", true, false) && clipc_json_is_type(bytes, "ByteLevel") &&
+           clipc_json_is_flag(bytes, "add_prefix_space", false, true) &&
+           clipc_json_is_flag(bytes, "use_regex", true, true);
 }
 
 static clipc_status check_model(const json_t *model, const char *name, clipc_error *error)
 {
     CLIPC_FAIL_IF(!json_is_object(model), error, CLIPC_ERROR_FORMAT, "%s: no model", name);
-    CLIPC_FAIL_IF(!is_type(model, "BPE") && json_object_get(model, "type"), error, CLIPC_ERROR_UNSUPPORTED,
+    CLIPC_FAIL_IF(!clipc_json_is_type(model, "BPE") && json_object_get(model, "type"), error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: the model is not BPE", name);
     const json_t *prefix = json_object_get(model, "continuing_subword_prefix");
     const json_t *dropout = json_object_get(model, "dropout");
-    CLIPC_FAIL_IF(!is_text(json_object_get(model, "end_of_word_suffix"), CLIPC_WORD_END), error,
+    CLIPC_FAIL_IF(!clipc_json_is_text(json_object_get(model, "end_of_word_suffix"), CLIPC_WORD_END), error,
                   CLIPC_ERROR_UNSUPPORTED, "%s: model.end_of_word_suffix is not \"" CLIPC_WORD_END "\"", name);
-    CLIPC_FAIL_IF(!is_nothing(prefix) && !is_text(prefix, ""), error, CLIPC_ERROR_UNSUPPORTED,
+    CLIPC_FAIL_IF(!clipc_json_is_nothing(prefix) && !clipc_json_is_text(prefix, ""), error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: model.continuing_subword_prefix is not empty", name);
-    CLIPC_FAIL_IF(!is_nothing(dropout) && !(json_is_number(dropout) && json_number_value(dropout) <= 0), error,
-                  CLIPC_ERROR_UNSUPPORTED, "%s: model.dropout is set", name);
+    CLIPC_FAIL_IF(!clipc_json_is_nothing(dropout) && !(json_is_number(dropout) && json_number_value(dropout) <= 0),
+                  error, CLIPC_ERROR_UNSUPPORTED, "%s: model.dropout is set", name);
     static const char *const switches[] = {"fuse_unk", "byte_fallback", "ignore_merges"};
     for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
-        CLIPC_FAIL_IF(!is_flag(model, switches[i], false, false), error, CLIPC_ERROR_UNSUPPORTED,
+        CLIPC_FAIL_IF(!clipc_json_is_flag(model, switches[i], false, false), error, CLIPC_ERROR_UNSUPPORTED,
                       "%s: model.%s is not false", name, switches[i]);
     return CLIPC_OK;
 }
@@ -81,7 +62,7 @@ clipc_status clipc_pipeline_check(const json_t *tokenizer, const char *name, cli
                   "%s: the normalizer is not CLIP's (NFC, white space to one space, lower case)", name);
     CLIPC_FAIL_IF(!splitting_is_known(json_object_get(tokenizer, "pre_tokenizer")), error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: the pre_tokenizer is not CLIP's (its regular expression, then byte level)", name);
-    CLIPC_FAIL_IF(!is_type(json_object_get(tokenizer, "post_processor"), "RobertaProcessing"), error,
+    CLIPC_FAIL_IF(!clipc_json_is_type(json_object_get(tokenizer, "post_processor"), "RobertaProcessing"), error,
                   CLIPC_ERROR_UNSUPPORTED, "%s: the post_processor is not CLIP's (RobertaProcessing)", name);
     return CLIPC_OK;
 }
@@ -89,8 +70,8 @@ clipc_status clipc_pipeline_check(const json_t *tokenizer, const char *name, cli
 static bool is_pair(const json_t *pair, const char *text, uint32_t id)
 {
     const json_t *number = json_array_get(pair, 1);
-    return json_array_size(pair) == 2 && is_text(json_array_get(pair, 0), text) && json_is_integer(number) &&
-           json_integer_value(number) == (json_int_t)id;
+    return json_array_size(pair) == 2 && clipc_json_is_text(json_array_get(pair, 0), text) &&
+           json_is_integer(number) && json_integer_value(number) == (json_int_t)id;
 }
 
 clipc_status clipc_pipeline_check_ends(const json_t *tokenizer, const char *name, const char *start, uint32_t start_id,
@@ -104,11 +85,12 @@ clipc_status clipc_pipeline_check_ends(const json_t *tokenizer, const char *name
     return CLIPC_OK;
 }
 
-static clipc_status read_max_length(const json_t *config, const char *name, uint64_t *max_length, clipc_error *error)
+clipc_status clipc_tokenizer_config_max_length(const json_t *config, const char *name, uint64_t *max_length,
+                                               clipc_error *error)
 {
     const json_t *value = json_object_get(config, "model_max_length");
     *max_length = UINT64_MAX;
-    if (is_nothing(value))
+    if (clipc_json_is_nothing(value))
         return CLIPC_OK;
     const double number = json_number_value(value);
     CLIPC_FAIL_IF(!json_is_number(value) || number < 2 || (number < 0x1p53 && floor(number) != number), error,
@@ -124,9 +106,9 @@ clipc_status clipc_tokenizer_config_check(const json_t *config, const char *name
     static const char *const classes[] = {"CLIPTokenizer", "CLIPTokenizerFast", "PreTrainedTokenizerFast",
                                           "TokenizersBackend"};
     const json_t *class = json_object_get(config, "tokenizer_class");
-    bool known = is_nothing(class);
+    bool known = clipc_json_is_nothing(class);
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        known = known || is_text(class, classes[i]);
+        known = known || clipc_json_is_text(class, classes[i]);
     CLIPC_FAIL_IF(!known, error, CLIPC_ERROR_UNSUPPORTED, "%s: tokenizer_class is \"%s\", not CLIPTokenizer", name,
                   json_is_string(class) ? json_string_value(class) : "?");
     static const struct {
@@ -138,12 +120,12 @@ clipc_status clipc_tokenizer_config_check(const json_t *config, const char *name
                     {"add_bos_token", true},
                     {"add_eos_token", true}};
     for (size_t i = 0; i < sizeof switches / sizeof *switches; i++)
-        CLIPC_FAIL_IF(!is_nothing(json_object_get(config, switches[i].key)) &&
-                          !is_flag(config, switches[i].key, switches[i].value, switches[i].value),
+        CLIPC_FAIL_IF(!clipc_json_is_nothing(json_object_get(config, switches[i].key)) &&
+                          !clipc_json_is_flag(config, switches[i].key, switches[i].value, switches[i].value),
                       error, CLIPC_ERROR_UNSUPPORTED, "%s: %s is not %s", name, switches[i].key,
                       switches[i].value ? "true" : "false");
     const json_t *side = json_object_get(config, "truncation_side");
-    CLIPC_FAIL_IF(!is_nothing(side) && !is_text(side, "right"), error, CLIPC_ERROR_UNSUPPORTED,
+    CLIPC_FAIL_IF(!clipc_json_is_nothing(side) && !clipc_json_is_text(side, "right"), error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: truncation_side is not \"right\"", name);
-    return read_max_length(config, name, max_length, error);
+    return clipc_tokenizer_config_max_length(config, name, max_length, error);
 }

@@ -22,5 +22,9 @@ bool clipc_quick_json_symbol(clipc_quick_json *reader, char symbol);
 bool clipc_quick_json_text(clipc_quick_json *reader, const char **text, size_t *length);
 /* 0 … 999,999,999. */
 bool clipc_quick_json_number(clipc_quick_json *reader, uint32_t *number);
+/* Any number of up to 63 characters. `exact`: the nearest double, as Python and jansson read it; else digits times a
+ * power of ten, in double, which is what the tokenizers package reads (serde_json without float_roundtrip) and may lie
+ * one unit beside. */
+bool clipc_quick_json_real(clipc_quick_json *reader, bool exact, double *number);
 
 #endif

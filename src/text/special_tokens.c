@@ -116,28 +116,28 @@ static const json_t *find_named(const json_t *config, const json_t *map, const c
 }
 
 static clipc_status add_named(const json_t *config, const char *config_name, const json_t *map, const char *map_name,
-                              size_t given, clipc_special_tokens *out, clipc_error *error)
+                              size_t given, const clipc_named_defaults *defaults, clipc_special_tokens *out,
+                              clipc_error *error)
 {
-    static const char *const otherwise[NAMED_COUNT] = {CLIPC_START_TEXT, CLIPC_END_TEXT, CLIPC_END_TEXT, NULL,
-                                                       CLIPC_END_TEXT};
+    const char *const otherwise[NAMED_COUNT] = {defaults->start, defaults->end, defaults->unknown, NULL,
+                                                defaults->pad,   NULL,          defaults->mask};
+    const char **const places[NAMED_COUNT] = {&out->start, &out->end, &out->unknown, NULL, &out->pad};
     for (size_t i = 0; i < NAMED_COUNT; i++) {
         const bool in_map = json_object_get(map, named_tokens[i]) != NULL;
         const json_t *value = find_named(config, map, named_tokens[i]);
         const char *name = in_map ? map_name : config_name ? config_name : "tokenizer";
         clipc_special_token token = {.text = otherwise[i], .plain = true, .special = true, .id = -1};
-        CLIPC_FAIL_IF(json_is_null(value) && i < 2, error, CLIPC_ERROR_FORMAT, "%s: %s is null", name,
-                      named_tokens[i]);
+        CLIPC_FAIL_IF(json_is_null(value) && i < 2 && defaults->needs_ends, error, CLIPC_ERROR_FORMAT,
+                      "%s: %s is null", name, named_tokens[i]);
         if (json_is_null(value) || (!value && !otherwise[i]))
             continue;
         if (value)
             CLIPC_TRY(read_token(value, in_map, name, named_tokens[i], &token, error));
         token.special = true;
-        if (i == 0)
-            out->start = token.text;
-        else if (i == 1)
-            out->end = token.text;
-        else if (i == 2)
-            out->unknown = token.text;
+        if (token.plain && defaults->strips && (i == 1 || i == 2 || i == 4))
+            token.left_strip = token.right_strip = true;
+        if (places[i])
+            *places[i] = token.text;
         CLIPC_TRY(add_special(out, given, token, name, error));
     }
     return CLIPC_OK;
@@ -193,20 +193,23 @@ static clipc_status add_extra(const json_t *object, const char *name, size_t giv
 
 clipc_status clipc_special_tokens_read(const json_t *config, const char *config_name, const json_t *map,
                                        const char *map_name, const json_t *tokenizer, const char *tokenizer_name,
-                                       clipc_special_tokens *out, clipc_error *error)
+                                       const clipc_named_defaults *defaults, clipc_special_tokens *out,
+                                       clipc_error *error)
 {
     out->count = 0;
-    out->start = out->end = out->unknown = NULL;
+    out->start = out->end = out->unknown = out->pad = NULL;
     const json_t *decoder = json_object_get(config, "added_tokens_decoder");
+    if (!decoder || defaults->keeps_added)
+        CLIPC_TRY(read_added(json_object_get(tokenizer, "added_tokens"), tokenizer_name, out, error));
+    const size_t first = out->count;
+    qsort(out->tokens, first, sizeof *out->tokens, compare_ids);
     if (decoder) {
         map = NULL;
         CLIPC_TRY(read_decoder(decoder, config_name, out, error));
-    } else {
-        CLIPC_TRY(read_added(json_object_get(tokenizer, "added_tokens"), tokenizer_name, out, error));
+        qsort(out->tokens + first, out->count - first, sizeof *out->tokens, compare_ids);
     }
-    qsort(out->tokens, out->count, sizeof *out->tokens, compare_ids);
     const size_t given = out->count;
-    CLIPC_TRY(add_named(config, config_name, map, map_name, given, out, error));
+    CLIPC_TRY(add_named(config, config_name, map, map_name, given, defaults, out, error));
     CLIPC_TRY(add_other_named(config, config_name, given, out, error));
     CLIPC_TRY(add_other_named(map, map_name, given, out, error));
     CLIPC_TRY(add_extra(config, config_name, given, out, error));

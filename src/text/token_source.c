@@ -56,6 +56,39 @@ static bool read_merges(clipc_quick_json *reader, size_t most, clipc_token_sourc
     return clipc_quick_json_symbol(reader, ']');
 }
 
+/* [["token", score], …]: the entries' ids are their places. */
+static bool read_scored(clipc_quick_json *reader, size_t most, clipc_token_source *source)
+{
+    clipc_vocabulary *vocabulary = &source->vocabulary;
+    if (!clipc_quick_json_symbol(reader, '['))
+        return false;
+    if (clipc_quick_json_symbol(reader, ']'))
+        return true;
+    do {
+        if (vocabulary->count == most)
+            return false;
+        clipc_vocabulary_entry *entry = &vocabulary->entries[vocabulary->count];
+        if (!clipc_quick_json_symbol(reader, '[') || !clipc_quick_json_text(reader, &entry->text, &entry->length) ||
+            !clipc_quick_json_symbol(reader, ',') ||
+            !clipc_quick_json_real(reader, source->exact, &source->scores[vocabulary->count]) ||
+            !clipc_quick_json_symbol(reader, ']'))
+            return false;
+        entry->id = (json_int_t)vocabulary->count++;
+    } while (clipc_quick_json_symbol(reader, ','));
+    return clipc_quick_json_symbol(reader, ']');
+}
+
+static clipc_status take_scored(clipc_quick_json *reader, size_t most, clipc_token_source *source, bool *taken,
+                                clipc_error *error)
+{
+    source->scores = clipc_allocate(most, sizeof *source->scores);
+    if (!source->scores)
+        return clipc_fail_memory(error, most * sizeof *source->scores, "scores");
+    CLIPC_TRY(clipc_vocabulary_reserve(&source->vocabulary, most, error));
+    *taken = read_scored(reader, most, source);
+    return *taken ? clipc_vocabulary_index(&source->vocabulary, taken, error) : CLIPC_OK;
+}
+
 /* Reads the value behind a key of "model" if it is one of the two. *taken: it was not declined. */
 static clipc_status take_value(clipc_quick_json *reader, const char *key, size_t length, size_t most,
                                clipc_token_source *source, cut cuts[2], bool *taken, clipc_error *error)
@@ -70,7 +103,12 @@ static clipc_status take_value(clipc_quick_json *reader, const char *key, size_t
     *place = (cut){.begin = reader->at, .placeholder = vocabulary ? "{}" : "[]"};
     if (cuts[1].begin && cuts[0].placeholder[0] == cuts[1].placeholder[0])
         *taken = false; /* the key is there twice */
-    else if (vocabulary)
+    else if (vocabulary && reader->at < reader->end && *reader->at == '[') {
+        CLIPC_TRY(take_scored(reader, most, source, taken, error));
+        place->placeholder = "[]";
+        if (place == &cuts[0]) /* there are no merges to look for */
+            cuts[1] = (cut){.begin = reader->at, .end = reader->at, .placeholder = "  "};
+    } else if (vocabulary)
         CLIPC_TRY(clipc_vocabulary_read_quick(reader, most, &source->vocabulary, taken, error));
     else
         *taken = read_merges(reader, most, source);
@@ -133,6 +171,8 @@ static void forget_quick(clipc_token_source *source)
     clipc_vocabulary_free(&source->vocabulary);
     clipc_free(source->merges);
     clipc_free(source->decoded);
+    clipc_free(source->scores);
+    source->scores = NULL;
     source->merges = NULL;
     source->decoded = NULL;
     source->merge_count = 0;
@@ -171,9 +211,10 @@ static clipc_status read_quickly(const clipc_tokenizer_file *file, clipc_token_s
     return CLIPC_OK;
 }
 
-clipc_status clipc_token_source_open(const clipc_tokenizer_files *files, clipc_token_source *out, clipc_error *error)
+clipc_status clipc_token_source_open(const clipc_tokenizer_files *files, bool exact, clipc_token_source *out,
+                                     clipc_error *error)
 {
-    *out = (clipc_token_source){.is_tokenizer_json = files->tokenizer_json.bytes != NULL};
+    *out = (clipc_token_source){.is_tokenizer_json = files->tokenizer_json.bytes != NULL, .exact = exact};
     CLIPC_FAIL_IF(!out->is_tokenizer_json && (!files->vocab.bytes || !files->merges.bytes), error,
                   CLIPC_ERROR_NOT_FOUND, "a tokenizer needs tokenizer.json, or vocab.json and merges.txt");
     const clipc_tokenizer_file *file = out->is_tokenizer_json ? &files->tokenizer_json : &files->vocab;
@@ -187,11 +228,42 @@ clipc_status clipc_token_source_open(const clipc_tokenizer_files *files, clipc_t
     return clipc_json_parse(file->bytes, file->size, file->name, 0, &out->root, error);
 }
 
+/* The same by jansson. */
+static clipc_status read_scored_json(const json_t *array, clipc_token_source *source, clipc_error *error)
+{
+    const size_t count = json_array_size(array);
+    size_t index = 0;
+    json_t *pair = NULL;
+    bool distinct = false;
+    source->scores = clipc_allocate(count, sizeof *source->scores);
+    if (!source->scores)
+        return clipc_fail_memory(error, count * sizeof *source->scores, "scores");
+    CLIPC_TRY(clipc_vocabulary_reserve(&source->vocabulary, count, error));
+    json_array_foreach(array, index, pair)
+    {
+        const json_t *text = json_array_get(pair, 0);
+        const json_t *score = json_array_get(pair, 1);
+        CLIPC_FAIL_IF(json_array_size(pair) != 2 || !json_is_string(text) || !json_is_number(score), error,
+                      CLIPC_ERROR_FORMAT, "%s: entry %zu of model.vocab is no token and score", source->name, index);
+        source->scores[index] = json_number_value(score);
+        source->vocabulary.entries[index] = (clipc_vocabulary_entry){
+            .text = json_string_value(text), .length = json_string_length(text), .id = (json_int_t)index};
+        source->vocabulary.count++;
+    }
+    CLIPC_TRY(clipc_vocabulary_index(&source->vocabulary, &distinct, error));
+    CLIPC_FAIL_IF(!distinct, error, CLIPC_ERROR_FORMAT, "%s: model.vocab has a token twice", source->name);
+    return CLIPC_OK;
+}
+
 clipc_status clipc_token_source_vocabulary(clipc_token_source *source, size_t vocabulary_size, clipc_error *error)
 {
     if (!source->quick) {
         const json_t *model = json_object_get(source->root, "model");
         const json_t *object = source->is_tokenizer_json ? json_object_get(model, "vocab") : source->root;
+        if (source->is_tokenizer_json && json_is_array(object)) {
+            CLIPC_TRY(read_scored_json(object, source, error));
+            return clipc_vocabulary_check(&source->vocabulary, source->name, vocabulary_size, error);
+        }
         CLIPC_FAIL_IF(!json_is_object(object), error, CLIPC_ERROR_FORMAT, "%s: model.vocab is no object",
                       source->name);
         CLIPC_TRY(clipc_vocabulary_read_json(object, source->name, &source->vocabulary, error));

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef struct clipc_tokenizer clipc_tokenizer;
@@ -15,16 +16,38 @@ typedef struct clipc_tokenizer_file {
     const char *name;
 } clipc_tokenizer_file;
 
-/* What the model directory holds. tokenizer_json alone, or vocab + merges; the others are optional. */
+/* What open_clip does to a text before its tokenizer sees it: "clean" of text_cfg.tokenizer_kwargs in
+ * open_clip_config.json, which is "whitespace" where hf_tokenizer_name is given and "clean" is not
+ * (open_clip/tokenizer.py, get_clean_fn and HFTokenizer). ftfy and the unescaping of HTML, with which each begins, are
+ * left out. */
+typedef enum clipc_text_cleaning {
+    CLIPC_CLEAN_NOTHING,     /* transformers */
+    CLIPC_CLEAN_WHITESPACE,  /* runs of white space become one space, none at the ends */
+    CLIPC_CLEAN_LOWER,       /* the same, and lower case */
+    CLIPC_CLEAN_CANONICALIZE /* the same, with "_" as a space and no ASCII punctuation: SigLIP's */
+} clipc_text_cleaning;
+
+/* What the model directory holds. tokenizer_json alone, or vocab + merges; the others are optional. Zero what is not
+ * known. */
 typedef struct clipc_tokenizer_files {
     clipc_tokenizer_file tokenizer_json;
     clipc_tokenizer_file vocab;
     clipc_tokenizer_file merges;
     clipc_tokenizer_file tokenizer_config; /* model_max_length, special tokens */
     clipc_tokenizer_file special_tokens_map;
+    /* model_type of config.json, or NULL. transformers reads the tokenizer of "siglip2" as Siglip2Tokenizer where the
+     * files say GemmaTokenizer (models/auto/tokenization_auto.py): in lower case. */
+    const char *model_type;
+    clipc_text_cleaning cleaning; /* not for CLIP's tokenizer */
 } clipc_tokenizer_files;
 
-/* Builds the tokenizer from the files; keeps no reference to them. Every id is checked to be below `vocabulary_size`
+/* Three kinds of tokenizer are built, each as transformers 5 builds it from the same files:
+ * - CLIP's: byte-level byte-pair encoding, with start and end token.
+ * - unigram models (SigLIP's and T5's classes, or a tokenizer.json whose model is "Unigram").
+ * - byte-pair encoding with single bytes as a fallback (Siglip2Tokenizer, GemmaTokenizer, or byte_fallback).
+ * tokenizer_class of tokenizer_config.json decides what of tokenizer.json counts, as it does there (docs/formats.md).
+ *
+ * Builds the tokenizer from the files; keeps no reference to them. Every id is checked to be below `vocabulary_size`
  * (the text tower's embedding rows). */
 clipc_status clipc_tokenizer_create(const clipc_tokenizer_files *files, size_t vocabulary_size, clipc_tokenizer **out,
                                     clipc_error *error);
@@ -43,9 +66,27 @@ void clipc_tokenizer_destroy(clipc_tokenizer **tokenizer);
  */
 size_t clipc_tokenizer_max_length(const clipc_tokenizer *tokenizer);
 
-/* Writes start token, the text's ids and end token to `ids`, at most `limit` (≥ 2) of them, the end token always last.
- * Thread-safe. Text that is not UTF-8 is CLIPC_ERROR_FORMAT. */
+/* How texts are filled up. */
+typedef struct clipc_tokenizer_padding {
+    bool pads;     /* the model is meant to be given texts of its whole context, padding included: SigLIP */
+    bool left;     /* the padding comes first */
+    int32_t token; /* what is filled up with; -1: the files name none */
+} clipc_tokenizer_padding;
+
+/* CLIP's tokenizer does not pad (its token would be the end token); those of the two other kinds do if they name a
+ * token for it. */
+void clipc_tokenizer_get_padding(const clipc_tokenizer *tokenizer, clipc_tokenizer_padding *out);
+
+/* Writes the text's ids to `ids`, at most `limit` of them, with what the files put around every text: CLIP's start and
+ * end token (limit ≥ 2), the tokens of the other kinds' post_processor, mostly "</s>" or "<eos>" at the end, or none.
+ * A longer text is cut, never the tokens around it. *count may be 0. Thread-safe. Text that is not UTF-8 is
+ * CLIPC_ERROR_FORMAT. */
 clipc_status clipc_tokenizer_encode(const clipc_tokenizer *tokenizer, const char *text, size_t length, size_t limit,
                                     int32_t *ids, size_t *count, clipc_error *error);
+
+/* The same, filled up to exactly `context` ids: what SigLIP's text tower is given (padding = "max_length",
+ * truncation). CLIPC_ERROR_UNSUPPORTED when the files name no token to pad with. Thread-safe. */
+clipc_status clipc_tokenizer_encode_padded(const clipc_tokenizer *tokenizer, const char *text, size_t length,
+                                           size_t context, int32_t *ids, clipc_error *error);
 
 #endif

@@ -20,13 +20,14 @@ static clipc_status read_json(const clipc_tokenizer_file *file, size_t flags, js
 
 static clipc_status open_files(const clipc_tokenizer_files *files, opened_files *out, clipc_error *error)
 {
-    CLIPC_TRY(clipc_token_source_open(files, &out->source, error));
     /* transformers writes 10^30 for "no limit", which is no integer of C's. */
     if (files->tokenizer_config.bytes)
         CLIPC_TRY(read_json(&files->tokenizer_config, JSON_DECODE_INT_AS_REAL, &out->config, error));
     if (files->special_tokens_map.bytes)
         CLIPC_TRY(read_json(&files->special_tokens_map, 0, &out->map, error));
-    return CLIPC_OK;
+    /* T5Tokenizer takes the scores from Python's reading of the file. */
+    const bool exact = clipc_pieces_classify(NULL, out->config, files->model_type) == CLIPC_CLASS_T5;
+    return clipc_token_source_open(files, exact, &out->source, error);
 }
 
 static void close_files(opened_files *files)
@@ -85,7 +86,7 @@ static clipc_status check_distinct(const clipc_packed_parts *parts, const struct
     return CLIPC_OK;
 }
 
-static bool is_last_of_its_text(const clipc_special_tokens *tokens, size_t index)
+bool clipc_is_last_of_its_text(const clipc_special_tokens *tokens, size_t index)
 {
     for (size_t i = index + 1; i < tokens->count; i++)
         if (strcmp(tokens->tokens[i].text, tokens->tokens[index].text) == 0)
@@ -101,8 +102,7 @@ static bool is_first_of_its_text(const clipc_special_tokens *tokens, size_t inde
     return true;
 }
 
-/* A token that the vocabulary has not gets the next id after it, in the order of the list. */
-static uint32_t added_id(const clipc_vocabulary *vocabulary, const clipc_special_tokens *tokens, const char *text)
+uint32_t clipc_added_id(const clipc_vocabulary *vocabulary, const clipc_special_tokens *tokens, const char *text)
 {
     uint32_t id = clipc_vocabulary_find(vocabulary, text, strlen(text));
     if (id != CLIPC_NO_TOKEN)
@@ -128,13 +128,13 @@ static clipc_status collect_added(const clipc_vocabulary *vocabulary, const clip
         return clipc_fail_memory(error, tokens->count * sizeof *parts->added, "added tokens");
     for (size_t i = 0; i < tokens->count; i++) {
         const clipc_special_token *token = &tokens->tokens[i];
-        const uint32_t id = added_id(vocabulary, tokens, token->text);
+        const uint32_t id = clipc_added_id(vocabulary, tokens, token->text);
         CLIPC_FAIL_IF(id >= clipc_min(vocabulary_size, CLIPC_MAX_TOKEN_IDS), error, CLIPC_ERROR_FORMAT,
                       "%s: the vocabulary has no token \"%s\", and the model no room for it", name, token->text);
         CLIPC_FAIL_IF(token->id >= 0 && token->id != (json_int_t)id, error, CLIPC_ERROR_FORMAT,
                       "%s: added token \"%s\" has id %lld, but the vocabulary says %u", name, token->text,
                       (long long)token->id, id);
-        if (!is_last_of_its_text(tokens, i))
+        if (!clipc_is_last_of_its_text(tokens, i))
             continue;
         struct clipc_added_text *added = &parts->added[parts->added_count];
         CLIPC_TRY(set_added_text(token, name, added, error));
@@ -143,8 +143,8 @@ static clipc_status collect_added(const clipc_vocabulary *vocabulary, const clip
         parts->added_count++;
         CLIPC_TRY(status);
     }
-    parts->start_token = added_id(vocabulary, tokens, tokens->start);
-    parts->end_token = added_id(vocabulary, tokens, tokens->end);
+    parts->start_token = clipc_added_id(vocabulary, tokens, tokens->start);
+    parts->end_token = clipc_added_id(vocabulary, tokens, tokens->end);
     return CLIPC_OK;
 }
 
@@ -184,6 +184,11 @@ static clipc_status collect_merges(const clipc_tokenizer_files *files, const cli
 static clipc_status collect(const clipc_tokenizer_files *files, opened_files *opened, size_t vocabulary_size,
                             clipc_special_tokens *tokens, clipc_packed_parts *parts, clipc_error *error)
 {
+    static const clipc_named_defaults defaults = {.start = CLIPC_START_TEXT,
+                                                  .end = CLIPC_END_TEXT,
+                                                  .unknown = CLIPC_END_TEXT,
+                                                  .pad = CLIPC_END_TEXT,
+                                                  .needs_ends = true};
     clipc_token_source *source = &opened->source;
     const clipc_vocabulary *vocabulary = &source->vocabulary;
     const json_t *tokenizer = source->is_tokenizer_json ? source->root : NULL;
@@ -195,7 +200,8 @@ static clipc_status collect(const clipc_tokenizer_files *files, opened_files *op
             clipc_tokenizer_config_check(opened->config, files->tokenizer_config.name, &parts->max_length, error));
     CLIPC_TRY(clipc_token_source_vocabulary(source, vocabulary_size, error));
     CLIPC_TRY(clipc_special_tokens_read(opened->config, files->tokenizer_config.name, opened->map,
-                                        files->special_tokens_map.name, tokenizer, source->name, tokens, error));
+                                        files->special_tokens_map.name, tokenizer, source->name, &defaults, tokens,
+                                        error));
     CLIPC_TRY(collect_added(vocabulary, tokens, source->name, vocabulary_size, parts, error));
     if (tokenizer)
         CLIPC_TRY(clipc_pipeline_check_ends(tokenizer, source->name, tokens->start, parts->start_token, tokens->end,
@@ -214,14 +220,30 @@ clipc_status clipc_tokenizer_create(const clipc_tokenizer_files *files, size_t v
     clipc_status status = CLIPC_OK;
     opened_files opened = {0};
     clipc_packed_parts parts = {0};
+    clipc_pieces_parts *pieces = NULL;
     clipc_special_tokens *tokens = clipc_allocate(1, sizeof *tokens);
     if (!tokens)
         return clipc_fail_memory(error, sizeof *tokens, "a tokenizer");
     CLIPC_CHECK(open_files(files, &opened, error));
-    CLIPC_CHECK(collect(files, &opened, vocabulary_size, tokens, &parts, error));
-    CLIPC_CHECK(clipc_packed_build(&parts, vocabulary_size, out, error));
+    const json_t *tokenizer = opened.source.is_tokenizer_json ? opened.source.root : NULL;
+    if (clipc_pieces_classify(tokenizer, opened.config, files->model_type) == CLIPC_CLASS_NONE) {
+        CLIPC_CHECK(collect(files, &opened, vocabulary_size, tokens, &parts, error));
+        CLIPC_CHECK(clipc_packed_build(&parts, NULL, vocabulary_size, out, error));
+    } else {
+        const clipc_pieces_source from = {files, &opened.source, opened.config, opened.map};
+        pieces = clipc_allocate(1, sizeof *pieces);
+        if (!pieces) {
+            status = clipc_fail_memory(error, sizeof *pieces, "a tokenizer");
+            goto fail;
+        }
+        CLIPC_CHECK(clipc_pieces_collect(&from, vocabulary_size, tokens, &parts, pieces, error));
+        CLIPC_CHECK(clipc_packed_build(&parts, pieces, vocabulary_size, out, error));
+    }
 fail:
     free_parts(&parts);
+    if (pieces)
+        clipc_pieces_parts_free(pieces);
+    clipc_free(pieces);
     close_files(&opened);
     clipc_free(tokens);
     return status;

@@ -57,7 +57,7 @@ static struct clipc_vocabulary_slot *find_slot(const clipc_vocabulary *vocabular
     return NULL;
 }
 
-static clipc_status reserve(clipc_vocabulary *vocabulary, size_t most, clipc_error *error)
+clipc_status clipc_vocabulary_reserve(clipc_vocabulary *vocabulary, size_t most, clipc_error *error)
 {
     vocabulary->entries = clipc_allocate(most, sizeof *vocabulary->entries);
     if (!vocabulary->entries)
@@ -65,8 +65,7 @@ static clipc_status reserve(clipc_vocabulary *vocabulary, size_t most, clipc_err
     return CLIPC_OK;
 }
 
-/* Makes the hash table; *distinct is false when a text is there twice, or too many collide. */
-static clipc_status make_table(clipc_vocabulary *vocabulary, bool *distinct, clipc_error *error)
+clipc_status clipc_vocabulary_index(clipc_vocabulary *vocabulary, bool *distinct, clipc_error *error)
 {
     *distinct = false;
     vocabulary->bits = CLIPC_MIN_TABLE_BITS;
@@ -113,9 +112,9 @@ clipc_status clipc_vocabulary_read_quick(clipc_quick_json *reader, size_t most, 
     clipc_status status = CLIPC_OK;
     *out = (clipc_vocabulary){0};
     *taken = false;
-    CLIPC_CHECK(reserve(out, most, error));
+    CLIPC_CHECK(clipc_vocabulary_reserve(out, most, error));
     if (read_entries(reader, most, out))
-        CLIPC_CHECK(make_table(out, taken, error));
+        CLIPC_CHECK(clipc_vocabulary_index(out, taken, error));
 fail:
     if (!*taken)
         clipc_vocabulary_free(out);
@@ -129,7 +128,7 @@ clipc_status clipc_vocabulary_read_json(const json_t *object, const char *name, 
     json_t *value = NULL;
     bool distinct = false;
     CLIPC_FAIL_IF(json_object_size(object) >= (size_t)1 << 30, error, CLIPC_ERROR_LIMIT, "%s: too many tokens", name);
-    CLIPC_TRY(reserve(out, json_object_size(object), error));
+    CLIPC_TRY(clipc_vocabulary_reserve(out, json_object_size(object), error));
     json_object_foreach((json_t *)(uintptr_t)object, text, value)
     {
         CLIPC_FAIL_IF(!json_is_integer(value), error, CLIPC_ERROR_FORMAT,
@@ -137,7 +136,7 @@ clipc_status clipc_vocabulary_read_json(const json_t *object, const char *name, 
         out->entries[out->count++] =
             (clipc_vocabulary_entry){.text = text, .length = strlen(text), .id = json_integer_value(value)};
     }
-    CLIPC_TRY(make_table(out, &distinct, error));
+    CLIPC_TRY(clipc_vocabulary_index(out, &distinct, error));
     CLIPC_FAIL_IF(!distinct, error, CLIPC_ERROR_LIMIT, "%s: its tokens are made to collide", name);
     return CLIPC_OK;
 }

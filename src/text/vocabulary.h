@@ -33,6 +33,10 @@ clipc_status clipc_vocabulary_read_quick(clipc_quick_json *reader, size_t most, 
 /* From jansson's object, which must live as long. */
 clipc_status clipc_vocabulary_read_json(const json_t *object, const char *name, clipc_vocabulary *out,
                                         clipc_error *error);
+/* For what fills the entries itself: room for `most` (the vocabulary was zeroed), then the hash table; *distinct is
+ * false when a text is there twice, or too many collide. */
+clipc_status clipc_vocabulary_reserve(clipc_vocabulary *vocabulary, size_t most, clipc_error *error);
+clipc_status clipc_vocabulary_index(clipc_vocabulary *vocabulary, bool *distinct, clipc_error *error);
 /* Checks that the ids are distinct and below `vocabulary_size`, and fills by_id. */
 clipc_status clipc_vocabulary_check(clipc_vocabulary *vocabulary, const char *name, size_t vocabulary_size,
                                     clipc_error *error);

@@ -61,7 +61,7 @@ static bool compare(const char *text, size_t size, bool is_tokenizer_json)
                                          .vocab = is_tokenizer_json ? (clipc_tokenizer_file){0} : file,
                                          .merges = is_tokenizer_json ? (clipc_tokenizer_file){0} : some};
     clipc_token_source source;
-    const clipc_status status = clipc_token_source_open(&files, &source, NULL);
+    const clipc_status status = clipc_token_source_open(&files, false, &source, NULL);
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
     const bool quick = source.quick;
     assert_int_equal(status == CLIPC_OK, json_is_object(root));
