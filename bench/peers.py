@@ -38,6 +38,13 @@ ROWS = {
     "text-bf16-b1-12": ("text", 1, "bf16", "12", [("openvino", "bf16", "77")], {}),
 }
 
+# What CLIPImageProcessor() saves, whose class asks for torchvision.
+PREPROCESSING = {"image_processor_type": "CLIPImageProcessor", "do_resize": True, "size": {"shortest_edge": 224},
+                 "resample": 3, "do_center_crop": True, "crop_size": {"height": 224, "width": 224}, "do_rescale": True,
+                 "rescale_factor": 1 / 255, "do_normalize": True,
+                 "image_mean": [0.48145466, 0.4578275, 0.40821073], "image_std": [0.26862954, 0.26130258, 0.27577711],
+                 "do_convert_rgb": True}
+
 
 def make_model(folder, tokenizer):
     if os.path.exists(os.path.join(folder, "model.safetensors")):
@@ -45,14 +52,15 @@ def make_model(folder, tokenizer):
     import shutil
 
     import torch
-    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+    from transformers import CLIPConfig, CLIPModel
 
-    torch.manual_seed(0)
-    model = CLIPModel(CLIPConfig(projection_dim=512))
-    model.save_pretrained(folder)
-    CLIPImageProcessor().save_pretrained(folder)
+    os.makedirs(folder, exist_ok=True)
     for name in ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"):
         shutil.copy(os.path.join(tokenizer, name), folder)
+    with open(os.path.join(folder, "preprocessor_config.json"), "w", encoding="utf-8") as file:
+        json.dump(PREPROCESSING, file)
+    torch.manual_seed(0)
+    CLIPModel(CLIPConfig(projection_dim=512)).save_pretrained(folder)
 
 
 class Peer:

@@ -141,36 +141,109 @@ static void check_norm(check *c, size_t width, float offset, float spread)
     guarded_end(c, &out, "int8 layer norm wrote outside its lines");
 }
 
-static void check_dequantize(check *c, size_t rows)
+/* A tile of integer sums and all that an epilogue reads beside it. */
+struct sums {
+    guarded whole;
+    guarded scales;
+    guarded integers;
+    guarded bias;
+    clipc_row_scale row_scales[CLIPC_TILE_ROWS_MAX];
+};
+
+static struct sums make_sums(check *c, size_t rows)
 {
     const size_t columns = c->kernels->i8.tile_columns;
-    guarded sums = guarded_make(rows * columns);
-    guarded scales = guarded_make(columns);
-    guarded integers = guarded_make(columns);
-    guarded out = guarded_make(rows * columns);
-    clipc_row_scale row_scales[CLIPC_TILE_ROWS_MAX];
-    int32_t *whole = (int32_t *)(void *)sums.values;
-    int32_t *totals = (int32_t *)(void *)integers.values;
+    struct sums sums = {.whole = guarded_make(rows * columns),
+                        .scales = guarded_make(columns),
+                        .integers = guarded_make(columns),
+                        .bias = guarded_make(columns)};
+    int32_t *whole = (int32_t *)(void *)sums.whole.values;
+    int32_t *integers = (int32_t *)(void *)sums.integers.values;
     for (size_t i = 0; i < rows * columns; i++)
         whole[i] = (int32_t)random_below(c, 100000000) - 50000000;
     for (size_t j = 0; j < columns; j++) {
-        scales.values[j] = random_normal(c);
-        totals[j] = (int32_t)random_below(c, 300000) - 150000;
+        sums.scales.values[j] = 1e-3f * random_normal(c);
+        sums.bias.values[j] = random_normal(c);
+        integers[j] = (int32_t)random_below(c, 300000) - 150000;
     }
     for (size_t i = 0; i < rows; i++)
-        row_scales[i] = (clipc_row_scale){random_normal(c), (int32_t)random_below(c, 256)};
-    c->kernels->i8.dequantize(rows, columns, whole, row_scales, scales.values, totals, out.values);
+        sums.row_scales[i] = (clipc_row_scale){1e-4f * random_normal(c), (int32_t)random_below(c, 256)};
+    return sums;
+}
+
+static void end_sums(check *c, struct sums *sums)
+{
+    guarded_end(c, &sums->whole, "int8 epilogue changed around its sums");
+    guarded_end(c, &sums->scales, "int8 epilogue changed around its scales");
+    guarded_end(c, &sums->integers, "int8 epilogue changed around its integers");
+    guarded_end(c, &sums->bias, "int8 epilogue changed around its bias");
+}
+
+/* Through an epilogue to packed rows. With 16 columns, bf16 may go to a line's second half. */
+static void check_epilogue(check *c, clipc_epilogue kind, bool halves, size_t rows)
+{
+    const size_t columns = c->kernels->i8.tile_columns;
+    const size_t block_stride = CLIPC_BLOCK * rows;
+    const size_t shift = halves && columns == CLIPC_BLOCK && random_below(c, 2) ? CLIPC_BLOCK / 2 : 0;
+    struct sums sums = make_sums(c, rows);
+    guarded out = guarded_make(rows * (halves ? CLIPC_BLOCK : columns));
+    float before[CLIPC_TILE_ROWS_MAX * CLIPC_TILE_COLUMNS_MAX];
+    for (size_t i = 0; i < out.count; i++)
+        before[i] = out.values[i] = random_normal(c);
+    const clipc_i8_terms terms = {sums.row_scales, sums.scales.values, (const int32_t *)(void *)sums.integers.values,
+                                  sums.bias.values};
+    (halves ? c->kernels->i8.epilogue_bf16
+            : c->kernels->i8.epilogue_f32)[kind](rows, columns, (const int32_t *)(void *)sums.whole.values, &terms,
+                                                 (uint32_t *)(void *)out.values + shift, CLIPC_BLOCK, block_stride);
     for (size_t i = 0; i < rows; i++) {
         for (size_t j = 0; j < columns; j++) {
-            const float sum = (float)(whole[i * columns + j] - row_scales[i].zero * totals[j]);
-            expect_true(c, out.values[i * columns + j] == sum * row_scales[i].scale * scales.values[j],
-                        "dequantizing: not exactly (sum - zero × integers) × scales");
+            const int32_t whole = ((const int32_t *)(void *)sums.whole.values)[i * columns + j] -
+                                  terms.row_scales[i].zero * terms.integers[j];
+            const double product = (double)whole * (double)terms.row_scales[i].scale * (double)terms.scales[j];
+            const double x = product + (double)terms.bias[j];
+            const size_t place = j / CLIPC_BLOCK * block_stride + i * CLIPC_BLOCK + j % CLIPC_BLOCK;
+            const double size = fabs(product) + fabs((double)terms.bias[j]);
+            const double old = kind == CLIPC_EPILOGUE_RESIDUAL ? (double)before[place] : 0.0;
+            if (!halves)
+                expect(c, TOLERANCE_F32_EPILOGUE, (double)out.values[place], x + old, 2.0 * (size + fabs(old)),
+                       "int8 epilogue");
+            else if (kind != CLIPC_EPILOGUE_BIAS && x < -5.0)
+                expect_true(c, fabs(half_at(&out, i * CLIPC_BLOCK, j + 2 * shift, block_stride)) < 2e-3,
+                            "int8 epilogue: tail");
+            else
+                expect(c, TOLERANCE_BF16_RESULT, half_at(&out, i * CLIPC_BLOCK, j + 2 * shift, block_stride),
+                       activation_reference(kind, x), fabs(activation_reference(kind, x)) + 1e-5 * size,
+                       "int8 epilogue");
         }
     }
-    guarded_end(c, &sums, "dequantizing changed its sums");
-    guarded_end(c, &scales, "dequantizing changed its scales");
-    guarded_end(c, &integers, "dequantizing changed its integers");
-    guarded_end(c, &out, "dequantizing wrote outside its tile");
+    guarded_end(c, &out, "int8 epilogue wrote outside its rows");
+    end_sums(c, &sums);
+}
+
+/* A row's scale of NaN must come through. */
+static void check_not_a_number(check *c)
+{
+    struct sums sums = make_sums(c, 1);
+    guarded out = guarded_make(c->kernels->i8.tile_columns);
+    sums.row_scales[0].scale = NAN;
+    const clipc_i8_terms terms = {sums.row_scales, sums.scales.values, (const int32_t *)(void *)sums.integers.values,
+                                  sums.bias.values};
+    c->kernels->i8.epilogue_bf16[CLIPC_EPILOGUE_QUICK_GELU](1, out.count, (const int32_t *)(void *)sums.whole.values,
+                                                            &terms, (uint32_t *)(void *)out.values, CLIPC_BLOCK,
+                                                            CLIPC_BLOCK);
+    for (size_t j = 0; j < out.count; j++)
+        expect_true(c, isnan(half_at(&out, 0, j, CLIPC_BLOCK)), "int8 epilogue hides NaN");
+    guarded_end(c, &out, "int8 epilogue wrote outside its rows");
+    end_sums(c, &sums);
+}
+
+static void check_epilogues_of(check *c, size_t rows)
+{
+    for (int kind = 0; kind < CLIPC_EPILOGUE_COUNT; kind++) {
+        for (int halves = 0; halves < 2; halves++)
+            if ((halves ? c->kernels->i8.epilogue_bf16 : c->kernels->i8.epilogue_f32)[kind])
+                check_epilogue(c, (clipc_epilogue)kind, halves, rows);
+    }
 }
 
 void check_i8(check *c)
@@ -182,8 +255,9 @@ void check_i8(check *c)
             check_tile(c, rows, block_counts[i], false);
             check_tile(c, rows, block_counts[i], true);
         }
-        check_dequantize(c, rows);
+        check_epilogues_of(c, rows);
     }
+    check_not_a_number(c);
     for (size_t i = 0; i < sizeof widths / sizeof widths[0]; i++) {
         for (int kind = 0; kind < ROW_KINDS; kind++)
             check_quantize(c, (enum row_kind)kind, widths[i]);

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-static double half_at(const guarded *out, size_t row_offset, size_t column, size_t block_stride)
+double half_at(const guarded *out, size_t row_offset, size_t column, size_t block_stride)
 {
     uint16_t half = 0;
     const size_t in_block = 2 * CLIPC_BLOCK;
@@ -16,7 +16,7 @@ static double half_at(const guarded *out, size_t row_offset, size_t column, size
     return (double)clipc_float_of_bf16(half);
 }
 
-static double reference(clipc_epilogue kind, double x)
+double activation_reference(clipc_epilogue kind, double x)
 {
     switch (kind) {
     case CLIPC_EPILOGUE_BIAS: return x;
@@ -56,8 +56,8 @@ static void check_epilogue(check *c, clipc_epilogue kind, size_t rows, bool nast
             else if (kind != CLIPC_EPILOGUE_BIAS && x < -5.0)
                 expect_true(c, fabs(actual) < 2e-3 * (1.0 + 1e-9 * fabs(x)), "bf16 epilogue: tail");
             else
-                expect(c, TOLERANCE_BF16_RESULT, actual, reference(kind, x), fabs(reference(kind, x)) + 1e-30,
-                       "bf16 epilogue");
+                expect(c, TOLERANCE_BF16_RESULT, actual, activation_reference(kind, x),
+                       fabs(activation_reference(kind, x)) + 1e-30, "bf16 epilogue");
         }
     }
     guarded_end(c, &sums, "bf16 epilogue changed around its sums");

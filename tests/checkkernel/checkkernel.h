@@ -12,7 +12,7 @@
  * is what the check states for its operation. */
 typedef enum tolerance {
     TOLERANCE_F32_GEMM,       /* scale: Σ |a b| × (2 + √terms): a short sum errs by a rounding or two of its own */
-    TOLERANCE_F32_EPILOGUE,   /* scale: |result| */
+    TOLERANCE_F32_EPILOGUE,   /* scale: |result|; from integers Σ |terms| × 2, for twice as many roundings */
     TOLERANCE_F32_ACTIVATION, /* scale: |x| */
     TOLERANCE_F32_LAYER_NORM, /* scale: (|normal| + |mean| / deviation) × |weight| + |bias| */
     TOLERANCE_F32_SOFTMAX,    /* scale: (1 + |exponent|) × |result| */
@@ -48,6 +48,11 @@ void guarded_end(check *c, guarded *array, const char *what);
 /* Records one comparison. NaN and infinity must be matched exactly by kind. */
 void expect(check *c, tolerance kind, double actual, double expected, double scale, const char *what);
 void expect_true(check *c, bool condition, const char *what);
+
+/* What an epilogue that is no residual makes of x. */
+double activation_reference(clipc_epilogue kind, double x);
+/* Column `column` of a row of bf16 in blocks. */
+double half_at(const guarded *out, size_t row_offset, size_t column, size_t block_stride);
 
 /* Monotonic. */
 double seconds_now(void);

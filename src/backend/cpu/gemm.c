@@ -9,27 +9,6 @@ struct job {
     clipc_gemm_split split;
 };
 
-/* The sums of one tile, [height][columns of a panel]. */
-static void sum_tile(const clipc_gemm *gemm, size_t begin, size_t height, size_t panel, float *sums)
-{
-    const clipc_kernels *kernels = gemm->kernels;
-    const clipc_packed_layout *layout = &gemm->weights->layout;
-    const uint32_t *rows = (const uint32_t *)gemm->rows + begin * gemm->row_blocks * CLIPC_BLOCK;
-    const void *weights = clipc_packed_panel(gemm->weights, panel);
-    if (layout->dtype == CLIPC_DTYPE_I8) {
-        _Alignas(64) int32_t whole[CLIPC_TILE_ROWS_MAX * CLIPC_TILE_COLUMNS_MAX];
-        const size_t columns = layout->panel_columns;
-        kernels->i8.gemm_tile(height, layout->blocks, rows, weights, whole, columns);
-        kernels->i8.dequantize(height, columns, whole, gemm->row_scales + begin,
-                               gemm->weights->scales + panel * columns, gemm->weights->integers + panel * columns,
-                               sums);
-    } else if (layout->dtype == CLIPC_DTYPE_BF16)
-        kernels->bf16.gemm_tile(height, layout->blocks, rows, weights, sums, layout->panel_columns);
-    else
-        kernels->gemm_tile(height, layout->blocks, (const float *)(const void *)rows, weights, sums,
-                           layout->panel_columns);
-}
-
 /* Asks for the residual stream's part under a tile, [height][columns], which is not in a near cache and whose rows lie
  * too far apart to be foreseen: it arrives while the tile is summed. */
 static void fetch_residual(const uint32_t *values, size_t height, size_t columns, size_t row_stride)
@@ -39,30 +18,72 @@ static void fetch_residual(const uint32_t *values, size_t height, size_t columns
             __builtin_prefetch(values + i * row_stride + j, 1);
 }
 
-static void multiply_tile(const clipc_gemm *gemm, size_t tile, size_t panel)
+/* One tile of the product: its packed rows, one panel, and where its results go. */
+struct tile {
+    size_t begin; /* first row */
+    size_t height;
+    size_t panel; /* of the weights */
+    const uint32_t *rows;
+    uint32_t *out;
+    size_t row_stride;
+    size_t block_stride;
+};
+
+static void multiply_i8(const clipc_gemm *gemm, const struct tile *tile)
+{
+    _Alignas(64) int32_t sums[CLIPC_TILE_ROWS_MAX * CLIPC_TILE_COLUMNS_MAX];
+    const clipc_packed_weights *weights = gemm->weights;
+    const clipc_i8_kernels *kernels = &gemm->kernels->i8;
+    const size_t columns = weights->layout.panel_columns;
+    const size_t first = tile->panel * columns;
+    const clipc_i8_terms terms = {gemm->row_scales + tile->begin, weights->scales + first, weights->integers + first,
+                                  weights->bias + first};
+    kernels->gemm_tile(tile->height, weights->layout.blocks, tile->rows, clipc_packed_panel(weights, tile->panel),
+                       sums, columns);
+    const clipc_epilogue_i8 *epilogue =
+        gemm->output.dtype == CLIPC_DTYPE_BF16 ? kernels->epilogue_bf16 : kernels->epilogue_f32;
+    epilogue[gemm->epilogue](tile->height, columns, sums, &terms, tile->out, tile->row_stride, tile->block_stride);
+}
+
+static void multiply_floats(const clipc_gemm *gemm, const struct tile *tile)
 {
     _Alignas(64) float sums[CLIPC_TILE_ROWS_MAX * CLIPC_TILE_COLUMNS_MAX];
-    const size_t columns = gemm->weights->layout.panel_columns;
-    const size_t begin = clipc_row_tiles_begin(gemm->tiles, tile);
-    const size_t height = clipc_row_tiles_begin(gemm->tiles, tile + 1) - begin;
-    const size_t weight_panel = gemm->first_panel + panel;
-    const float *bias = gemm->weights->bias + weight_panel * columns;
+    const clipc_packed_layout *layout = &gemm->weights->layout;
+    const clipc_kernels *kernels = gemm->kernels;
+    const size_t columns = layout->panel_columns;
+    const void *panel = clipc_packed_panel(gemm->weights, tile->panel);
+    const float *bias = gemm->weights->bias + tile->panel * columns;
+    if (layout->dtype == CLIPC_DTYPE_BF16)
+        kernels->bf16.gemm_tile(tile->height, layout->blocks, tile->rows, panel, sums, columns);
+    else
+        kernels->gemm_tile(tile->height, layout->blocks, (const float *)(const void *)tile->rows, panel, sums,
+                           columns);
+    if (gemm->output.dtype == CLIPC_DTYPE_BF16)
+        kernels->bf16.epilogue[gemm->epilogue](tile->height, columns, sums, bias, tile->out, tile->row_stride,
+                                               tile->block_stride);
+    else
+        kernels->epilogue[gemm->epilogue](tile->height, columns, sums, bias, (float *)(void *)tile->out,
+                                          tile->row_stride, tile->block_stride);
+}
+
+static void multiply_tile(const clipc_gemm *gemm, size_t index, size_t panel)
+{
     const clipc_gemm_output *output = &gemm->output;
-    const size_t row_stride = output->packed ? CLIPC_BLOCK : output->row_length;
-    const size_t block_stride = output->packed ? CLIPC_BLOCK * height : CLIPC_BLOCK;
-    uint32_t *values = (uint32_t *)output->values + begin * output->row_length;
+    const clipc_packed_layout *layout = &gemm->weights->layout;
+    const size_t begin = clipc_row_tiles_begin(gemm->tiles, index);
+    const size_t height = clipc_row_tiles_begin(gemm->tiles, index + 1) - begin;
+    struct tile tile = {.begin = begin,
+                        .height = height,
+                        .panel = gemm->first_panel + panel,
+                        .rows = (const uint32_t *)gemm->rows + begin * gemm->row_blocks * CLIPC_BLOCK,
+                        .row_stride = output->packed ? CLIPC_BLOCK : output->row_length,
+                        .block_stride = output->packed ? CLIPC_BLOCK * height : CLIPC_BLOCK};
+    const size_t unit = panel * layout->panel_columns * clipc_dtype_size(output->dtype) / sizeof(float);
+    tile.out = (uint32_t *)output->values + begin * output->row_length + unit / CLIPC_BLOCK * tile.block_stride +
+               unit % CLIPC_BLOCK;
     if (gemm->epilogue == CLIPC_EPILOGUE_RESIDUAL)
-        fetch_residual(values + panel * columns, height, columns, row_stride);
-    sum_tile(gemm, begin, height, weight_panel, sums);
-    if (output->dtype == CLIPC_DTYPE_BF16) {
-        const size_t unit = panel * columns / 2;
-        values += unit / CLIPC_BLOCK * block_stride + unit % CLIPC_BLOCK;
-        gemm->kernels->bf16.epilogue[gemm->epilogue](height, columns, sums, bias, values, row_stride, block_stride);
-    } else {
-        values += panel * columns / CLIPC_BLOCK * block_stride;
-        gemm->kernels->epilogue[gemm->epilogue](height, columns, sums, bias, (float *)(void *)values, row_stride,
-                                                block_stride);
-    }
+        fetch_residual(tile.out, height, layout->panel_columns, tile.row_stride);
+    (layout->dtype == CLIPC_DTYPE_I8 ? multiply_i8 : multiply_floats)(gemm, &tile);
 }
 
 static void run_pieces(void *context, size_t begin, size_t end, size_t thread)

@@ -45,10 +45,12 @@ static const names names_i8[CLIPC_CPU_LEVELS] = {
     [CLIPC_CPU_AVX2] = {GEMM_I8(avx2), "layer_norm_i8__avx2", "quantize_i8__avx2"},
     [CLIPC_CPU_AVX512] = {GEMM_I8(avx2), "layer_norm_i8__avx512", "quantize_i8__avx512"},
     [CLIPC_CPU_AVX512_VNNI] = {GEMM_I8(avx512_vnni), "layer_norm_i8__avx512", "quantize_i8__avx512"},
+    [CLIPC_CPU_AVX512_BF16] = {GEMM_I8(avx512_vnni), "layer_norm_i8__avx512", "quantize_i8__avx512"},
 #elif defined(__aarch64__)
     [CLIPC_CPU_NEON] = {GEMM_I8(neon), "layer_norm_i8__neon", "quantize_i8__neon"},
     [CLIPC_CPU_NEON_DOTPROD] = {GEMM_I8(neon_dotprod), "layer_norm_i8__neon", "quantize_i8__neon"},
     [CLIPC_CPU_NEON_I8MM] = {GEMM_I8(neon_i8mm), "layer_norm_i8__neon", "quantize_i8__neon"},
+    [CLIPC_CPU_NEON_BF16] = {GEMM_I8(neon_i8mm), "layer_norm_i8__neon", "quantize_i8__neon"},
 #endif
 };
 

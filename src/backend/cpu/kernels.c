@@ -26,14 +26,21 @@
         .scale = clipc_scale_bf16__##isa                                                                              \
     }
 
-/* Tiles and lines have levels of their own. */
-#define FILL_I8(tile_isa, lines_isa, isa_level)                                                                       \
+/* Tiles, lines and epilogues have levels of their own. */
+#define FILL_I8(tile_isa, lines_isa, epilogue_isa, isa_level)                                                         \
     kernels->i8 = (clipc_i8_kernels)                                                                                  \
     {                                                                                                                 \
         .level = (isa_level), .tile_rows = CLIPC_GEMM_I8_ROWS__##tile_isa,                                            \
         .tile_columns = CLIPC_GEMM_I8_COLUMNS__##tile_isa, .gemm_tile = clipc_gemm_tile_i8__##tile_isa,               \
         .layer_norm = clipc_layer_norm_i8__##lines_isa, .quantize = clipc_quantize_i8__##lines_isa,                   \
-        .dequantize = clipc_dequantize_i8__##lines_isa                                                                \
+        .epilogue_f32 = {[CLIPC_EPILOGUE_BIAS] = clipc_bias_i8_f32__##epilogue_isa,                                   \
+                         [CLIPC_EPILOGUE_RESIDUAL] = clipc_residual_i8_f32__##epilogue_isa},                          \
+        .epilogue_bf16 = {                                                                                            \
+            [CLIPC_EPILOGUE_BIAS] = clipc_bias_i8_bf16__##epilogue_isa,                                               \
+            [CLIPC_EPILOGUE_QUICK_GELU] = clipc_quick_gelu_i8_bf16__##epilogue_isa,                                   \
+            [CLIPC_EPILOGUE_GELU] = clipc_gelu_i8_bf16__##epilogue_isa,                                               \
+            [CLIPC_EPILOGUE_GELU_TANH] = clipc_gelu_tanh_i8_bf16__##epilogue_isa                                      \
+        }                                                                                                             \
     }
 
 void clipc_kernels_fill(clipc_kernels *kernels, clipc_cpu_level level)
@@ -41,42 +48,44 @@ void clipc_kernels_fill(clipc_kernels *kernels, clipc_cpu_level level)
     *kernels = (clipc_kernels){0};
     FILL(c, CLIPC_CPU_C);
     FILL_BF16(c, CLIPC_CPU_C);
-    FILL_I8(c, c, CLIPC_CPU_C);
+    FILL_I8(c, c, c, CLIPC_CPU_C);
     kernels->round_bf16 = clipc_round_bf16__c;
 #if defined(__x86_64__)
     if (level < CLIPC_CPU_AVX2)
         return;
     FILL(avx2, CLIPC_CPU_AVX2);
     FILL_BF16(avx2, CLIPC_CPU_AVX2);
-    FILL_I8(avx2, avx2, CLIPC_CPU_AVX2);
+    FILL_I8(avx2, avx2, avx2, CLIPC_CPU_AVX2);
     kernels->round_bf16 = clipc_round_bf16__avx2;
     if (level < CLIPC_CPU_AVX512)
         return;
     FILL(avx512, CLIPC_CPU_AVX512);
     FILL_BF16(avx512, CLIPC_CPU_AVX512);
-    FILL_I8(avx2, avx512, CLIPC_CPU_AVX512);
+    FILL_I8(avx2, avx512, avx512, CLIPC_CPU_AVX512);
     if (level < CLIPC_CPU_AVX512_VNNI)
         return;
-    FILL_I8(avx512_vnni, avx512, CLIPC_CPU_AVX512_VNNI);
+    FILL_I8(avx512_vnni, avx512, avx512, CLIPC_CPU_AVX512_VNNI);
     if (level < CLIPC_CPU_AVX512_BF16)
         return;
     FILL_BF16(avx512_bf16, CLIPC_CPU_AVX512_BF16);
+    FILL_I8(avx512_vnni, avx512, avx512_bf16, CLIPC_CPU_AVX512_BF16);
 #elif defined(__aarch64__)
     if (level < CLIPC_CPU_NEON)
         return;
     FILL(neon, CLIPC_CPU_NEON);
     FILL_BF16(neon, CLIPC_CPU_NEON);
-    FILL_I8(neon, neon, CLIPC_CPU_NEON);
+    FILL_I8(neon, neon, neon, CLIPC_CPU_NEON);
     kernels->round_bf16 = clipc_round_bf16__neon;
     if (level < CLIPC_CPU_NEON_DOTPROD)
         return;
-    FILL_I8(neon_dotprod, neon, CLIPC_CPU_NEON_DOTPROD);
+    FILL_I8(neon_dotprod, neon, neon, CLIPC_CPU_NEON_DOTPROD);
     if (level < CLIPC_CPU_NEON_I8MM)
         return;
-    FILL_I8(neon_i8mm, neon, CLIPC_CPU_NEON_I8MM);
+    FILL_I8(neon_i8mm, neon, neon, CLIPC_CPU_NEON_I8MM);
     if (level < CLIPC_CPU_NEON_BF16)
         return;
     FILL_BF16(neon_bf16, CLIPC_CPU_NEON_BF16);
+    FILL_I8(neon_i8mm, neon, neon_bf16, CLIPC_CPU_NEON_BF16);
 #else
     (void)level;
 #endif

@@ -97,10 +97,18 @@ typedef clipc_row_scale (*clipc_layer_norm_i8)(const float *row, size_t width, c
                                                float epsilon, uint32_t *out, size_t block_stride);
 typedef clipc_row_scale (*clipc_quantize_i8)(const uint32_t *row, size_t width, uint32_t *out, size_t block_stride);
 
-/* Integer sums [rows][columns] to out [rows][columns] = (sum - zero × integers[column]) × scale × scales[column]. */
-typedef void (*clipc_dequantize_i8)(size_t rows, size_t columns, const int32_t *sums,
-                                    const clipc_row_scale *row_scales, const float *scales, const int32_t *integers,
-                                    float *out);
+/* What integer sums lack, from the first row and column on: x = (sum - zero × integers[column]) × scale ×
+ * scales[column] + bias[column]. */
+typedef struct clipc_i8_terms {
+    const clipc_row_scale *row_scales;
+    const float *scales;
+    const int32_t *integers;
+    const float *bias;
+} clipc_i8_terms;
+
+/* Takes integer sums [rows][columns] to x and through an epilogue, to fp32 or bf16 as above. */
+typedef void (*clipc_epilogue_i8)(size_t rows, size_t columns, const int32_t *sums, const clipc_i8_terms *terms,
+                                  uint32_t *out, size_t row_stride, size_t block_stride);
 
 typedef struct clipc_i8_kernels {
     clipc_cpu_level level;
@@ -109,7 +117,8 @@ typedef struct clipc_i8_kernels {
     clipc_gemm_tile_i8 gemm_tile;
     clipc_layer_norm_i8 layer_norm;
     clipc_quantize_i8 quantize;
-    clipc_dequantize_i8 dequantize;
+    clipc_epilogue_i8 epilogue_f32[CLIPC_EPILOGUE_COUNT];  /* NULL for activations */
+    clipc_epilogue_i8 epilogue_bf16[CLIPC_EPILOGUE_COUNT]; /* NULL for the residual */
 } clipc_i8_kernels;
 
 typedef struct clipc_kernels {
@@ -188,10 +197,19 @@ CLIPC_DECLARE_KERNELS(neon);
 #define CLIPC_DECLARE_LINES_I8(isa)                                                                                   \
     clipc_row_scale clipc_layer_norm_i8__##isa(const float *row, size_t width, const float *weight,                   \
                                                const float *bias, float epsilon, uint32_t *out, size_t block_stride); \
-    clipc_row_scale clipc_quantize_i8__##isa(const uint32_t *row, size_t width, uint32_t *out, size_t block_stride);  \
-    void clipc_dequantize_i8__##isa(size_t rows, size_t columns, const int32_t *sums,                                 \
-                                    const clipc_row_scale *row_scales, const float *scales, const int32_t *integers,  \
-                                    float *out)
+    clipc_row_scale clipc_quantize_i8__##isa(const uint32_t *row, size_t width, uint32_t *out, size_t block_stride)
+
+#define CLIPC_DECLARE_EPILOGUE_I8(name, isa)                                                                          \
+    void name##__##isa(size_t rows, size_t columns, const int32_t *sums, const clipc_i8_terms *terms, uint32_t *out,  \
+                       size_t row_stride, size_t block_stride)
+
+#define CLIPC_DECLARE_EPILOGUES_I8(isa)                                                                               \
+    CLIPC_DECLARE_EPILOGUE_I8(clipc_bias_i8_f32, isa);                                                                \
+    CLIPC_DECLARE_EPILOGUE_I8(clipc_residual_i8_f32, isa);                                                            \
+    CLIPC_DECLARE_EPILOGUE_I8(clipc_bias_i8_bf16, isa);                                                               \
+    CLIPC_DECLARE_EPILOGUE_I8(clipc_quick_gelu_i8_bf16, isa);                                                         \
+    CLIPC_DECLARE_EPILOGUE_I8(clipc_gelu_i8_bf16, isa);                                                               \
+    CLIPC_DECLARE_EPILOGUE_I8(clipc_gelu_tanh_i8_bf16, isa)
 
 CLIPC_DECLARE_TILE_I8(c);
 CLIPC_DECLARE_TILE_I8(avx2);
@@ -203,6 +221,12 @@ CLIPC_DECLARE_LINES_I8(c);
 CLIPC_DECLARE_LINES_I8(avx2);
 CLIPC_DECLARE_LINES_I8(avx512);
 CLIPC_DECLARE_LINES_I8(neon);
+CLIPC_DECLARE_EPILOGUES_I8(c);
+CLIPC_DECLARE_EPILOGUES_I8(avx2);
+CLIPC_DECLARE_EPILOGUES_I8(avx512);
+CLIPC_DECLARE_EPILOGUES_I8(avx512_bf16);
+CLIPC_DECLARE_EPILOGUES_I8(neon);
+CLIPC_DECLARE_EPILOGUES_I8(neon_bf16);
 
 CLIPC_DECLARE_KERNELS_BF16(c);
 CLIPC_DECLARE_KERNELS_BF16(avx2);

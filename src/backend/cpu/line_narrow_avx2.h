@@ -62,6 +62,37 @@ static inline void line_store_quantized(void *to, const line x[4], float inverse
     }
 }
 
+/* The largest of many halves, as signed and as unsigned integers, 32 at a time. */
+typedef struct line_extremes {
+    __m256i most_signed;
+    __m256i most;
+} line_extremes;
+
+static inline line_extremes line_extremes_set(int16_t most_signed, uint16_t most)
+{
+    return (line_extremes){_mm256_set1_epi16(most_signed), _mm256_set1_epi16((short)most)};
+}
+
+static inline line_extremes line_extremes_add(line_extremes a, const uint16_t *from)
+{
+    const __m256i low = _mm256_loadu_si256((const __m256i *)(const void *)from);
+    const __m256i high = _mm256_loadu_si256((const __m256i *)(const void *)from + 1);
+    return (line_extremes){_mm256_max_epi16(_mm256_max_epi16(a.most_signed, low), high),
+                           _mm256_max_epu16(_mm256_max_epu16(a.most, low), high)};
+}
+
+static inline void line_extremes_get(line_extremes a, int16_t *most_signed, uint16_t *most)
+{
+    /* The smallest of eight unsigned halves is one instruction: bits are turned so that it is the largest. */
+    const __m128i turned_signed =
+        _mm_xor_si128(_mm_max_epi16(_mm256_castsi256_si128(a.most_signed), _mm256_extracti128_si256(a.most_signed, 1)),
+                      _mm_set1_epi16(0x7FFF));
+    const __m128i turned = _mm_xor_si128(
+        _mm_max_epu16(_mm256_castsi256_si128(a.most), _mm256_extracti128_si256(a.most, 1)), _mm_set1_epi16(-1));
+    *most_signed = (int16_t)(_mm_cvtsi128_si32(_mm_minpos_epu16(turned_signed)) ^ 0x7FFF);
+    *most = (uint16_t)~_mm_cvtsi128_si32(_mm_minpos_epu16(turned));
+}
+
 static inline __m256 narrow_corrected_eight(const int32_t *sums, const int32_t *integers, __m256i zero)
 {
     const __m256i sum = _mm256_loadu_si256((const __m256i *)(const void *)sums);

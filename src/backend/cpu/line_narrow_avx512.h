@@ -39,6 +39,18 @@ static inline line line_round(line a)
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
+/* 2^t to 13 bits: the scaling takes the whole part of t itself, and overflows to infinity or 0 by itself. */
+#define CLIPC_LINE_LOW_POWER
+static inline line line_low_power(line t)
+{
+    const line r = _mm512_reduce_ps(t, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+    line p = line_set(7.8024335e-2f);
+    p = line_multiply_add(p, r, line_set(2.2606706e-1f));
+    p = line_multiply_add(p, r, line_set(6.9583378e-1f));
+    p = line_multiply_add(p, r, line_set(9.9992517e-1f));
+    return _mm512_scalef_ps(p, t);
+}
+
 /* Four lines to 64 bytes, round(x × inverse) + zero, limited to 0 … 255; what is not a number may become any. */
 static inline void line_store_quantized(void *to, const line x[4], float inverse, int32_t zero)
 {
@@ -52,6 +64,38 @@ static inline void line_store_quantized(void *to, const line x[4], float inverse
     const __m512i second = _mm512_adds_epi16(_mm512_packs_epi32(whole[2], whole[3]), shift);
     const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
     _mm512_storeu_si512(to, _mm512_permutexvar_epi32(order, _mm512_packus_epi16(first, second)));
+}
+
+/* The largest of many halves, as signed and as unsigned integers, 32 at a time. */
+typedef struct line_extremes {
+    __m512i most_signed;
+    __m512i most;
+} line_extremes;
+
+static inline line_extremes line_extremes_set(int16_t most_signed, uint16_t most)
+{
+    return (line_extremes){_mm512_set1_epi16(most_signed), _mm512_set1_epi16((short)most)};
+}
+
+static inline line_extremes line_extremes_add(line_extremes a, const uint16_t *from)
+{
+    const __m512i halves = _mm512_loadu_si512(from);
+    return (line_extremes){_mm512_max_epi16(a.most_signed, halves), _mm512_max_epu16(a.most, halves)};
+}
+
+static inline void line_extremes_get(line_extremes a, int16_t *most_signed, uint16_t *most)
+{
+    const __m256i half_signed =
+        _mm256_max_epi16(_mm512_castsi512_si256(a.most_signed), _mm512_extracti64x4_epi64(a.most_signed, 1));
+    const __m256i half = _mm256_max_epu16(_mm512_castsi512_si256(a.most), _mm512_extracti64x4_epi64(a.most, 1));
+    /* The smallest of eight unsigned halves is one instruction: bits are turned so that it is the largest. */
+    const __m128i turned_signed =
+        _mm_xor_si128(_mm_max_epi16(_mm256_castsi256_si128(half_signed), _mm256_extracti128_si256(half_signed, 1)),
+                      _mm_set1_epi16(0x7FFF));
+    const __m128i turned = _mm_xor_si128(
+        _mm_max_epu16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1)), _mm_set1_epi16(-1));
+    *most_signed = (int16_t)(_mm_cvtsi128_si32(_mm_minpos_epu16(turned_signed)) ^ 0x7FFF);
+    *most = (uint16_t)~_mm_cvtsi128_si32(_mm_minpos_epu16(turned));
 }
 
 /* sums - zero × integers, as floats. */

@@ -44,6 +44,32 @@ static inline void line_store_quantized(void *to, const line x[4], float inverse
     }
 }
 
+/* The largest of many halves, as signed and as unsigned integers, 32 at a time. */
+typedef struct line_extremes {
+    int16_t most_signed;
+    uint16_t most;
+} line_extremes;
+
+static inline line_extremes line_extremes_set(int16_t most_signed, uint16_t most)
+{
+    return (line_extremes){most_signed, most};
+}
+
+static inline line_extremes line_extremes_add(line_extremes a, const uint16_t *from)
+{
+    for (int i = 0; i < 32; i++) {
+        a.most_signed = (int16_t)from[i] > a.most_signed ? (int16_t)from[i] : a.most_signed;
+        a.most = from[i] > a.most ? from[i] : a.most;
+    }
+    return a;
+}
+
+static inline void line_extremes_get(line_extremes a, int16_t *most_signed, uint16_t *most)
+{
+    *most_signed = a.most_signed;
+    *most = a.most;
+}
+
 /* sums - zero × integers, as floats. */
 static inline line line_corrected_sum(const int32_t *sums, const int32_t *integers, int32_t zero)
 {

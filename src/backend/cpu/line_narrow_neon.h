@@ -74,6 +74,33 @@ static inline void line_store_quantized(void *to, const line x[4], float inverse
     }
 }
 
+/* The largest of many halves, as signed and as unsigned integers, 32 at a time. */
+typedef struct line_extremes {
+    int16x8_t most_signed;
+    uint16x8_t most;
+} line_extremes;
+
+static inline line_extremes line_extremes_set(int16_t most_signed, uint16_t most)
+{
+    return (line_extremes){vdupq_n_s16(most_signed), vdupq_n_u16(most)};
+}
+
+static inline line_extremes line_extremes_add(line_extremes a, const uint16_t *from)
+{
+    for (int i = 0; i < 4; i++) {
+        const uint16x8_t halves = vld1q_u16(from + 8 * i);
+        a.most_signed = vmaxq_s16(a.most_signed, vreinterpretq_s16_u16(halves));
+        a.most = vmaxq_u16(a.most, halves);
+    }
+    return a;
+}
+
+static inline void line_extremes_get(line_extremes a, int16_t *most_signed, uint16_t *most)
+{
+    *most_signed = vmaxvq_s16(a.most_signed);
+    *most = vmaxvq_u16(a.most);
+}
+
 /* sums - zero × integers, as floats. */
 static inline line line_corrected_sum(const int32_t *sums, const int32_t *integers, int32_t zero)
 {

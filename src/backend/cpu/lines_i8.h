@@ -7,6 +7,8 @@
 #include "backend/cpu/line_statistics.h"
 #include "backend/cpu/unroll.h"
 
+#include <string.h>
+
 /* Below this a row's numbers are taken for 0: their reciprocals overflow. */
 #define SMALLEST_SCALE 0x1p-100f
 
@@ -42,55 +44,82 @@ CLIPC_ALWAYS_INLINE line last_lines(const struct source *source, size_t j, const
     return j < source->whole ? x : line_keep(x, source->last);
 }
 
+/* What a row lies between, 0 included. */
 struct range {
-    line low;
-    line high;
-    line poison; /* 0, or NaN where a value is not finite */
+    float low;
+    float high;
+    bool finite;
 };
 
-/* A row that went through LayerNorm is known by its variance: there a number that is not finite spoils all. */
-CLIPC_ALWAYS_INLINE struct range range_add(struct range range, line x, const bool norm)
+/* Two ranges side by side, so that a value need not wait for the one before it. A row that went through LayerNorm is
+ * known by its variance: there a number that is not finite spoils all. */
+CLIPC_ALWAYS_INLINE struct range range_of_norm(const struct source *source)
 {
-    return (struct range){line_min(range.low, x), line_max(range.high, x),
-                          norm ? range.poison : line_multiply_add(x, line_set(0.0f), range.poison)};
-}
-
-/* Two ranges side by side, so that a value need not wait for the one before it. */
-CLIPC_ALWAYS_INLINE struct range range_of(const struct source *source, const bool norm)
-{
-    const line zero = line_set(0.0f);
-    const line poison = norm ? line_set(source->statistics.variance * 0.0f) : zero;
-    struct range even = {zero, zero, poison};
-    struct range odd = {zero, zero, zero};
+    line low = line_set(0.0f);
+    line high = line_set(0.0f);
+    line odd_low = low;
+    line odd_high = high;
     size_t j = 0;
     for (; j + 2 <= source->whole; j += 2) {
-        if (!norm) /* the next row, most likely */
-            __builtin_prefetch(source->halves + (source->whole + 1 + j) * CLIPC_BLOCK);
-        even = range_add(even, whole_line(source, j, norm), norm);
-        odd = range_add(odd, whole_line(source, j + 1, norm), norm);
+        const line even = whole_line(source, j, true);
+        const line odd = whole_line(source, j + 1, true);
+        low = line_min(low, even);
+        high = line_max(high, even);
+        odd_low = line_min(odd_low, odd);
+        odd_high = line_max(odd_high, odd);
     }
-    for (; j <= source->whole; j++)
-        even = range_add(even, last_lines(source, j, norm), norm);
-    return (struct range){line_min(even.low, odd.low), line_max(even.high, odd.high),
-                          line_add(even.poison, odd.poison)};
+    for (; j <= source->whole; j++) {
+        const line x = last_lines(source, j, true);
+        low = line_min(low, x);
+        high = line_max(high, x);
+    }
+    return (struct range){-line_largest(line_subtract(line_set(0.0f), line_min(low, odd_low))),
+                          line_largest(line_max(high, odd_high)), source->statistics.variance * 0.0f == 0.0f};
+}
+
+static inline float float_of_half(uint16_t half)
+{
+    const uint32_t bits = (uint32_t)half << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* Without widening: as integers, positive bf16 are in order, and negative ones, unsigned, in the reverse and above
+ * them. What is not finite has the largest exponent. */
+static inline struct range range_of_halves(const struct source *source)
+{
+    const size_t width = source->whole * CLIPC_BLOCK + source->last;
+    const size_t whole = width / (2 * CLIPC_BLOCK) * (2 * CLIPC_BLOCK);
+    const uint16_t *next = source->halves + (source->whole + 1) * CLIPC_BLOCK; /* the next row, most likely */
+    line_extremes extremes = line_extremes_set(0, 0x8000);
+    for (size_t i = 0; i < whole; i += 2 * CLIPC_BLOCK) {
+        __builtin_prefetch(next + i);
+        extremes = line_extremes_add(extremes, source->halves + i);
+    }
+    int16_t high = 0;
+    uint16_t low = 0;
+    line_extremes_get(extremes, &high, &low);
+    for (size_t i = whole; i < width; i++) {
+        high = (int16_t)source->halves[i] > high ? (int16_t)source->halves[i] : high;
+        low = source->halves[i] > low ? source->halves[i] : low;
+    }
+    return (struct range){float_of_half(low), float_of_half((uint16_t)high), high < 0x7F80 && low < 0xFF80};
 }
 
 /* How a row of that range becomes bytes, q = round(x × inverse) + zero, and what they mean then. */
 static inline clipc_row_scale range_scale(struct range range, float *inverse)
 {
-    const float high = line_largest(range.high);
-    const float low = -line_largest(line_subtract(line_set(0.0f), range.low));
-    const float poison = line_sum(range.poison);
-    float scale = high / 255.0f - low / 255.0f;
+    const float scale = range.high / 255.0f - range.low / 255.0f;
     *inverse = 0.0f;
     clipc_row_scale result = {0};
-    if (poison != 0.0f || !(scale <= 3e38f)) {
+    if (!range.finite || !(scale <= 3e38f)) {
         result.scale = __builtin_nanf("");
     } else if (scale > SMALLEST_SCALE) {
         *inverse = 1.0f / scale;
         const float shift = 12582912.0f; /* leaves no bits for a fraction */
         result.scale = scale;
-        result.zero = (int32_t)((-low * *inverse + shift) - shift);
+        result.zero = (int32_t)((-range.low * *inverse + shift) - shift);
     }
     return result;
 }
@@ -99,7 +128,7 @@ CLIPC_ALWAYS_INLINE clipc_row_scale quantize(const struct source *source, uint32
                                              const bool norm)
 {
     float inverse = 0.0f;
-    const clipc_row_scale result = range_scale(range_of(source, norm), &inverse);
+    const clipc_row_scale result = range_scale(norm ? range_of_norm(source) : range_of_halves(source), &inverse);
     line x[LINES];
     size_t j = 0;
     for (; j + LINES <= source->whole; j += LINES, out += block_stride) {
@@ -135,17 +164,4 @@ clipc_row_scale KERNEL(clipc_quantize_i8)(const uint32_t *row, size_t width, uin
     const struct source source = {
         .whole = whole, .last = width - whole * CLIPC_BLOCK, .halves = (const uint16_t *)(const void *)row};
     return quantize(&source, out, block_stride, false);
-}
-
-void KERNEL(clipc_dequantize_i8)(size_t rows, size_t columns, const int32_t *sums, const clipc_row_scale *row_scales,
-                                 const float *scales, const int32_t *integers, float *out)
-{
-    for (size_t j = 0; j < columns / CLIPC_BLOCK; j++) {
-        const line column = line_load(scales + j * CLIPC_BLOCK);
-        for (size_t i = 0; i < rows; i++) {
-            const size_t at = i * columns + j * CLIPC_BLOCK;
-            const line sum = line_corrected_sum(sums + at, integers + j * CLIPC_BLOCK, row_scales[i].zero);
-            line_store(out + at, line_multiply(line_multiply(sum, line_set(row_scales[i].scale)), column));
-        }
-    }
 }
