@@ -137,6 +137,7 @@ static size_t check_level(clipc_cpu_level level, uint64_t seed)
         check_epilogues(&c);
         check_layer_norm(&c);
         check_softmax(&c);
+        check_pack(&c);
         check_product(&c, pool, CLIPC_DTYPE_F32);
         check_attention(&c, pool, CLIPC_DTYPE_F32);
     }

@@ -62,6 +62,7 @@ void check_epilogues(check *c);
 void check_layer_norm(check *c);
 void check_lines_bf16(check *c);
 void check_i8(check *c);
+void check_pack(check *c);
 void check_softmax(check *c);
 void check_product(check *c, clipc_thread_pool *pool, clipc_dtype dtype);
 void check_attention(check *c, clipc_thread_pool *pool, clipc_dtype dtype);

@@ -60,8 +60,8 @@ static void pack_keys(const clipc_attention *attention, const float *keys, size_
     const size_t units = head_units(attention);
     const size_t depth = clipc_blocks(units) * CLIPC_BLOCK;
     for (size_t first = 0; first < count; first += columns)
-        clipc_pack_units(keys + first * attention->key_stride, attention->key_stride,
-                         clipc_min(columns, count - first), units, columns, out + first * depth);
+        attention->kernels->pack_units(keys + first * attention->key_stride, attention->key_stride,
+                                       clipc_min(columns, count - first), units, columns, out + first * depth);
 }
 
 /* Values as panels: panel[key][j], keys padded to a whole block. */
@@ -77,30 +77,15 @@ static void pack_values(const clipc_attention *attention, const float *values, s
     }
 }
 
-/* out[i] holds even[i] in its lower half and odd[i] in its upper. */
-static void join_pairs(const uint16_t *restrict even, const uint16_t *restrict odd, size_t count,
-                       uint32_t *restrict out)
-{
-    for (size_t i = 0; i < count; i++)
-        out[i] = even[i] | (uint32_t)odd[i] << 16;
-}
-
 /* The same with pairs of keys in a unit. */
 static void pack_value_pairs(const clipc_attention *attention, const float *values, size_t count, uint32_t *out)
 {
-    static const uint16_t zeros[CLIPC_TILE_COLUMNS_MAX] = {0};
     const size_t columns = attention->kernels->bf16.tile_columns;
     const size_t padded = clipc_deep_blocks(count, 2) * CLIPC_BLOCK;
-    for (size_t first = 0; first < attention->head_width; first += columns, out += padded * columns) {
-        const size_t wide = clipc_min(columns, attention->head_width - first);
-        for (size_t key = 0; key < count; key += 2) {
-            const uint16_t *even = (const uint16_t *)(const void *)(values + key * attention->key_stride) + first;
-            const uint16_t *odd = key + 1 < count ? even + 2 * attention->key_stride : zeros;
-            join_pairs(even, odd, wide, out + key / 2 * columns);
-            memset(out + key / 2 * columns + wide, 0, (columns - wide) * sizeof *out);
-        }
-        memset(out + (count + 1) / 2 * columns, 0, (padded - (count + 1) / 2) * columns * sizeof *out);
-    }
+    const uint16_t *halves = (const uint16_t *)(const void *)values;
+    for (size_t first = 0; first < attention->head_width; first += columns, out += padded * columns)
+        attention->kernels->pack_pairs(halves + first, 2 * attention->key_stride, count,
+                                       clipc_min(columns, attention->head_width - first), columns, out);
 }
 
 /* A tile of bf16 queries as they are: the scale comes with the softmax. */

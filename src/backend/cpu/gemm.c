@@ -9,12 +9,12 @@ struct job {
     clipc_gemm_split split;
 };
 
-/* Asks for the residual stream's part under a tile, [height][columns], which is not in a near cache and whose rows lie
- * too far apart to be foreseen: it arrives while the tile is summed. */
-static void fetch_residual(const uint32_t *values, size_t height, size_t columns, size_t row_stride)
+/* Asks for the lines that a tile's results go to, [height][units], which are in no near cache and whose rows lie too
+ * far apart to be foreseen: they arrive while the tile is summed. */
+static void fetch_output(const uint32_t *values, size_t height, size_t units, size_t row_stride)
 {
     for (size_t i = 0; i < height; i++)
-        for (size_t j = 0; j < columns; j += CLIPC_BLOCK)
+        for (size_t j = 0; j < units; j += CLIPC_BLOCK)
             __builtin_prefetch(values + i * row_stride + j, 1);
 }
 
@@ -81,8 +81,8 @@ static void multiply_tile(const clipc_gemm *gemm, size_t index, size_t panel)
     const size_t unit = panel * layout->panel_columns * clipc_dtype_size(output->dtype) / sizeof(float);
     tile.out = (uint32_t *)output->values + begin * output->row_length + unit / CLIPC_BLOCK * tile.block_stride +
                unit % CLIPC_BLOCK;
-    if (gemm->epilogue == CLIPC_EPILOGUE_RESIDUAL)
-        fetch_residual(tile.out, height, layout->panel_columns, tile.row_stride);
+    fetch_output(tile.out, height, layout->panel_columns * clipc_dtype_size(output->dtype) / sizeof(float),
+                 tile.row_stride);
     (layout->dtype == CLIPC_DTYPE_I8 ? multiply_i8 : multiply_floats)(gemm, &tile);
 }
 

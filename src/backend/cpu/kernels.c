@@ -50,6 +50,8 @@ void clipc_kernels_fill(clipc_kernels *kernels, clipc_cpu_level level)
     FILL_BF16(c, CLIPC_CPU_C);
     FILL_I8(c, c, c, CLIPC_CPU_C);
     kernels->round_bf16 = clipc_round_bf16__c;
+    kernels->pack_units = clipc_pack_units__c;
+    kernels->pack_pairs = clipc_pack_pairs__c;
 #if defined(__x86_64__)
     if (level < CLIPC_CPU_AVX2)
         return;
@@ -62,6 +64,8 @@ void clipc_kernels_fill(clipc_kernels *kernels, clipc_cpu_level level)
     FILL(avx512, CLIPC_CPU_AVX512);
     FILL_BF16(avx512, CLIPC_CPU_AVX512);
     FILL_I8(avx2, avx512, avx512, CLIPC_CPU_AVX512);
+    kernels->pack_units = clipc_pack_units__avx512;
+    kernels->pack_pairs = clipc_pack_pairs__avx512;
     if (level < CLIPC_CPU_AVX512_VNNI)
         return;
     FILL_I8(avx512_vnni, avx512, avx512, CLIPC_CPU_AVX512_VNNI);

@@ -8,6 +8,7 @@
 #ifndef CLIPC_BACKEND_CPU_KERNELS_H
 #define CLIPC_BACKEND_CPU_KERNELS_H
 
+#include "backend/cpu/pack_units.h"
 #include "backend/cpu/packed_rows.h"
 #include "backend/cpu/round_bf16.h"
 #include "base/cpu_features.h"
@@ -130,6 +131,8 @@ typedef struct clipc_kernels {
     clipc_layer_norm_f32 layer_norm;
     clipc_softmax_f32 softmax;
     clipc_round_bf16 round_bf16;
+    clipc_pack_units pack_units;
+    clipc_pack_pairs pack_pairs;
     clipc_bf16_kernels bf16;
     clipc_i8_kernels i8;
 } clipc_kernels;

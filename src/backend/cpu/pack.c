@@ -74,54 +74,6 @@ void clipc_repack(const clipc_packed_weights *from, const clipc_packed_weights *
     }
 }
 
-/* ---- transposing units ---- */
-
-typedef float four __attribute__((vector_size(16)));
-
-static inline four load_four(const float *from)
-{
-    four values;
-    memcpy(&values, from, sizeof values);
-    return values;
-}
-
-/* to[k × columns + j] = from[j × stride + k] for four of each. */
-static inline void transpose_four(const float *from, size_t stride, size_t columns, float *to)
-{
-    const four a = load_four(from);
-    const four b = load_four(from + stride);
-    const four c = load_four(from + 2 * stride);
-    const four d = load_four(from + 3 * stride);
-    const four ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
-    const four ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    const four cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
-    const four cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
-    const four rows[4] = {
-        __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5),
-        __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7),
-        __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5),
-        __builtin_shufflevector(ab_high, cd_high, 2, 3, 6, 7),
-    };
-    for (size_t k = 0; k < 4; k++)
-        memcpy(to + k * columns, &rows[k], sizeof rows[k]);
-}
-
-void clipc_pack_units(const float *from, size_t stride, size_t count, size_t inner, size_t columns, float *to)
-{
-    const size_t whole_columns = count & ~(size_t)3;
-    const size_t whole_inner = inner & ~(size_t)3;
-    for (size_t k = 0; k < whole_inner; k += 4)
-        for (size_t j = 0; j < whole_columns; j += 4)
-            transpose_four(from + j * stride + k, stride, columns, to + k * columns + j);
-    /* What is left at the right and below, and the padding. */
-    for (size_t k = 0; k < inner; k++) {
-        for (size_t j = k < whole_inner ? whole_columns : 0; j < count; j++)
-            memcpy(to + k * columns + j, from + j * stride + k, sizeof *to); /* bits, perhaps not a float's */
-        memset(to + k * columns + count, 0, (columns - count) * sizeof *to);
-    }
-    memset(to + inner * columns, 0, (clipc_blocks(inner) * CLIPC_BLOCK - inner) * columns * sizeof *to);
-}
-
 /* ---- one panel ---- */
 
 /* Where a panel comes from: rows first … first + count - 1 of [·, inner]. */
@@ -169,19 +121,19 @@ static bool rows_finite(const struct piece *piece, size_t rows)
     return finite;
 }
 
-static bool pack_f32(const struct source *source, size_t columns, float *panel)
+static bool pack_f32(const clipc_kernels *kernels, const struct source *source, size_t columns, float *panel)
 {
     bool finite = true;
     float room[PANEL_COLUMNS_MAX * PACK_DEPTH];
     for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
         const struct piece piece = read_piece(source, k, room);
         finite &= rows_finite(&piece, source->count);
-        clipc_pack_units(piece.values, piece.stride, source->count, piece.depth, columns, panel + k * columns);
+        kernels->pack_units(piece.values, piece.stride, source->count, piece.depth, columns, panel + k * columns);
     }
     return finite;
 }
 
-static bool pack_bf16(clipc_round_bf16 round, const struct source *source, size_t columns, float *panel)
+static bool pack_bf16(const clipc_kernels *kernels, const struct source *source, size_t columns, float *panel)
 {
     bool finite = true;
     float room[PANEL_COLUMNS_MAX * PACK_DEPTH];
@@ -190,12 +142,12 @@ static bool pack_bf16(clipc_round_bf16 round, const struct source *source, size_
         const struct piece piece = read_piece(source, k, room);
         for (size_t j = 0; j < source->count; j++) {
             fetch_row(&piece, j + 1, source->count);
-            finite &= round(piece.values + j * piece.stride, piece.depth, halves + j * PACK_DEPTH);
+            finite &= kernels->round_bf16(piece.values + j * piece.stride, piece.depth, halves + j * PACK_DEPTH);
             if (piece.depth % 2) /* the missing half of the last pair */
                 halves[j * PACK_DEPTH + piece.depth] = 0;
         }
-        clipc_pack_units((const float *)(const void *)halves, PACK_DEPTH / 2, source->count, (piece.depth + 1) / 2,
-                         columns, panel + k / 2 * columns);
+        kernels->pack_units((const float *)(const void *)halves, PACK_DEPTH / 2, source->count, (piece.depth + 1) / 2,
+                            columns, panel + k / 2 * columns);
     }
     return finite;
 }
@@ -221,7 +173,8 @@ static bool find_scales(const struct source *source, float *scales)
 }
 
 /* Symmetric integers, -127 … 127, of each output's own step. */
-static bool pack_i8(const struct source *source, size_t columns, float *panel, float *scales, int32_t *integers)
+static bool pack_i8(const clipc_kernels *kernels, const struct source *source, size_t columns, float *panel,
+                    float *scales, int32_t *integers)
 {
     const float shift = 12582912.0f; /* added and taken away, it rounds to a whole number */
     float room[PANEL_COLUMNS_MAX * PACK_DEPTH];
@@ -241,8 +194,8 @@ static bool pack_i8(const struct source *source, size_t columns, float *panel, f
                 integers[j] += (int32_t)whole;
             }
         }
-        clipc_pack_units((const float *)(const void *)bytes, PACK_DEPTH / 4, source->count, (piece.depth + 3) / 4,
-                         columns, panel + k / 4 * columns);
+        kernels->pack_units((const float *)(const void *)bytes, PACK_DEPTH / 4, source->count, (piece.depth + 3) / 4,
+                            columns, panel + k / 4 * columns);
     }
     return true;
 }
@@ -254,12 +207,12 @@ bool clipc_pack_panel(const clipc_kernels *kernels, const clipc_packed_weights *
     const size_t columns = weights->layout.panel_columns;
     const struct source source = {weight, first, count, inner};
     if (weights->layout.dtype == CLIPC_DTYPE_BF16)
-        finite = pack_bf16(kernels->round_bf16, &source, columns, clipc_packed_panel(weights, panel));
+        finite = pack_bf16(kernels, &source, columns, clipc_packed_panel(weights, panel));
     else if (weights->layout.dtype == CLIPC_DTYPE_I8)
-        finite = pack_i8(&source, columns, clipc_packed_panel(weights, panel), weights->scales + panel * columns,
-                         weights->integers + panel * columns);
+        finite = pack_i8(kernels, &source, columns, clipc_packed_panel(weights, panel),
+                         weights->scales + panel * columns, weights->integers + panel * columns);
     else
-        finite = pack_f32(&source, columns, clipc_packed_panel(weights, panel));
+        finite = pack_f32(kernels, &source, columns, clipc_packed_panel(weights, panel));
     memset(weights->bias + panel * columns, 0, columns * sizeof(float));
     if (bias && count)
         clipc_tensor_read(bias, first, count, weights->bias + panel * columns);

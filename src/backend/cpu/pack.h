@@ -55,8 +55,4 @@ void clipc_repack(const clipc_packed_weights *from, const clipc_packed_weights *
 bool clipc_pack_panel(const clipc_kernels *kernels, const clipc_packed_weights *weights, size_t panel,
                       const clipc_tensor *weight, const clipc_tensor *bias, size_t first, size_t count, size_t inner);
 
-/* Transposes 32-bit units: to[k × columns + j] = from[j × stride + k] for `count` rows j and `inner` units k. What is
- * beyond, up to `columns` and whole blocks of k, becomes 0. */
-void clipc_pack_units(const float *from, size_t stride, size_t count, size_t inner, size_t columns, float *to);
-
 #endif
