@@ -33,6 +33,8 @@ typedef struct tool_settings {
     string_list operands;
     /* common */
     const char *model;
+    const char *visual_graph; /* in place of a model */
+    const char *textual_graph;
     const char *activation;
     const char *backend;
     const char *precision;

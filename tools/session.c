@@ -46,6 +46,8 @@ clipc_model *session_open_model(const tool_settings *settings, clipc_model_info 
     clipc_model_config_init(&config);
     config.log = on_log;
     config.activation = settings->activation;
+    config.visual = settings->visual_graph;
+    config.textual = settings->textual_graph;
     clipc_model *model = NULL;
     clipc_error error = {0};
     if (settings->architecture) {
@@ -54,8 +56,10 @@ clipc_model *session_open_model(const tool_settings *settings, clipc_model_info 
             quit_failed(&error);
     } else {
         const char *path = settings->model ? settings->model : getenv("CLIPC_MODEL");
-        if (!settings->model && path && !path[0])
-            path = NULL; /* set but empty counts as not set */
+        if (!settings->model && ((path && !path[0]) || settings->visual_graph || settings->textual_graph))
+            path = NULL; /* set but empty counts as not set; what was said on the command line goes first */
+        if (path && (settings->visual_graph || settings->textual_graph))
+            quit(STATUS_USAGE, "--model and --visual or --textual are two models: give one");
         if (clipc_model_open(path, &config, &model, &error) != CLIPC_OK)
             quit_failed(&error);
     }

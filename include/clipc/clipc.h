@@ -90,19 +90,22 @@ typedef struct clipc_model_config {
     /* NULL, or "quick_gelu", "gelu" or "gelu_tanh": what a state dict without a config computes, which nothing in it
      * tells. Files that do tell must agree. */
     const char *activation;
+    const char *visual; /* NULL, or the ONNX graph of the image tower, and of the text tower: a model without a path */
+    const char *textual;
 } clipc_model_config;
 
 CLIPC_API void clipc_model_config_init(clipc_model_config *config);
 
 /* Opens a model: `path` is an engine file (clipc_model_convert); or weights, as .safetensors or as torch.save writes
  * them, with what belongs to them in the same directory; or a directory, of which the first of these is taken:
- * *.clipc, model.safetensors, open_clip_model.safetensors, *.bin, *.pt. With transformers' names of tensors that is
- * config.json, preprocessor_config.json or processor_config.json, and vocab.json + merges.txt or tokenizer.json; with
- * OpenAI's or open_clip's names open_clip_config.json, while OpenAI's archives need nothing. docs/formats.md lists all
- * of it. Another file is CLIPC_ERROR_UNSUPPORTED. NULL opens the demo model that is part of the library. Weights are
- * mapped, not copied. The whole config and the tensor tables are checked here; NaN and infinity among the weights are
- * found by clipc_engine_create. A file clipc.json in the directory may name another default template: {"template": "a
- * sketch of a {}"}. `config` may be NULL. The handle owns everything it points to.
+ * *.clipc, model.safetensors, open_clip_model.safetensors, *.bin, *.pt, clip_visual.onnx with clip_textual.onnx; or
+ * one ONNX graph of a tower or both (.onnx). With transformers' names of tensors that is config.json,
+ * preprocessor_config.json or processor_config.json, and vocab.json + merges.txt or tokenizer.json; with OpenAI's or
+ * open_clip's names open_clip_config.json, while OpenAI's archives need nothing. docs/formats.md lists all of it.
+ * Another file is CLIPC_ERROR_UNSUPPORTED. NULL opens the demo model that is part of the library. Weights are mapped,
+ * not copied. The whole config and the tensor tables are checked here; NaN and infinity among the weights are found by
+ * clipc_engine_create. A file clipc.json in the directory may name another default template: {"template": "a sketch of
+ * a {}"}. `config` may be NULL. The handle owns everything it points to.
  */
 CLIPC_API clipc_status clipc_model_open(const char *path, const clipc_model_config *config, clipc_model **out,
                                         clipc_error *error);

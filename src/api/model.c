@@ -42,7 +42,12 @@ clipc_status clipc_model_open(const char *path, const clipc_model_config *config
                               clipc_error *error)
 {
     CLIPC_TRY(check_arguments("clipc_model_open", config, out, error));
-    if (!path)
+    const bool graphs = config && (config->visual || config->textual);
+    CLIPC_FAIL_IF(path && graphs, error, CLIPC_ERROR_ARGUMENT,
+                  "clipc_model_open: a path and graphs of towers are two models");
+    if (graphs)
+        CLIPC_TRY(clipc_model_open_graphs(config->visual, config->textual, config, out, error));
+    else if (!path)
         CLIPC_TRY(clipc_model_open_demo(out, error));
     else if (clipc_model_is_engine_file(path))
         CLIPC_TRY(clipc_model_open_engine_file(path, out, error));

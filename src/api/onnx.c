@@ -59,6 +59,8 @@ static clipc_status add_metadata(clipc_onnx_graph *graph, const clipc_model *mod
     clipc_onnx_metadata(graph, "clipc.tower", options->text ? "text" : "image");
     clipc_onnx_metadata(graph, "clipc.config", config);
     clipc_onnx_metadata(graph, "clipc.preprocessing", rule);
+    clipc_onnx_metadata(graph, "clipc.preprocessing_order",
+                        model->preprocess.order == CLIPC_ORDER_TORCHVISION ? "torchvision" : "transformers");
     clipc_onnx_metadata(graph, "clipc.template", model->default_template);
     clipc_onnx_metadata(graph, "clipc.normalized", options->normalize ? "true" : "false");
     clipc_onnx_metadata(graph, "logit_scale", clipc_onnx_text(graph, "%.9g", (double)model->weights.logit_scale));

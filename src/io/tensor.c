@@ -68,10 +68,9 @@ static void read_double(const uint8_t *bytes, size_t count, float *restrict out)
     }
 }
 
-void clipc_tensor_read(const clipc_tensor *tensor, size_t begin, size_t count, float *out)
+static void read_dense(const uint8_t *bytes, clipc_dtype dtype, size_t count, float *out)
 {
-    const uint8_t *bytes = (const uint8_t *)tensor->data + begin * clipc_dtype_size(tensor->dtype);
-    switch (tensor->dtype) {
+    switch (dtype) {
     case CLIPC_DTYPE_F32: memcpy(out, bytes, count * sizeof *out); break;
     case CLIPC_DTYPE_F16: clipc_read_f16(bytes, count, out); break;
     case CLIPC_DTYPE_BF16: read_bfloat(bytes, count, out); break;
@@ -80,10 +79,41 @@ void clipc_tensor_read(const clipc_tensor *tensor, size_t begin, size_t count, f
     }
 }
 
+/* Elements that lie apart are gathered first, so that a block of them is converted at once. */
+static void read_turned(const clipc_tensor *tensor, size_t begin, size_t count, float *out)
+{
+    enum { BLOCK = 64 };
+    const uint8_t *bytes = tensor->data;
+    const size_t size = clipc_dtype_size(tensor->dtype);
+    const size_t columns = tensor->shape[1];
+    size_t row = begin / columns;
+    size_t column = begin % columns;
+    uint8_t block[BLOCK * sizeof(double)];
+    for (size_t done = 0; done < count;) {
+        const size_t part = clipc_min(BLOCK, clipc_min(count - done, columns - column));
+        const uint8_t *from = bytes + (column * tensor->pitch + row) * size;
+        for (size_t i = 0; i < part; i++)
+            memcpy(block + i * size, from + i * tensor->pitch * size, size);
+        read_dense(block, tensor->dtype, part, out + done);
+        done += part;
+        column += part;
+        row += column == columns;
+        column = column == columns ? 0 : column;
+    }
+}
+
+void clipc_tensor_read(const clipc_tensor *tensor, size_t begin, size_t count, float *out)
+{
+    if (tensor->pitch)
+        read_turned(tensor, begin, count, out);
+    else
+        read_dense((const uint8_t *)tensor->data + begin * clipc_dtype_size(tensor->dtype), tensor->dtype, count, out);
+}
+
 const float *clipc_tensor_floats(const clipc_tensor *tensor, size_t begin)
 {
     const uint8_t *bytes = (const uint8_t *)tensor->data + begin * sizeof(float);
-    const bool ready = tensor->dtype == CLIPC_DTYPE_F32 && (uintptr_t)bytes % _Alignof(float) == 0;
+    const bool ready = tensor->dtype == CLIPC_DTYPE_F32 && !tensor->pitch && (uintptr_t)bytes % _Alignof(float) == 0;
     return ready ? (const float *)(const void *)bytes : NULL;
 }
 
@@ -126,8 +156,25 @@ static bool any_special(const clipc_tensor *tensor, size_t begin, size_t count)
     }
 }
 
+/* Each column of a turned matrix lies together. */
+static size_t first_not_finite_turned(const clipc_tensor *tensor)
+{
+    clipc_tensor column = *tensor;
+    column.pitch = 0;
+    column.count = tensor->shape[0];
+    for (size_t i = 0; i < tensor->shape[1]; i++) {
+        column.data = (const uint8_t *)tensor->data + i * tensor->pitch * clipc_dtype_size(tensor->dtype);
+        const size_t row = clipc_tensor_first_not_finite(&column);
+        if (row != SIZE_MAX)
+            return row * tensor->shape[1] + i;
+    }
+    return SIZE_MAX;
+}
+
 size_t clipc_tensor_first_not_finite(const clipc_tensor *tensor)
 {
+    if (tensor->pitch)
+        return first_not_finite_turned(tensor);
     for (size_t begin = 0; begin < tensor->count; begin += SCAN_BLOCK) {
         const size_t count = clipc_min(SCAN_BLOCK, tensor->count - begin);
         if (!any_special(tensor, begin, count))

@@ -23,7 +23,8 @@ typedef enum clipc_dtype {
 /* Eight numbers of at most 20 digits, with commas and brackets. */
 #define CLIPC_SHAPE_TEXT (CLIPC_TENSOR_MAX_RANK * 21 + 3)
 
-/* Row-major and dense. The bytes may be unaligned: read them through clipc_tensor_read. */
+/* Row-major and dense, but for a matrix that is stored turned: with a pitch, element (row, column) of [rows, columns]
+ * is number column × pitch + row of the data. The bytes may be unaligned: read them through clipc_tensor_read. */
 typedef struct clipc_tensor {
     const char *name;
     const void *data;
@@ -31,6 +32,7 @@ typedef struct clipc_tensor {
     size_t rank;
     size_t shape[CLIPC_TENSOR_MAX_RANK];
     size_t count; /* product of the shape; count × element size was checked against the file */
+    size_t pitch; /* 0: row-major */
 } clipc_tensor;
 
 /* Bytes of one element; 0 for CLIPC_DTYPE_OTHER. */

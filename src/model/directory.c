@@ -15,6 +15,9 @@
 #define MAX_SHARDS ((size_t)4096)
 #define CONFIG     "config.json"
 #define CLIPC_FILE "clipc.json"
+/* As CLIP-ONNX and clipc export-onnx call them. */
+#define VISUAL_GRAPH  "clip_visual.onnx"
+#define TEXTUAL_GRAPH "clip_textual.onnx"
 
 static clipc_status join(const char *directory, const char *file, char out[PATH_MAX], clipc_error *error)
 {
@@ -204,6 +207,9 @@ static const char *const candidates[] = {
     "open_clip_pytorch_model.bin",
     "*.bin",
     "*.pt",
+    VISUAL_GRAPH,
+    TEXTUAL_GRAPH,
+    "*.onnx",
 };
 #define CANDIDATE_COUNT (sizeof candidates / sizeof candidates[0])
 
@@ -248,7 +254,7 @@ static clipc_status choose_file(target *out, choice *best, clipc_error *error)
     closedir(directory);
     CLIPC_FAIL_IF(best->rank == CANDIDATE_COUNT, error, CLIPC_ERROR_NOT_FOUND,
                   "%s: holds no weights that clipc reads (an engine file *.clipc, model.safetensors, "
-                  "open_clip_model.safetensors, *.bin or *.pt)",
+                  "open_clip_model.safetensors, *.bin, *.pt, or clip_visual.onnx and clip_textual.onnx)",
                   out->directory);
     CLIPC_FAIL_IF(best->same > 1, error, CLIPC_ERROR_ARGUMENT, "%s: holds %zu files %s: name one of them",
                   out->directory, best->same, candidates[best->rank]);
@@ -267,7 +273,7 @@ static bool is_weight_file(const char *path)
     if (file)
         fclose(file);
     return clipc_torch_file_matches(begin, size) || ends_with(path, ".safetensors") || ends_with(path, ".bin") ||
-           ends_with(path, ".pt");
+           ends_with(path, ".pt") || ends_with(path, ".onnx");
 }
 
 static clipc_status resolve_file(const char *path, const struct stat *info, target *out, clipc_error *error)
@@ -277,7 +283,7 @@ static clipc_status resolve_file(const char *path, const struct stat *info, targ
     CLIPC_FAIL_IF(!S_ISREG(info->st_mode) || strlen(file) > NAME_MAX || !is_weight_file(path), error,
                   CLIPC_ERROR_UNSUPPORTED,
                   "%s: is a file that clipc cannot open; a model is a directory, an engine file (.clipc), or weights "
-                  "(.safetensors, .bin, .pt)",
+                  "(.safetensors, .bin, .pt, .onnx)",
                   path);
     const size_t length = slash ? (size_t)(slash - path) : 0;
     snprintf(out->directory, PATH_MAX, "%.*s", (int)(length ? length : 1), length ? path : slash ? "/" : ".");
@@ -327,9 +333,25 @@ static clipc_status fill_model(clipc_model *model, bool by_file, const clipc_mod
     return clipc_model_fill_transformers(model, error);
 }
 
+/* The graph, and the other tower's where both are called as a pair. */
+static clipc_status fill_from_graphs(clipc_model *model, const target *from, const clipc_model_config *config,
+                                     clipc_error *error)
+{
+    char first[PATH_MAX];
+    char second[PATH_MAX];
+    const bool pair =
+        !from->by_file && strcmp(from->file, VISUAL_GRAPH) == 0 && exists(from->directory, TEXTUAL_GRAPH);
+    CLIPC_TRY(join(from->directory, from->file, first, error));
+    CLIPC_TRY(join(from->directory, TEXTUAL_GRAPH, second, error));
+    const char *const paths[2] = {first, pair ? second : NULL};
+    return clipc_model_fill_onnx(model, paths, config, error);
+}
+
 static clipc_status fill_from(clipc_model *model, const target *from, const clipc_model_config *config,
                               clipc_error *error)
 {
+    if (ends_with(from->file, ".onnx"))
+        return fill_from_graphs(model, from, config, error);
     model->directory = clipc_duplicate_text(from->directory);
     if (!model->directory)
         return clipc_fail_memory(error, strlen(from->directory) + 1, "the model's directory");

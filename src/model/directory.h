@@ -23,5 +23,8 @@ clipc_status clipc_model_fill_transformers(clipc_model *model, clipc_error *erro
 /* With the names of OpenAI or open_clip (`family`), and an open_clip config or none. */
 clipc_status clipc_model_fill_openai(clipc_model *model, const clipc_family *family, const clipc_model_config *config,
                                      clipc_error *error);
+/* Of ONNX graphs: one or two paths, the second may be NULL. */
+clipc_status clipc_model_fill_onnx(clipc_model *model, const char *const paths[2], const clipc_model_config *config,
+                                   clipc_error *error);
 
 #endif

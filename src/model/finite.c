@@ -54,6 +54,11 @@ static void scan_pieces(void *context, size_t begin, size_t end, size_t thread)
         const stretch *part = stretch_of(it, piece);
         const size_t first = (piece - part->first_piece) * PIECE;
         clipc_tensor view = *part->tensor;
+        if (view.pitch) { /* lies in pieces of its own: all of it at once */
+            if (first == 0 && clipc_tensor_first_not_finite(&view) != SIZE_MAX)
+                atomic_store_explicit(&it->found, true, memory_order_relaxed);
+            continue;
+        }
         view.data = (const uint8_t *)view.data + first * clipc_dtype_size(view.dtype);
         view.count = clipc_min(PIECE, view.count - first);
         if (clipc_tensor_first_not_finite(&view) != SIZE_MAX)

@@ -45,6 +45,11 @@ void clipc_model_release(clipc_model **out)
     clipc_free(model->linears[0]);
     clipc_free(model->linears[1]);
     clipc_engine_file_close(&model->engine_file);
+    for (size_t i = 0; i < 2; i++) {
+        if (model->graphs[i])
+            clipc_onnx_import_free(model->graphs[i]);
+        clipc_free(model->graphs[i]);
+    }
     for (size_t i = 0; i < model->file_count; i++) {
         clipc_safetensors_close(&model->files[i].safetensors);
         clipc_torch_file_close(&model->files[i].torch_file);

@@ -10,6 +10,7 @@
 #include "model/config.h"
 #include "model/family.h"
 #include "model/weights.h"
+#include "onnx/import.h"
 #include "text/tokenizer.h"
 
 #include <stdatomic.h>
@@ -58,6 +59,7 @@ struct clipc_model {
     clipc_model_file_entry *files;
     size_t file_count;
     struct clipc_random_weights *random_weights; /* of clipc_model_create_random */
+    clipc_onnx_import *graphs[2];                /* of ONNX graphs, in the order of their files; else NULL */
 };
 
 /* Share and release; the last release frees. */
@@ -93,6 +95,9 @@ clipc_status clipc_model_finish(clipc_model *model, const char *rule_name, const
 /* A directory with a model, or a weight file with what belongs to it beside it. */
 clipc_status clipc_model_open_directory(const char *path, const clipc_model_config *config, clipc_model **out,
                                         clipc_error *error);
+/* Graphs of the two towers, or of one, the other being NULL. */
+clipc_status clipc_model_open_graphs(const char *visual, const char *textual, const clipc_model_config *config,
+                                     clipc_model **out, clipc_error *error);
 /* CLIPC_OK when the model has the tower; else the sentence that says why not. */
 clipc_status clipc_model_check_tower(const clipc_model *model, bool image, clipc_error *error);
 /* CLIPC_OK when the model is no SigLIP; else CLIPC_ERROR_UNSUPPORTED, `what` being what cannot take one yet. */

@@ -80,7 +80,7 @@ static void put_values(sink *out, const clipc_onnx_weight *weight, const float *
 static void put_as_stored(sink *out, const clipc_onnx_weight *weight, float *values, size_t room)
 {
     const clipc_tensor *tensor = weight->tensor;
-    if (tensor->dtype == weight->dtype) {
+    if (tensor->dtype == weight->dtype && !tensor->pitch) {
         put(out, tensor->data, weight->bytes);
         return;
     }

@@ -1,0 +1,317 @@
+#include "onnx/recognize.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* How far samples of an activation may be from those of the function: constants of fp16 are off by 3e-5, GELU and its
+ * tanh form differ by 4e-4. */
+#define SAMPLE_LIMIT 1e-4
+/* Two constants of fp16 come this near to the 1 / √(features of a head) that they stand for together. */
+#define FACTOR_LIMIT 1e-3
+
+typedef clipc_onnx_expression expression;
+
+typedef struct walk {
+    clipc_onnx_interpreter *in;
+    clipc_onnx_tower *tower;
+    clipc_onnx_refusal *refusal;
+} walk;
+
+static const char *kind_name(clipc_onnx_kind kind)
+{
+    switch (kind) {
+    case CLIPC_ONNX_PIXELS: return "the pixels";
+    case CLIPC_ONNX_IDS: return "the token ids";
+    case CLIPC_ONNX_PATCHES: return "patches";
+    case CLIPC_ONNX_EMBEDDED: return "embedded tokens";
+    case CLIPC_ONNX_WITH_CLASS: return "patches with a class token";
+    case CLIPC_ONNX_POSITIONED: return "tokens with positions";
+    case CLIPC_ONNX_LINEAR: return "a linear layer";
+    case CLIPC_ONNX_FUNCTION: return "an activation function";
+    case CLIPC_ONNX_SUM: return "a residual sum";
+    case CLIPC_ONNX_ONE_TOKEN: return "one token";
+    case CLIPC_ONNX_POOLED: return "the end token";
+    case CLIPC_ONNX_ATTENTION: return "attention";
+    case CLIPC_ONNX_NORM: return "a layer normalisation";
+    case CLIPC_ONNX_UNIT: return "rows of unit length";
+    case CLIPC_ONNX_INTEGER_PRODUCT: return "a product of integers";
+    default: break;
+    }
+    return "a step of something else";
+}
+
+/* The first reason stays. */
+static bool stop(walk *at, const expression *found, const char *expected)
+{
+    char text[200];
+    if (at->refusal->reason)
+        return false;
+    snprintf(text, sizeof text, "is %s, expected %s", kind_name(found->kind), expected);
+    *at->refusal = (clipc_onnx_refusal){found->node, clipc_onnx_arena_text(at->in->arena, text, strlen(text))};
+    return false;
+}
+
+static bool expect(walk *at, const expression *found, clipc_onnx_kind kind, const char *expected)
+{
+    return found->kind == kind || stop(at, found, expected);
+}
+
+/* ---- what layers are made of ---- */
+
+static bool same_norm(const expression *a, const expression *b)
+{
+    return a == b || (a->kind == CLIPC_ONNX_NORM && b->kind == CLIPC_ONNX_NORM && a->base == b->base &&
+                      a->weight->data == b->weight->data && a->number == b->number);
+}
+
+/* All layer normalisations of a tower have one epsilon. */
+static bool take_norm(walk *at, const expression *found, const expression **out)
+{
+    const float epsilon = (float)found->number;
+    float *known = &at->tower->config.layer_norm_epsilon;
+    *out = found;
+    if (*known == 0)
+        *known = epsilon;
+    return (epsilon > 0 && epsilon == *known) || stop(at, found, "one with the same epsilon as the others");
+}
+
+static bool take_activation(walk *at, const expression *found, bool first)
+{
+    double worst[3] = {0};
+    clipc_activation best = CLIPC_ACTIVATION_QUICK_GELU;
+    for (size_t i = 0; i < CLIPC_ONNX_SAMPLES; i++) {
+        const double x = clipc_onnx_sample_points[i];
+        const double exact[3] = {x / (1 + exp(-1.702 * x)), 0.5 * x * (1 + erf(x / sqrt(2))),
+                                 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)))};
+        for (size_t j = 0; j < 3; j++)
+            worst[j] = fmax(worst[j], fabs(found->samples[i] - exact[j]));
+    }
+    for (clipc_activation i = CLIPC_ACTIVATION_GELU; i <= CLIPC_ACTIVATION_GELU_TANH; i++)
+        best = worst[i] < worst[best] ? i : best;
+    if (!(worst[best] < SAMPLE_LIMIT))
+        return stop(at, found, "QuickGELU or GELU");
+    if (first)
+        at->tower->config.activation = best;
+    return at->tower->config.activation == best || stop(at, found, "the same one in all layers");
+}
+
+/* The number that the expression is multiplied by, which is then taken off. */
+static bool take_factor(walk *at, const expression **found, double *factor)
+{
+    if ((*found)->kind != CLIPC_ONNX_FUNCTION)
+        return true;
+    const double ratio = (*found)->samples[0] / clipc_onnx_sample_points[0];
+    for (size_t i = 0; i < CLIPC_ONNX_SAMPLES; i++)
+        if (!(fabs((*found)->samples[i] - ratio * clipc_onnx_sample_points[i]) <= 1e-9 * fabs(ratio) * 10) ||
+            ratio == 0)
+            return stop(at, *found, "queries and keys that are only scaled");
+    *factor *= ratio;
+    *found = (*found)->base;
+    return true;
+}
+
+static bool take_mlp(walk *at, const expression *branch, const expression *stream, clipc_onnx_layer *layer, bool first)
+{
+    clipc_tower_config *config = &at->tower->config;
+    layer->fc2 = branch;
+    if (!expect(at, branch->base, CLIPC_ONNX_FUNCTION, "the activation of an MLP, or attention") ||
+        !take_activation(at, branch->base, first))
+        return false;
+    layer->fc1 = branch->base->base;
+    if (!expect(at, layer->fc1, CLIPC_ONNX_LINEAR, "the first layer of an MLP") ||
+        !expect(at, layer->fc1->base, CLIPC_ONNX_NORM, "the layer normalisation before an MLP") ||
+        !take_norm(at, layer->fc1->base, &layer->norm2))
+        return false;
+    if (layer->norm2->base != stream)
+        return stop(at, layer->norm2, "one of the stream that the MLP is added to");
+    if (first)
+        config->mlp_width = layer->fc1->features;
+    return layer->fc1->features == config->mlp_width || stop(at, layer->fc1, "an MLP as wide as the others");
+}
+
+static bool take_attention(walk *at, const expression *branch, const expression *stream, clipc_onnx_layer *layer,
+                           bool first)
+{
+    clipc_tower_config *config = &at->tower->config;
+    layer->attention_out = branch;
+    const expression *mixed = branch->base;
+    if (!expect(at, mixed, CLIPC_ONNX_ATTENTION, "attention"))
+        return false;
+    const expression *scores = mixed->base->base;
+    const expression *query = scores->base;
+    const expression *key = scores->other;
+    double factor = scores->number;
+    if (!take_factor(at, &query, &factor) || !take_factor(at, &key, &factor))
+        return false;
+    layer->query = query;
+    layer->key = key;
+    layer->value = mixed->other;
+    const expression *const inputs[3] = {query, key, layer->value};
+    for (size_t i = 0; i < 3; i++)
+        if (!expect(at, inputs[i], CLIPC_ONNX_LINEAR, "the queries, keys or values of attention") ||
+            !expect(at, inputs[i]->base, CLIPC_ONNX_NORM, "the layer normalisation before attention") ||
+            (!same_norm(inputs[i]->base, query->base) &&
+             !stop(at, inputs[i], "queries, keys and values of the same tokens")))
+            return false;
+    if (!take_norm(at, query->base, &layer->norm1))
+        return false;
+    if (layer->norm1->base != stream)
+        return stop(at, layer->norm1, "one of the stream that attention is added to");
+    if (first)
+        config->heads = scores->heads;
+    if (query->features != config->width || layer->value->features != config->width || scores->heads != config->heads)
+        return stop(at, mixed, "as many heads in all layers, as wide as the tower together");
+    if (scores->causal == at->tower->image)
+        return stop(at, scores, at->tower->image ? "attention without a mask" : "causal attention");
+    const double wanted = 1 / sqrt((double)(config->width / config->heads));
+    layer->query_factor = fabs(factor / wanted - 1) <= FACTOR_LIMIT ? 1 : factor / wanted;
+    return (isfinite(layer->query_factor) && layer->query_factor != 0) || stop(at, scores, "scores that are scaled");
+}
+
+/* ---- layers ---- */
+
+/* The two sides of a residual sum: a linear layer is what is added. */
+static bool split_sum(walk *at, const expression *sum, const expression **stream, const expression **branch)
+{
+    const bool second = sum->other->kind == CLIPC_ONNX_LINEAR;
+    *branch = second ? sum->other : sum->base;
+    *stream = second ? sum->base : sum->other;
+    return expect(at, *branch, CLIPC_ONNX_LINEAR, "the output of attention or of an MLP") &&
+           ((*branch)->features == at->tower->config.width || stop(at, *branch, "as many features as the tower has"));
+}
+
+static size_t count_sums(const expression *x)
+{
+    size_t count = 0;
+    for (; x->kind == CLIPC_ONNX_SUM && count <= 2 * CLIPC_MAX_LAYERS; count++)
+        x = x->other->kind == CLIPC_ONNX_LINEAR ? x->base : x->other;
+    return count;
+}
+
+/* From the last layer to the first; *x becomes what the first one reads. */
+static bool take_layers(walk *at, const expression **x)
+{
+    clipc_onnx_tower *tower = at->tower;
+    const size_t sums = count_sums(*x);
+    const expression *branch = NULL;
+    if (sums == 0 || sums % 2 != 0 || sums > 2 * CLIPC_MAX_LAYERS)
+        return stop(at, *x, "the last of the layers, each attention and an MLP added to the stream");
+    tower->config.layers = sums / 2;
+    tower->layers = clipc_onnx_arena_cut(at->in->arena, tower->config.layers, sizeof *tower->layers);
+    if (!tower->layers)
+        return false;
+    for (size_t i = tower->config.layers; i-- > 0;) {
+        const bool first = i + 1 == tower->config.layers;
+        const expression *stream = NULL;
+        if (!split_sum(at, *x, &stream, &branch) || !take_mlp(at, branch, stream, &tower->layers[i], first))
+            return false;
+        *x = stream;
+        if (!expect(at, *x, CLIPC_ONNX_SUM, "attention added to the stream") || !split_sum(at, *x, &stream, &branch) ||
+            !take_attention(at, branch, stream, &tower->layers[i], first))
+            return false;
+        *x = stream;
+    }
+    return true;
+}
+
+/* ---- both ends ---- */
+
+static bool take_positions(walk *at, const expression **x)
+{
+    if (!expect(at, *x, CLIPC_ONNX_POSITIONED, "tokens with positions"))
+        return false;
+    at->tower->positions = *x;
+    *x = (*x)->base;
+    return true;
+}
+
+static bool take_image_begin(walk *at, const expression *x)
+{
+    clipc_onnx_tower *tower = at->tower;
+    if (!expect(at, x, CLIPC_ONNX_NORM, "the layer normalisation before the first layer") ||
+        !take_norm(at, x, &tower->norm_pre))
+        return false;
+    x = x->base;
+    if (!take_positions(at, &x) || !expect(at, x, CLIPC_ONNX_WITH_CLASS, "patches with a class token"))
+        return false;
+    tower->class_token = x;
+    tower->embedded = x->base;
+    tower->patch_size = tower->embedded->patch;
+    return expect(at, tower->embedded, CLIPC_ONNX_PATCHES, "patches") &&
+           (!tower->embedded->bias || stop(at, tower->embedded, "patches without a bias"));
+}
+
+static bool take_text_begin(walk *at, const expression *x)
+{
+    if (!take_positions(at, &x))
+        return false;
+    at->tower->embedded = x;
+    return expect(at, x, CLIPC_ONNX_EMBEDDED, "embedded tokens");
+}
+
+/* One token of all may be taken before or after the last normalisation and the projection, which see one at a time. */
+static bool take_pool(walk *at, const expression **x, const expression **pool)
+{
+    if ((*x)->kind != CLIPC_ONNX_ONE_TOKEN && (*x)->kind != CLIPC_ONNX_POOLED)
+        return true;
+    if (*pool)
+        return stop(at, *x, "one token to be taken only once");
+    *pool = *x;
+    *x = (*x)->base;
+    return true;
+}
+
+static bool take_pooling(walk *at, const expression *pool)
+{
+    clipc_onnx_tower *tower = at->tower;
+    tower->image = pool->kind == CLIPC_ONNX_ONE_TOKEN;
+    if (tower->image)
+        return pool->index == 0 || stop(at, pool, "the first");
+    const expression *key = pool->other->base;
+    tower->pooling = key->kind == CLIPC_ONNX_IDS ? CLIPC_POOL_LARGEST_ID : CLIPC_POOL_FIRST_EOT;
+    tower->eot_token = key->kind == CLIPC_ONNX_IDS ? 49407 : (int32_t)key->index;
+    return true;
+}
+
+static bool take_end(walk *at, const expression **x)
+{
+    clipc_onnx_tower *tower = at->tower;
+    const expression *pool = NULL;
+    if ((*x)->kind == CLIPC_ONNX_UNIT)
+        *x = (*x)->base;
+    if (!take_pool(at, x, &pool) || !expect(at, *x, CLIPC_ONNX_LINEAR, "the projection to the embedding"))
+        return false;
+    tower->projection = *x;
+    if ((*x)->bias)
+        return stop(at, *x, "a projection without a bias");
+    *x = (*x)->base;
+    if (!take_pool(at, x, &pool) || !expect(at, *x, CLIPC_ONNX_NORM, "the last layer normalisation") ||
+        !take_norm(at, *x, &tower->norm_post))
+        return false;
+    tower->config.width = (*x)->features;
+    *x = (*x)->base;
+    if (!take_pool(at, x, &pool))
+        return false;
+    return pool ? take_pooling(at, pool)
+                : stop(at, *x, "the class token or the end token to be taken, as an embedding is one row an item");
+}
+
+bool clipc_onnx_recognize(clipc_onnx_interpreter *in, const clipc_onnx_known *output, clipc_onnx_tower *out,
+                          clipc_onnx_refusal *refusal)
+{
+    walk at = {in, out, refusal};
+    const expression *x = output->expression;
+    *out = (clipc_onnx_tower){0};
+    *refusal = (clipc_onnx_refusal){NULL, NULL};
+    if (output->refusal) {
+        *refusal = *output->refusal;
+        return false;
+    }
+    if (!x) {
+        refusal->reason = "an output is a constant, expected an embedding";
+        return false;
+    }
+    return take_end(&at, &x) && take_layers(&at, &x) &&
+           (out->image ? take_image_begin(&at, x) : take_text_begin(&at, x));
+}

@@ -1,0 +1,33 @@
+/* From what a graph computes to the roles of a CLIP tower. */
+#ifndef CLIPC_ONNX_RECOGNIZE_H
+#define CLIPC_ONNX_RECOGNIZE_H
+
+#include "model/config.h"
+#include "onnx/interpret.h"
+
+typedef struct clipc_onnx_layer {
+    const clipc_onnx_expression *norm1, *query, *key, *value, *attention_out, *norm2, *fc1, *fc2;
+    double query_factor; /* what queries are multiplied by beyond 1 / √(features of a head) */
+} clipc_onnx_layer;
+
+/* Every expression that holds weights. */
+typedef struct clipc_onnx_tower {
+    bool image;
+    clipc_tower_config config;
+    size_t patch_size;
+    clipc_text_pooling pooling;
+    int32_t eot_token;
+    const clipc_onnx_expression *embedded; /* patches or tokens */
+    const clipc_onnx_expression *class_token;
+    const clipc_onnx_expression *positions;
+    const clipc_onnx_expression *norm_pre;
+    clipc_onnx_layer *layers; /* [config.layers], in the arena */
+    const clipc_onnx_expression *norm_post;
+    const clipc_onnx_expression *projection;
+} clipc_onnx_tower;
+
+/* False with *refusal set when the value is not the embedding of a CLIP tower. Also false when memory ran out. */
+bool clipc_onnx_recognize(clipc_onnx_interpreter *in, const clipc_onnx_known *output, clipc_onnx_tower *out,
+                          clipc_onnx_refusal *refusal);
+
+#endif
