@@ -14,6 +14,7 @@ run()
 }
 run ./check_engine
 run ./check_kernels
+run ./check_layer_norm
 run ./check_towers
 run ./check_eval eval
 run env CLIPC_CUDA_ARCH=sm80 ./check_towers

@@ -15,8 +15,8 @@ set(cuda_portable -gencode arch=compute_${oldest},code=compute_${oldest})
 foreach(architecture ${CLIPC_CUDA_ARCHITECTURES})
   list(APPEND cuda_portable -gencode arch=compute_${architecture},code=sm_${architecture})
 endforeach()
-set(cuda_objects "")
-foreach(source ${cuda_sources})
+# Appends the object of a source below this folder to the list named `objects`.
+function(clipc_cuda_object source objects)
   if(source MATCHES "__sm90a\\.cu$")
     set(targets -gencode arch=compute_90a,code=sm_90a)
   else()
@@ -29,7 +29,18 @@ foreach(source ${cuda_sources})
                      COMMENT "nvcc ${source}"
                      COMMAND ${CLIPC_NVCC} ${cuda_flags} ${targets} -MD -MF ${object}.d -MT ${object}
                              -c ${CMAKE_CURRENT_SOURCE_DIR}/${source} -o ${object})
-  list(APPEND cuda_objects ${object})
+  set_source_files_properties(${object} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
+  set(${objects} ${${objects}} ${object} PARENT_SCOPE)
+endfunction()
+
+set(cuda_objects "")
+foreach(source ${cuda_sources})
+  clipc_cuda_object(${source} cuda_objects)
 endforeach()
-set_source_files_properties(${cuda_objects} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
 add_custom_target(clipc_cuda_objects DEPENDS ${cuda_objects})
+
+# The LayerNorm of the TensorRT plugin: no part of the library.
+clipc_cuda_object(backend/tensorrt/layer_norm.cu layer_norm_objects)
+add_library(clipc_layer_norm STATIC ${layer_norm_objects})
+set_target_properties(clipc_layer_norm PROPERTIES LINKER_LANGUAGE C)
+target_link_libraries(clipc_layer_norm PUBLIC ${CLIPC_CUDART} ${CMAKE_DL_LIBS} rt)
