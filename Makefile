@@ -83,11 +83,20 @@ check-parity: setup-check all
 	@scripts/python_venv.sh $(PARITY_VENV) tests/parity/requirements-torch.txt
 	tests/parity/run_parity.sh $(PARITY_VENV)/bin/python build
 
+# TensorRT's LayerNorm plugin, from the headers below TENSORRT_ROOT: prints the library's path.
+.PHONY: plugin
+plugin:
+	@scripts/setup.sh check >&2
+	@nvcc=$$(scripts/setup_cuda.sh build-cuda-toolkit) && cmake --preset cuda -G Ninja -B build-trt -DCLIPC_NVCC=$$nvcc \
+	    -DTENSORRT_ROOT=$(TENSORRT_ROOT) >&2 && cmake --build build-trt --target clipc_trt_plugins -j $(JOBS) >&2
+	@echo build-trt/src/libclipc_trt_plugins.so
+
 .PHONY: check-interop
 check-interop: setup-check all
 	@scripts/python_venv.sh build-venv-interop tests/interop/requirements.txt
 	build-venv-interop/bin/python tests/interop/interop.py build/clipc --large --write docs/formats.md
 	build-venv-interop/bin/python tests/interop/onnx_export.py build/clipc demo $(wildcard tests/golden/models/*)
+	build-venv-interop/bin/python tests/interop/onnx_plugin.py build/clipc $(if $(TENSORRT_ROOT),$$($(MAKE) -s plugin))
 
 eval: build/clipc
 	@scripts/eval.sh build/clipc $(PRECISION)

@@ -19,7 +19,7 @@ static const char *const synopsis[] = {
     "            [--dtype fp32|fp16] [--dynamic-axes AXES] [--batch N]",
     "            [--input-name NAME] [--output-name NAME]",
     "            [--token-type int64|int32] [--no-fold] [--normalize]",
-    "            [--external-data]",
+    "            [--external-data] [--layernorm onnx|plugin]",
     NULL,
 };
 
@@ -112,6 +112,9 @@ static const tool_option options[] = {
     {"textual-only", 0, OPTION_FLAG, NULL, "the text tower alone", offsetof(tool_settings, textual_only), 0, 0, NULL},
     {"token-type", 0, OPTION_CHOICE, "NAME", "type of token ids: int64 (default) or int32",
      offsetof(tool_settings, both_towers.token_type), 0, 0, "int64|int32"},
+    {"layernorm", 0, OPTION_CHOICE, "NAME",
+     "LayerNorm as ONNX has it (onnx, the default), or as the node of clipc's TensorRT plugin",
+     offsetof(tool_settings, both_towers.layer_norm), 0, 0, "onnx|plugin"},
     GRAPH_OPTIONS("", both_towers, ""),
     GRAPH_OPTIONS("visual-", visual, " of the image tower"),
     GRAPH_OPTIONS("textual-", textual, " of the text tower"),
@@ -138,6 +141,7 @@ static onnx_settings settle(const onnx_settings *both, const onnx_settings *own)
         .batch = own->batch ? own->batch : both->batch,
         .no_fold = own->no_fold || both->no_fold,
         .token_type = both->token_type ? both->token_type : "int64",
+        .layer_norm = both->layer_norm ? both->layer_norm : "onnx",
         .normalize = own->normalize || both->normalize,
         .external_data = own->external_data || both->external_data,
     };
@@ -182,6 +186,7 @@ static clipc_onnx_options graph_options(const onnx_settings *settings, bool text
     graph.fold = !settings->no_fold;
     graph.int32_tokens = strcmp(settings->token_type, "int32") == 0;
     graph.normalize = settings->normalize;
+    graph.layer_norm_plugin = strcmp(settings->layer_norm, "plugin") == 0;
     return graph;
 }
 

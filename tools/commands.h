@@ -12,6 +12,7 @@ extern const tool_command command_export_onnx;
 extern const tool_command command_embed;
 extern const tool_command command_help;
 extern const tool_command command_inspect;
+extern const tool_command command_onnx;
 extern const tool_command command_preprocess;
 extern const tool_command command_similarity;
 extern const tool_command command_tokenize;

@@ -16,6 +16,7 @@ typedef struct onnx_settings {
     uint64_t batch;
     bool no_fold;
     const char *token_type;
+    const char *layer_norm;
     bool normalize;
     bool external_data;
 } onnx_settings;

@@ -427,6 +427,9 @@ typedef struct clipc_onnx_options {
     int fold;         /* 1 (default): matrices are stored turned, which changes no bit; 0: turned in the graph */
     int int32_tokens; /* 0 (default): token ids are int64 */
     int normalize;    /* 0 (default); else embeddings of unit length */
+    /* 0 (default); else each LayerNorm is one node "ClipcLayerNorm", the plugin of libclipc_trt_plugins.so, which
+     * TensorRT alone can run */
+    int layer_norm_plugin;
 } clipc_onnx_options;
 
 CLIPC_API void clipc_onnx_options_init(clipc_onnx_options *options);
@@ -439,6 +442,21 @@ CLIPC_API void clipc_onnx_options_init(clipc_onnx_options *options);
 CLIPC_API clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_options *options,
                                                clipc_write_function write, void *user, clipc_write_function external,
                                                void *external_user, const char *external_name, clipc_error *error);
+
+/* What clipc_onnx_replace_layer_norm found. */
+typedef struct clipc_onnx_replaced {
+    size_t operators; /* LayerNormalization nodes that were replaced */
+    size_t chains;    /* chains of ReduceMean, Sub, Pow, ReduceMean, Add, Sqrt, Div, Mul, Add that were */
+    size_t left;      /* LayerNorms that had to stay */
+    char reason[192]; /* why the first of those did: "NODE: its rows are none of 64 to 8192 numbers"; else "" */
+} clipc_onnx_replaced;
+
+/* Reads any ONNX graph and writes it through `write` with each of its LayerNorms as one node of clipc's TensorRT
+ * plugin; whatever else the file holds stays as it is, references to files of external data included. A graph without
+ * any is written as it was read. CLIPC_ERROR_LIMIT when it would take more than four times the file's size and 64 MiB.
+ */
+CLIPC_API clipc_status clipc_onnx_replace_layer_norm(const char *path, clipc_write_function write, void *user,
+                                                     clipc_onnx_replaced *replaced, clipc_error *error);
 
 /* ---- where an engine's time goes ---- */
 

@@ -96,6 +96,7 @@ clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_
                           tower->layers * LAYER_WEIGHTS + OTHER_WEIGHTS, error);
     graph.dtype = options->precision == CLIPC_PRECISION_FP16 ? CLIPC_DTYPE_F16 : CLIPC_DTYPE_F32;
     graph.fold = options->fold != 0;
+    graph.layer_norm_plugin = options->layer_norm_plugin != 0;
     clipc_status status = CLIPC_OK;
     CLIPC_CHECK(add_metadata(&graph, model, options, error));
     if (options->text)

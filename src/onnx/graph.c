@@ -361,6 +361,37 @@ void clipc_onnx_set_integers(clipc_onnx_graph *graph, const char *name, const in
     attribute->ints = copy;
 }
 
+void clipc_onnx_set_string(clipc_onnx_graph *graph, const char *name, const char *value)
+{
+    Onnx__AttributeProto *attribute = add_attribute(graph, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+    if (!attribute)
+        return;
+    attribute->has_s = 1;
+    attribute->s = (ProtobufCBinaryData){strlen(value), (uint8_t *)message_text(graph, value)};
+}
+
+void clipc_onnx_set_domain(clipc_onnx_graph *graph, const char *domain)
+{
+    if (stopped(graph))
+        return;
+    char *name = message_text(graph, domain);
+    graph->graph.node[graph->graph.n_node - 1]->domain = name;
+    if (graph->model.n_opset_import == 1) {
+        Onnx__OperatorSetIdProto *import = cut(graph, 1, sizeof *import);
+        Onnx__OperatorSetIdProto **list = cut(graph, 2, sizeof(void *));
+        if (!import || !list)
+            return;
+        *import = (Onnx__OperatorSetIdProto)ONNX__OPERATOR_SET_ID_PROTO__INIT;
+        import->domain = name;
+        import->has_version = 1;
+        import->version = 1;
+        list[0] = graph->model.opset_import[0];
+        list[1] = import;
+        graph->model.opset_import = list;
+        graph->model.n_opset_import = 2;
+    }
+}
+
 void clipc_onnx_metadata(clipc_onnx_graph *graph, const char *key, const char *value)
 {
     Onnx__StringStringEntryProto *entry = cut(graph, 1, sizeof *entry);

@@ -28,8 +28,9 @@ typedef struct clipc_onnx_weight {
 
 typedef struct clipc_onnx_graph {
     unsigned opset;
-    clipc_dtype dtype; /* of the arithmetic: F32 or F16 */
-    bool fold;         /* store weights the way the operators read them, instead of transposing in the graph */
+    clipc_dtype dtype;      /* of the arithmetic: F32 or F16 */
+    bool layer_norm_plugin; /* LayerNorm is the operator of clipc's TensorRT plugin */
+    bool fold;              /* store weights the way the operators read them, instead of transposing in the graph */
     /* what follows belongs to graph.c and graph_write.c */
     Onnx__ModelProto model;
     Onnx__GraphProto graph;
@@ -81,6 +82,9 @@ clipc_onnx_value clipc_onnx_node(clipc_onnx_graph *graph, const char *operator, 
 void clipc_onnx_set_integer(clipc_onnx_graph *graph, const char *name, int64_t value);
 void clipc_onnx_set_float(clipc_onnx_graph *graph, const char *name, float value);
 void clipc_onnx_set_integers(clipc_onnx_graph *graph, const char *name, const int64_t *values, size_t count);
+void clipc_onnx_set_string(clipc_onnx_graph *graph, const char *name, const char *value);
+/* The operator of the node added last is not ONNX's but `domain`'s, of version 1. All nodes agree on one domain. */
+void clipc_onnx_set_domain(clipc_onnx_graph *graph, const char *domain);
 
 void clipc_onnx_metadata(clipc_onnx_graph *graph, const char *key, const char *value);
 

@@ -1,4 +1,5 @@
 #include "onnx/tower.h"
+#include "onnx/plugin.h"
 
 #include <math.h>
 
@@ -46,6 +47,19 @@ static clipc_onnx_value decomposed(clipc_onnx_graph *graph, const char *name, cl
     return NODE(graph, "Add", within(graph, name, "output"), scaled, bias);
 }
 
+/* One node, whose rows are of the graph's type: the kernel's statistics are fp32 in any case. */
+static clipc_onnx_value plugin(clipc_onnx_graph *graph, const char *name, clipc_onnx_value x, clipc_onnx_value weight,
+                               clipc_onnx_value bias, float epsilon)
+{
+    const clipc_onnx_value y = NODE(graph, CLIPC_ONNX_PLUGIN, within(graph, name, "output"), x, weight, bias);
+    clipc_onnx_set_domain(graph, CLIPC_ONNX_PLUGIN_DOMAIN);
+    clipc_onnx_set_integer(graph, "axis", -1);
+    clipc_onnx_set_float(graph, "epsilon", epsilon);
+    clipc_onnx_set_string(graph, "plugin_version", CLIPC_ONNX_PLUGIN_VERSION);
+    clipc_onnx_set_string(graph, "plugin_namespace", "");
+    return y;
+}
+
 static clipc_onnx_value cast(clipc_onnx_graph *graph, const char *name, clipc_onnx_value x, clipc_dtype dtype)
 {
     const clipc_onnx_value y = NODE(graph, "Cast", name, x);
@@ -64,6 +78,8 @@ clipc_onnx_value clipc_onnx_layer_norm(clipc_onnx_graph *graph, const char *name
         clipc_onnx_weight_value(graph, within(graph, name, "weight"), weight, CLIPC_ONNX_AS_STORED, CLIPC_DTYPE_F32);
     const clipc_onnx_value shift =
         clipc_onnx_weight_value(graph, within(graph, name, "bias"), bias, CLIPC_ONNX_AS_STORED, CLIPC_DTYPE_F32);
+    if (graph->layer_norm_plugin)
+        return plugin(graph, name, x, scale, shift, epsilon);
     if (dtype == CLIPC_DTYPE_F16)
         x = cast(graph, within(graph, name, "to_fp32"), x, CLIPC_DTYPE_F32);
     graph->dtype = CLIPC_DTYPE_F32;

@@ -362,7 +362,8 @@ int main(int argc, char **argv)
         printf("check_layer_norm: no device, nothing is tested\n");
         return 77;
     }
-    const int rows = argc > 1 && atoi(argv[1]) > 0 ? atoi(argv[1]) : TIMED_ROWS;
+    const long asked = argc > 1 ? strtol(argv[1], NULL, 10) : 0;
+    const int rows = asked > 0 && asked < 1 << 24 ? (int)asked : TIMED_ROWS;
     check_all();
     printf("| type | rows x width | kernel | moves | copy of as many bytes | of the copy's speed |\n");
     printf("| --- | --- | --- | --- | --- | --- |\n");
