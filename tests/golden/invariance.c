@@ -206,12 +206,20 @@ static void test_half_precision_weights(void **state)
     check_model(MODELS "fp16", MODELS "fp16/expected.safetensors", true);
 }
 
+/* Attention pooling, and texts that see all of themselves. */
+static void test_siglip(void **state)
+{
+    (void)state;
+    check_model(MODELS "siglip", MODELS "siglip/expected.safetensors", true);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_odd_widths),
         cmocka_unit_test(test_one_patch),
         cmocka_unit_test(test_half_precision_weights),
+        cmocka_unit_test(test_siglip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -112,7 +112,6 @@ static clipc_status compile(const clipc_model *model, const clipc_compile_option
 {
     *out = NULL;
     clipc_status status = CLIPC_OK;
-    CLIPC_TRY(clipc_model_check_classic(model, "backend cpu", error));
     struct compiled *compiled = clipc_allocate(1, sizeof *compiled);
     if (!compiled)
         return clipc_fail_memory(error, sizeof *compiled, "a compiled model");
@@ -183,7 +182,6 @@ static clipc_status pack(const clipc_model *model, const clipc_compile_options *
     clipc_cpu_level level = CLIPC_CPU_C;
     clipc_kernels kernels;
     clipc_thread_pool *pool = NULL;
-    CLIPC_TRY(clipc_model_check_classic(model, "backend cpu", error));
     CLIPC_TRY(choose_kernels(options->cpu_level, &level, &kernels, error));
     const clipc_precision precision = choose_precision(options->precision, &kernels);
     CLIPC_CHECK(clipc_thread_pool_create(options->threads, &pool, error));

@@ -35,10 +35,9 @@ static size_t packed_blocks(size_t columns, clipc_dtype dtype)
     return clipc_deep_blocks(clipc_padded_columns(columns), sizeof(float) / clipc_dtype_size(dtype));
 }
 
-/* Query, key and value are bf16 where no pair of columns straddles two heads. */
 static clipc_dtype attention_dtype(const clipc_cpu_tower *tower)
 {
-    return tower->config.width / tower->config.heads % 2 == 0 ? tower->dtype : CLIPC_DTYPE_F32;
+    return clipc_cpu_tower_attention_dtype(tower);
 }
 
 /* Units of a row of padded width of them. */
@@ -53,6 +52,8 @@ static size_t inner_units(const clipc_cpu_tower *tower)
     size_t blocks = packed_blocks(tower->config.mlp_width, tower->layer_dtype);
     for (size_t i = 0; i < tower->config.layers; i++)
         blocks = clipc_max(blocks, packed_blocks(tower->config.mlp_width, tower->layers[i].fc2.layout.dtype));
+    if (tower->pools_by_attention)
+        blocks = clipc_max(blocks, packed_blocks(tower->config.mlp_width, tower->pooling.fc2.layout.dtype));
     return blocks * CLIPC_BLOCK;
 }
 
@@ -181,7 +182,7 @@ static void copy_pooled_rows(const struct run *run)
     const size_t width = run->tower->padded_width;
     const size_t *offsets = run->workspace->offsets;
     for (size_t item = 0; item < run->items; item++) {
-        const size_t row = run->tower->causal ? offsets[item + 1] - 1 : offsets[item];
+        const size_t row = run->tower->image ? offsets[item] : offsets[item + 1] - 1;
         memcpy(run->workspace->pooled + item * width, run->workspace->rows + row * width, width * sizeof(float));
     }
 }
@@ -245,6 +246,22 @@ static void multiply(const struct run *run, clipc_cpu_step kind, const struct st
     run_gemm(run, kind, &gemm);
 }
 
+/* Attention writes the columns of heads alone: zeros for those behind them, which may hold anything. */
+static void clear_padding(const struct run *run, const struct stream *stream, clipc_dtype dtype)
+{
+    const size_t width = run->tower->config.width;
+    const size_t blocks = packed_blocks(width, dtype);
+    const size_t first = width * clipc_dtype_size(dtype) / sizeof(float) / CLIPC_BLOCK;
+    if (width == run->tower->padded_width)
+        return;
+    for (size_t row = 0; row < stream->tiles.rows; row++) {
+        const clipc_packed_row place = clipc_packed_row_at(stream->tiles, blocks, row);
+        for (size_t block = first; block < blocks; block++)
+            memset((float *)stream->packed + place.offset + block * place.block_stride, 0,
+                   CLIPC_BLOCK * sizeof(float));
+    }
+}
+
 /* Into the form that the output projection reads. */
 static void attend(const struct run *run, const struct stream *stream, const clipc_cpu_layer *layer,
                    const float *queries, size_t query_stride, const float *keys, const float *values,
@@ -274,6 +291,8 @@ static void attend(const struct run *run, const struct stream *stream, const cli
                                        .scratch = run->workspace->scratch,
                                        .scratch_stride = run->workspace->scratch_stride};
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
+    if (!bytes)
+        clear_padding(run, stream, out_dtype);
     clipc_attention_run(run->pool, &attention);
     clipc_cpu_step_end_attention(start, &attention);
     if (bytes)
@@ -312,7 +331,7 @@ static void tap_rows(const struct run *run, clipc_tap_point point, const clipc_c
 {
     const clipc_cpu_tower *tower = run->tower;
     const size_t index = layer ? (size_t)(layer - tower->layers) : 0;
-    clipc_tap_give(&run->workspace->tap, !tower->causal, point, index,
+    clipc_tap_give(&run->workspace->tap, tower->image, point, index,
                    (clipc_tap_rows){rows, count, tower->config.width, tower->padded_width});
 }
 
@@ -386,13 +405,10 @@ static void tap_norm(const struct run *run, const struct stream *pooled)
     tap_rows(run, CLIPC_TAP_NORM, NULL, rows, run->items);
 }
 
-/* From X to the projections of the micro-batch. */
-static void run_encoder(const struct run *run, float *embeddings)
+/* One row of each item through the last layer and the last LayerNorm to its projection. */
+static void pool_rows(const struct run *run, float *embeddings)
 {
     const clipc_cpu_tower *tower = run->tower;
-    tap_rows(run, CLIPC_TAP_EMBEDDING, NULL, run->workspace->rows, run->rows);
-    for (size_t i = 0; i + 1 < tower->config.layers; i++)
-        run_layer(run, &tower->layers[i]);
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     copy_pooled_rows(run);
     clipc_cpu_step_end(start, CLIPC_STEP_POOLING, CLIPC_DTYPE_F32, "C");
@@ -407,7 +423,42 @@ static void run_encoder(const struct run *run, float *embeddings)
     for (size_t item = 0; item < run->items; item++)
         memcpy(embeddings + item * tower->embedding_dimension, run->workspace->embeddings + item * length,
                tower->embedding_dimension * sizeof *embeddings);
-    clipc_tap_give(&run->workspace->tap, !tower->causal, CLIPC_TAP_PROJECTION, 0,
+}
+
+/* All rows of each item through the last LayerNorm; one query, the same for all, attends to them, and an MLP follows.
+ * What comes of it is the embedding: there is no projection. */
+static void pool_by_attention(const struct run *run, float *embeddings)
+{
+    const clipc_cpu_tower *tower = run->tower;
+    const clipc_cpu_layer *layer = &tower->pooling;
+    const struct stream all = all_rows(run, tower->dtype);
+    const struct stream pooled = pooled_rows(run, tower->dtype);
+    const size_t length = attention_length(tower);
+    float *wide = run->workspace->wide;
+    normalize(run, &all, &tower->norm_final, &layer->query_key_value);
+    multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &all, &layer->query_key_value, 0,
+             layer->query_key_value.layout.panel_count, CLIPC_EPILOGUE_BIAS,
+             (clipc_gemm_output){wide, 2 * length, false, attention_dtype(tower)});
+    attend(run, &pooled, layer, tower->pooling_query, 0, wide, wide + length, 2 * length, true);
+    multiply(run, CLIPC_STEP_ATTENTION_OUT, &pooled, &layer->attention_out, 0, layer->attention_out.layout.panel_count,
+             CLIPC_EPILOGUE_BIAS, (clipc_gemm_output){pooled.rows, tower->padded_width, false, CLIPC_DTYPE_F32});
+    normalize(run, &pooled, &layer->norm2, &layer->fc1);
+    run_mlp(run, &pooled, layer);
+    for (size_t item = 0; item < run->items; item++)
+        memcpy(embeddings + item * tower->embedding_dimension, pooled.rows + item * tower->padded_width,
+               tower->embedding_dimension * sizeof *embeddings);
+}
+
+/* From X to the projections of the micro-batch. */
+static void run_encoder(const struct run *run, float *embeddings)
+{
+    const clipc_cpu_tower *tower = run->tower;
+    const size_t last = tower->pools_by_attention ? 0 : 1; /* layers that pool_rows does */
+    tap_rows(run, CLIPC_TAP_EMBEDDING, NULL, run->workspace->rows, run->rows);
+    for (size_t i = 0; i + last < tower->config.layers; i++)
+        run_layer(run, &tower->layers[i]);
+    (tower->pools_by_attention ? pool_by_attention : pool_rows)(run, embeddings);
+    clipc_tap_give(&run->workspace->tap, tower->image, CLIPC_TAP_PROJECTION, 0,
                    (clipc_tap_rows){embeddings, run->items, tower->embedding_dimension, tower->embedding_dimension});
 }
 
@@ -442,7 +493,7 @@ static void copy_patch(const clipc_cpu_tower *tower, const float *image, size_t 
     }
 }
 
-/* One packed row of patches; zeros for the class token, whose X is the position row alone. */
+/* One packed row of patches; zeros for a class token, whose X is the position row alone. */
 static void pack_patch(const struct run *run, const clipc_row_tiles *tiles, size_t row)
 {
     const clipc_cpu_tower *tower = run->tower;
@@ -453,18 +504,18 @@ static void pack_patch(const struct run *run, const clipc_row_tiles *tiles, size
     const float *image = run->pixels + row / tower->most_tokens * 3 * tower->image_size * tower->image_size;
     const clipc_packed_row place = clipc_packed_row_at(*tiles, layout->blocks, row);
     uint32_t *out = (uint32_t *)(void *)workspace->wide + place.offset;
-    if (token == 0) {
+    if (token < tower->class_tokens) {
         for (size_t block = 0; block < layout->blocks; block++)
             memset(out + block * place.block_stride, 0, CLIPC_BLOCK * sizeof *out);
         if (layout->dtype == CLIPC_DTYPE_I8)
             workspace->row_scales[row] = (clipc_row_scale){0};
     } else if (layout->dtype == CLIPC_DTYPE_I8) {
         uint32_t *halves = workspace->halves + row * packed_blocks(count, CLIPC_DTYPE_BF16) * CLIPC_BLOCK;
-        copy_patch(tower, image, token - 1, CLIPC_DTYPE_BF16, halves, CLIPC_BLOCK);
+        copy_patch(tower, image, token - tower->class_tokens, CLIPC_DTYPE_BF16, halves, CLIPC_BLOCK);
         workspace->row_scales[row] = tower->kernels->i8.quantize(halves, count, out, place.block_stride);
     } else {
         memset(out + (layout->blocks - 1) * place.block_stride, 0, CLIPC_BLOCK * sizeof *out);
-        copy_patch(tower, image, token - 1, layout->dtype, out, place.block_stride);
+        copy_patch(tower, image, token - tower->class_tokens, layout->dtype, out, place.block_stride);
     }
 }
 
@@ -481,13 +532,22 @@ static void prepare_patches(void *context, size_t begin, size_t end, size_t thre
     }
 }
 
+static void normalize_all_in_place(const struct run *run, const clipc_cpu_norm *norm)
+{
+    struct norm_job job = {.tower = run->tower, .norm = norm, .out = run->workspace->rows};
+    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
+    run_rows(run, normalize_in_place, &job, run->rows);
+    clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, CLIPC_DTYPE_F32,
+                       clipc_layer_norm_name(run->tower->kernels, CLIPC_DTYPE_F32));
+}
+
 static void encode_some_images(struct run *run, float *embeddings)
 {
     const clipc_cpu_tower *tower = run->tower;
     run->rows = run->items * tower->most_tokens;
     for (size_t item = 0; item <= run->items; item++)
         run->workspace->offsets[item] = item * tower->most_tokens;
-    clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
+    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, prepare_patches, run, run->rows);
     clipc_cpu_step_end(start, CLIPC_STEP_PATCHES, tower->layer_dtype, "C");
     const struct stream stream = all_rows(run, tower->layer_dtype);
@@ -501,11 +561,8 @@ static void encode_some_images(struct run *run, float *embeddings)
                              .epilogue = CLIPC_EPILOGUE_RESIDUAL,
                              .output = {stream.rows, tower->padded_width, false, CLIPC_DTYPE_F32}};
     run_gemm(run, CLIPC_STEP_PATCH_EMBEDDING, &gemm);
-    struct norm_job job = {.tower = tower, .norm = &tower->norm_pre, .out = stream.rows};
-    start = clipc_cpu_step_begin(run->workspace->steps);
-    run_rows(run, normalize_in_place, &job, run->rows);
-    clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, CLIPC_DTYPE_F32,
-                       clipc_layer_norm_name(tower->kernels, CLIPC_DTYPE_F32));
+    if (tower->norm_pre.weight)
+        normalize_all_in_place(run, &tower->norm_pre);
     run_encoder(run, embeddings);
 }
 

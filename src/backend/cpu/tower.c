@@ -233,23 +233,93 @@ static void build_layers(struct builder *builder, const clipc_layer_weights *fro
         build_layer(builder, &from[i], builder->arena.base ? &tower->layers[i] : &unused);
 }
 
+/* Adds the tensor [width] to positions `first` … `end` - 1. */
+static void add_to_positions(struct builder *builder, const clipc_tensor *tensor, size_t first, size_t end)
+{
+    const clipc_cpu_tower *tower = builder->tower;
+    const float *values = build_rows(builder, tensor, 1);
+    for (size_t row = first; values && row < end; row++)
+        for (size_t i = 0; i < tower->config.width; i++)
+            tower->positions[row * tower->padded_width + i] += values[i];
+}
+
+static void build_positions(struct builder *builder, const clipc_model *model)
+{
+    clipc_cpu_tower *tower = builder->tower;
+    tower->positions = build_rows(builder, &model->weights.image.position_embedding, tower->most_tokens);
+    if (model->config.class_token)
+        add_to_positions(builder, &model->weights.image.class_embedding, 0, 1);
+    if (model->config.patch_bias)
+        add_to_positions(builder, &model->weights.image.patch_bias, tower->class_tokens, tower->most_tokens);
+}
+
+/* The probe goes through its projection once and for all. Sums in double: no instruction set has other bits. */
+static void build_pooling_query(struct builder *builder, const clipc_model *model)
+{
+    clipc_cpu_tower *tower = builder->tower;
+    const clipc_tensor *weight = &model->weights.image.pooling.query_weight;
+    const size_t width = tower->config.width;
+    const float *probe = build_rows(builder, &model->weights.image.probe, 1);
+    float *query = build_rows(builder, &model->weights.image.pooling.query_bias, 1);
+    float *row = clipc_arena_floats(&builder->arena, 1, tower->padded_width);
+    tower->pooling_query = row;
+    if (!builder->arena.base)
+        return;
+    for (size_t i = 0; i < width; i++) {
+        double sum = (double)query[i];
+        clipc_tensor_read(weight, i * width, width, row);
+        for (size_t k = 0; k < width; k++)
+            sum += (double)row[k] * (double)probe[k];
+        query[i] = (float)sum;
+    }
+    if (clipc_tensor_first_not_finite(weight) != SIZE_MAX)
+        atomic_store_explicit(&builder->not_finite, true, memory_order_relaxed);
+    memset(row, 0, tower->padded_width * sizeof *row);
+    if (clipc_cpu_tower_attention_dtype(tower) == CLIPC_DTYPE_BF16)
+        tower->kernels->round_bf16(query, width, (uint16_t *)(void *)row);
+    else
+        memcpy(row, query, width * sizeof *row);
+}
+
+/* In the type of the projection, as it works on one row an item, but for its keys and values. */
+static void build_pooling(struct builder *builder, const clipc_model *model)
+{
+    clipc_cpu_tower *tower = builder->tower;
+    const clipc_layer_weights *from = &model->weights.image.pooling;
+    const size_t width = tower->config.width;
+    const size_t mlp_width = tower->config.mlp_width;
+    const struct stack attention = {.weights = {&from->key_weight, &from->value_weight},
+                                    .biases = {&from->key_bias, &from->value_bias},
+                                    .parts = 2,
+                                    .outputs = width,
+                                    .inner = width};
+    build_pooling_query(builder, model);
+    build_weights(builder, &attention, tower->dtype, &tower->pooling.query_key_value);
+    build_linear(builder, &from->attention_out_weight, &from->attention_out_bias, width, width, tower->dtype,
+                 &tower->pooling.attention_out);
+    tower->pooling.norm2 = build_norm(builder, &from->norm2_weight, &from->norm2_bias);
+    build_linear(builder, &from->fc1_weight, &from->fc1_bias, mlp_width, width, tower->dtype, &tower->pooling.fc1);
+    build_linear(builder, &from->fc2_weight, &from->fc2_bias, width, mlp_width, tower->dtype, &tower->pooling.fc2);
+}
+
 static void build_image_tower(struct builder *builder, const clipc_model *model)
 {
     clipc_cpu_tower *tower = builder->tower;
     const size_t width = tower->config.width;
     build_linear(builder, &model->weights.image.patch_embedding, NULL, width,
                  3 * tower->patch_size * tower->patch_size, tower->layer_dtype, &tower->patch_embedding);
-    tower->positions = build_rows(builder, &model->weights.image.position_embedding, tower->most_tokens);
-    float *class_embedding = build_rows(builder, &model->weights.image.class_embedding, 1);
-    if (builder->arena.base)
-        for (size_t i = 0; i < width; i++)
-            tower->positions[i] += class_embedding[i];
-    tower->norm_pre = build_norm(builder, &model->weights.image.norm_pre_weight, &model->weights.image.norm_pre_bias);
+    build_positions(builder, model);
+    if (model->config.norm_pre)
+        tower->norm_pre =
+            build_norm(builder, &model->weights.image.norm_pre_weight, &model->weights.image.norm_pre_bias);
     build_layers(builder, model->weights.image.layers);
     tower->norm_final =
         build_norm(builder, &model->weights.image.norm_post_weight, &model->weights.image.norm_post_bias);
-    build_linear(builder, &model->weights.image.projection, NULL, tower->embedding_dimension, width, tower->dtype,
-                 &tower->projection);
+    if (tower->pools_by_attention)
+        build_pooling(builder, model);
+    if (model->config.image_projection)
+        build_linear(builder, &model->weights.image.projection, NULL, tower->embedding_dimension, width, tower->dtype,
+                     &tower->projection);
 }
 
 static void build_text_tower(struct builder *builder, const clipc_model *model)
@@ -259,8 +329,9 @@ static void build_text_tower(struct builder *builder, const clipc_model *model)
     build_layers(builder, model->weights.text.layers);
     tower->norm_final =
         build_norm(builder, &model->weights.text.norm_final_weight, &model->weights.text.norm_final_bias);
-    build_linear(builder, &model->weights.text.projection, NULL, tower->embedding_dimension, tower->config.width,
-                 tower->dtype, &tower->projection);
+    build_linear(builder, &model->weights.text.projection,
+                 model->config.text_projection_bias ? &model->weights.text.projection_bias : NULL,
+                 tower->embedding_dimension, tower->config.width, tower->dtype, &tower->projection);
 }
 
 /* What follows from the kernels and the precision. */
@@ -273,6 +344,11 @@ static void choose_precision(clipc_cpu_tower *tower, const clipc_kernels *kernel
     tower->tallest_tile = SIZE_MAX;
     tower->dtype = precision == CLIPC_PRECISION_FP32 ? CLIPC_DTYPE_F32 : CLIPC_DTYPE_BF16;
     tower->layer_dtype = precision == CLIPC_PRECISION_INT8 ? CLIPC_DTYPE_I8 : tower->dtype;
+}
+
+clipc_dtype clipc_cpu_tower_attention_dtype(const clipc_cpu_tower *tower)
+{
+    return tower->config.width / tower->config.heads % 2 == 0 ? tower->dtype : CLIPC_DTYPE_F32;
 }
 
 /* Token embeddings are not packed, so they are looked through on their own. */
@@ -298,7 +374,7 @@ static clipc_status build(clipc_cpu_tower *tower, const clipc_model *model, clip
                           void (*build_tower)(struct builder *, const clipc_model *), const char *what,
                           clipc_error *error)
 {
-    struct builder builder = {.pool = pool, .tower = tower, .model = model, .image = !tower->causal, .error = error};
+    struct builder builder = {.pool = pool, .tower = tower, .model = model, .image = tower->image, .error = error};
     build_tower(&builder, model);
     if (builder.status != CLIPC_OK)
         return builder.status;
@@ -325,6 +401,9 @@ static clipc_cpu_tower image_tower(const clipc_model *model, const clipc_kernels
     clipc_cpu_tower tower = {.config = model->config.image,
                              .padded_width = clipc_padded_columns(model->config.image.width),
                              .most_tokens = model->config.image_tokens,
+                             .image = true,
+                             .class_tokens = model->config.class_token ? 1 : 0,
+                             .pools_by_attention = model->config.image_pooling == CLIPC_IMAGE_POOL_ATTENTION,
                              .embedding_dimension = model->config.embedding_dimension,
                              .image_size = model->config.image_size,
                              .patch_size = model->config.patch_size};
@@ -338,7 +417,7 @@ static clipc_cpu_tower text_tower(const clipc_model *model, const clipc_kernels 
     clipc_cpu_tower tower = {.config = model->config.text,
                              .padded_width = clipc_padded_columns(model->config.text.width),
                              .most_tokens = model->config.max_positions,
-                             .causal = true,
+                             .causal = model->config.causal,
                              .embedding_dimension = model->config.embedding_dimension,
                              .token_embedding = &model->weights.text.token_embedding};
     choose_precision(&tower, kernels, precision, keep_precise);

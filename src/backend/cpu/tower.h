@@ -33,16 +33,21 @@ typedef struct clipc_cpu_tower {
     size_t tallest_tile;      /* rows, that every product takes: one tiling serves products of several dtypes */
     size_t padded_width;
     size_t most_tokens; /* of one item */
-    bool causal;        /* and pooled at an item's last row; else at its first */
+    bool image;         /* pooled at an item's first row, or by attention; a text's last row is pooled */
+    bool causal;
     clipc_cpu_layer *layers;
-    float *positions; /* [most_tokens, padded_width]; the image tower's row 0 includes the class embedding */
+    float *positions; /* [most_tokens, padded_width]; the class embedding and the bias of patches are added */
     clipc_cpu_norm norm_final;
-    clipc_packed_weights projection;
+    clipc_packed_weights projection; /* no panels: the pooled row is the embedding */
     size_t embedding_dimension;
 
     /* image tower */
     clipc_packed_weights patch_embedding; /* zeroed in the text tower */
-    clipc_cpu_norm norm_pre;
+    size_t class_tokens;                  /* rows before the patches: 1 or 0 */
+    clipc_cpu_norm norm_pre;              /* NULLs: none */
+    bool pools_by_attention;
+    clipc_cpu_layer pooling; /* its query_key_value has keys and values alone, norm1 is not used; of `dtype` */
+    float *pooling_query;    /* [padded_width] units: the query of all images, in the type that attention takes */
     size_t image_size;
     size_t patch_size;
 
@@ -66,6 +71,9 @@ clipc_status clipc_cpu_text_tower_create(const clipc_model *model, const clipc_k
 clipc_status clipc_cpu_tower_pack(const clipc_model *model, bool image, const clipc_kernels *kernels,
                                   clipc_precision precision, const char *keep_precise, clipc_thread_pool *pool,
                                   clipc_packed_function function, void *context, clipc_error *error);
+/* What query, key and value of the tower's layers are rounded to: bf16 where no pair of columns straddles two heads.
+ */
+clipc_dtype clipc_cpu_tower_attention_dtype(const clipc_cpu_tower *tower);
 /* Frees and zeroes; a zeroed tower is allowed. */
 void clipc_cpu_tower_destroy(clipc_cpu_tower *tower);
 
