@@ -1,6 +1,7 @@
-/* clipc convert: a model as one file that is ready to run. */
+/* clipc convert: a model as one file that is ready to run, or as a directory of transformers. */
 #include "commands.h"
 
+#include "convert_directory.h"
 #include "message.h"
 #include "output.h"
 #include "session.h"
@@ -10,10 +11,12 @@
 #include <unistd.h>
 
 #define SUFFIX ".clipc"
+#define USAGE  "convert MODEL OUT.clipc, or convert MODEL OUT/"
 
 static const char *const synopsis[] = {
-    "convert DIR OUT.clipc [--precision P]",
-    "convert [--model DIR | --arch NAME] OUT.clipc [--precision P]",
+    "convert MODEL OUT.clipc [--precision P]",
+    "convert MODEL OUT/ [--precision fp32|fp16|bf16]",
+    "convert [--model MODEL | --arch NAME] OUT [--precision P]",
     NULL,
 };
 
@@ -24,6 +27,8 @@ static const char *const examples[] = {
     "clipc classify --model b32.clipc cat.png --labels cat,dog",
     "Is the file undamaged?",
     "clipc inspect --model b32.clipc --verify",
+    "A file of OpenAI's as a directory that transformers loads",
+    "clipc convert ViT-B-32.pt clip-vit-base-patch32/ --precision fp16",
     NULL,
 };
 
@@ -77,36 +82,19 @@ static void check_single(const tool_settings *settings, const char *path)
     if (settings->model || settings->architecture || (variable && variable[0]))
         return;
     if (!is_engine_name(path) || access(path, F_OK) == 0)
-        quit(
-            STATUS_USAGE,
-            "convert: '%s' is the only operand (convert DIR OUT.clipc; a new NAME.clipc alone takes the embedded demo "
-            "model)",
-            path);
+        quit(STATUS_USAGE,
+             "convert: '%s' is the only operand (" USAGE "; a new NAME.clipc alone takes the embedded demo model)",
+             path);
 }
 
-static int run(const tool_settings *settings)
+static void write_engine_file(const tool_settings *settings, tool_settings *source, const char *path)
 {
-    const size_t operands = settings->operands.count;
-    tool_settings source = *settings;
-    if (operands == 0)
-        quit(STATUS_USAGE, "convert: no output file (convert DIR OUT.clipc)");
-    if (operands > 2)
-        quit(STATUS_USAGE, "convert: '%s' is one operand too many (convert DIR OUT.clipc)",
-             settings->operands.items[2]);
-    if (operands == 2 && (settings->model || settings->architecture))
-        quit(STATUS_USAGE, "convert: both '%s' and --%s name the model to convert", settings->operands.items[0],
-             settings->model ? "model" : "arch");
-    if (operands == 2)
-        source.model = settings->operands.items[0];
-    const char *path = settings->operands.items[operands - 1];
-    if (operands == 1)
-        check_single(settings, path);
     if (!is_engine_name(path)) /* an engine file may be packed anew in its place; no other model is replaced */
-        source.output = path;
+        source->output = path;
     output_file *output = output_open(path);
     const bool regular = output_is_regular(output);
     clipc_model_info info;
-    clipc_model *model = session_open_model(&source, &info);
+    clipc_model *model = session_open_model(source, &info);
     const clipc_engine_config config = engine_config(settings);
     clipc_error error = {0};
     if (clipc_model_convert(model, &config, write_output, output, &error) != CLIPC_OK)
@@ -116,20 +104,44 @@ static int run(const tool_settings *settings)
     clipc_model_destroy(&model);
     if (regular)
         report(path);
+}
+
+static int run(const tool_settings *settings)
+{
+    const size_t operands = settings->operands.count;
+    tool_settings source = *settings;
+    if (operands == 0)
+        quit(STATUS_USAGE, "convert: no output (" USAGE ")");
+    if (operands > 2)
+        quit(STATUS_USAGE, "convert: '%s' is one operand too many (" USAGE ")", settings->operands.items[2]);
+    if (operands == 2 && (settings->model || settings->architecture))
+        quit(STATUS_USAGE, "convert: both '%s' and --%s name the model to convert", settings->operands.items[0],
+             settings->model ? "model" : "arch");
+    if (operands == 2)
+        source.model = settings->operands.items[0];
+    const char *path = settings->operands.items[operands - 1];
+    if (operands == 1)
+        check_single(settings, path);
+    if (convert_names_directory(path))
+        convert_to_directory(&source, path);
+    else
+        write_engine_file(settings, &source, path);
     return STATUS_DONE;
 }
 
 const tool_command command_convert = {
     .name = "convert",
-    .summary = "make one file of a model that is ready to run",
+    .summary = "make one file of a model that is ready to run, or a directory of transformers",
     .synopsis = synopsis,
     .description =
-        "Writes an engine file: the model's weights packed for one precision and this processor, its tokenizer, "
+        "OUT.clipc is an engine file: the model's weights packed for one precision and this processor, its tokenizer, "
         "preprocessing rule, default template and model card (README.md or CARD.md of the directory). Every command "
         "takes it as --model. It starts in milliseconds, because nothing is parsed or copied, and processes that use "
         "it share its memory.\n\n"
         "An engine file serves the precision it was made for and no other. On a processor whose kernels read another "
-        "layout it still works: it is repacked at every start, with a notice.",
+        "layout it still works: it is repacked at every start, with a notice.\n\n"
+        "OUT/ (a name that ends in a slash, or an empty directory) becomes a directory as transformers saves its "
+        "models. There --precision is the dtype of the weights; auto keeps the one they have.",
     .examples = examples,
     .options = options,
     .shared = SHARED_MODEL | SHARED_ENGINE | SHARED_WORK,

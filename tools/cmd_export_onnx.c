@@ -6,10 +6,8 @@
 #include "output.h"
 #include "session.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define DEFAULT_OPSET 17
 
@@ -153,23 +151,6 @@ static int write_output(void *output, const void *bytes, size_t size)
     return 0;
 }
 
-/* The folder and those above it. */
-static void create_directory(const char *path)
-{
-    char *name = duplicate(path);
-    for (char *slash = strchr(name + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        mkdir(name, 0777);
-        *slash = '/';
-    }
-    struct stat info;
-    if (mkdir(name, 0777) != 0 && errno != EEXIST)
-        quit(STATUS_SYSTEM, "%s: cannot create: %s", path, strerror(errno));
-    if (stat(name, &info) != 0 || !S_ISDIR(info.st_mode))
-        quit(STATUS_SYSTEM, "%s: is no directory", path);
-    free(name);
-}
-
 static clipc_onnx_options graph_options(const onnx_settings *settings, bool text, onnx_axes *axes)
 {
     clipc_onnx_options graph;
@@ -229,7 +210,7 @@ static int run(const tool_settings *settings)
         quit(STATUS_USAGE, "export-onnx: --visual-only and --textual-only leave nothing");
     clipc_model_info info;
     clipc_model *model = session_open_model(settings, &info);
-    create_directory(settings->out_directory);
+    output_directory(settings->out_directory);
     /* A tower that is asked for and absent is a failure; one that is just not there is left out. */
     if (settings->visual_only || (!settings->textual_only && !info.image_absent))
         export_tower(model, settings, false);

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* An array and a sidecar, or a result sheet. */
-#define TEMPORARY_LIMIT 4
+/* An array and a sidecar, a result sheet, or the files of a directory. */
+#define TEMPORARY_LIMIT 16
 
 static char temporaries[TEMPORARY_LIMIT][PATH_MAX];
 static atomic_int temporary_used[TEMPORARY_LIMIT];

@@ -36,4 +36,7 @@ __attribute__((format(printf, 1, 2))) void print_format(const char *format, ...)
 /* Ends a result: what was printed so far reaches the reader now. */
 void print_flush(void);
 
+/* Creates the folder, and those above it, where they do not exist. */
+void output_directory(const char *path);
+
 #endif

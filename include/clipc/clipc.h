@@ -407,6 +407,23 @@ CLIPC_API clipc_status clipc_model_convert(const clipc_model *model, const clipc
  * names the first section that fails. Other models have no checksums: CLIPC_ERROR_UNSUPPORTED. */
 CLIPC_API clipc_status clipc_model_verify(const clipc_model *model, clipc_error *error);
 
+/* ---- directories of transformers ---- */
+
+/* Told the plain name of the file to which the bytes written from now on belong; returns 0, or anything else to stop.
+ */
+typedef int (*clipc_file_function)(void *user, const char *name);
+
+/* Writes the model as transformers' save_pretrained does, one file after the other: config.json, model.safetensors,
+ * preprocessor_config.json, vocab.json and merges.txt (or the tokenizer's files that the model was opened with),
+ * clipc.json and, if there is one, the card as README.md. A model of one tower becomes a CLIPVisionModelWithProjection
+ * or CLIPTextModelWithProjection. `precision` is the dtype of the weights: fp32, fp16, bf16, or AUTO, which keeps the
+ * dtype they have, fp32 when they have several; a weight that is too large for it is CLIPC_ERROR_UNSUPPORTED. Weights
+ * go through memory a megabyte at a time. An engine file of fp32 gives its weights bit for bit; from any other they
+ * are CLIPC_ERROR_UNSUPPORTED, as they were rounded. Weights that are not finite fail as in clipc_engine_create. */
+CLIPC_API clipc_status clipc_model_write_directory(const clipc_model *model, clipc_precision precision,
+                                                   clipc_file_function begin, clipc_write_function write, void *user,
+                                                   clipc_error *error);
+
 /* ---- ONNX ----
  *
  * Each tower as a graph of its own, for those who run them in another runtime. Input of the image tower: preprocessed

@@ -17,7 +17,12 @@ static clipc_status add_packed(void *context, bool image, size_t linear, const c
     const clipc_linear role = clipc_linear_at(&model->config, &model->weights, image, linear);
     clipc_section named = *section;
     memcpy(named.name, role.name, sizeof named.name);
-    return clipc_engine_writer_add(job->writer, &named, error);
+    CLIPC_TRY(clipc_engine_writer_add(job->writer, &named, error));
+    for (size_t part = 0; part < role.parts; part++)
+        if (role.weights[part]->data)
+            clipc_model_forget(model, role.weights[part]->data,
+                               role.weights[part]->count * clipc_dtype_size(role.weights[part]->dtype));
+    return CLIPC_OK;
 }
 
 static clipc_status convert(struct conversion *job, const clipc_backend *backend, const clipc_compile_options *options,
@@ -26,7 +31,7 @@ static clipc_status convert(struct conversion *job, const clipc_backend *backend
     clipc_compiled_info info = {0};
     CLIPC_FAIL_IF(!backend->pack, error, CLIPC_ERROR_UNSUPPORTED, "backend %s: there are no engine files for it",
                   backend->name);
-    CLIPC_TRY(clipc_model_check_finite(job->model, true, true, options->threads, error));
+    CLIPC_TRY(clipc_model_check_finite_once(job->model, options->threads, error));
     CLIPC_TRY(backend->pack(job->model, options, add_packed, job, &info, error));
     const clipc_engine_origin origin = {.backend = backend->name, .isa = info.isa, .precision = info.precision};
     CLIPC_TRY(clipc_engine_file_write_rest(job->writer, job->model, &origin, error));

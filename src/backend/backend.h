@@ -3,6 +3,7 @@
 #define CLIPC_BACKEND_BACKEND_H
 
 #include "backend/tap.h"
+#include "model/linear.h"
 #include "model/model.h"
 
 /* What a compiled model must be able to do, settled by the API before it calls a backend. */
@@ -68,6 +69,9 @@ typedef struct clipc_backend {
      * precision and isa of *info. NULL: engine files cannot be made for this backend. */
     clipc_status (*pack)(const clipc_model *model, const clipc_compile_options *options,
                          clipc_packed_function function, void *context, clipc_compiled_info *info, clipc_error *error);
+    /* One tensor of an engine file of fp32, as it was before it was packed. NULL where packing cannot be undone. */
+    clipc_status (*unpack)(const clipc_model *model, bool image, const clipc_linear_place *place, float *values,
+                           clipc_error *error);
 
     /* Optional: NULL where a backend has nothing that one could choose among. *count is at least 1, or it fails. */
     clipc_status (*device_count)(size_t *count, clipc_error *error);

@@ -1,5 +1,6 @@
 #include "base/mapped_file.h"
 
+#include "base/checked.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -106,6 +107,19 @@ clipc_status clipc_mapped_file_open(const char *path, size_t limit, clipc_mapped
 clipc_status clipc_mapped_file_read(const char *path, size_t limit, clipc_mapped_file *out, clipc_error *error)
 {
     return open_file(path, limit, false, out, error);
+}
+
+void clipc_mapped_file_forget(const clipc_mapped_file *file, const void *bytes, size_t size)
+{
+    const long page = sysconf(_SC_PAGESIZE);
+    if (!file->mapping || page <= 0)
+        return;
+    uint8_t *base = file->mapping;
+    const size_t first = (size_t)((const uint8_t *)bytes - file->bytes);
+    const size_t begin = clipc_round_up(first, (size_t)page);
+    const size_t end = (first + size) & ~((size_t)page - 1);
+    if (end > begin)
+        madvise(base + begin, end - begin, MADV_DONTNEED); /* a wish, too */
 }
 
 void clipc_mapped_file_close(clipc_mapped_file *file)

@@ -19,6 +19,10 @@ typedef enum clipc_resize_mode {
  * transparency. With the order of transformers clipc_preprocess takes RGB images only. */
 typedef enum clipc_preprocess_order { CLIPC_ORDER_TRANSFORMERS, CLIPC_ORDER_TORCHVISION } clipc_preprocess_order;
 
+/* "transformers" and "torchvision", as clipc's own files spell the order. Parsing fails with false. */
+const char *clipc_preprocess_order_name(clipc_preprocess_order order);
+bool clipc_preprocess_order_parse(const char *name, clipc_preprocess_order *out);
+
 typedef struct clipc_preprocess_rule {
     clipc_preprocess_order order;
     clipc_resize_mode resize;

@@ -3,6 +3,24 @@
 #include "base/memory.h"
 #include "image/preprocess.h"
 
+#include <string.h>
+
+const char *clipc_preprocess_order_name(clipc_preprocess_order order)
+{
+    return order == CLIPC_ORDER_TORCHVISION ? "torchvision" : "transformers";
+}
+
+bool clipc_preprocess_order_parse(const char *name, clipc_preprocess_order *out)
+{
+    for (clipc_preprocess_order order = CLIPC_ORDER_TRANSFORMERS; order <= CLIPC_ORDER_TORCHVISION; order++) {
+        if (strcmp(clipc_preprocess_order_name(order), name) == 0) {
+            *out = order;
+            return true;
+        }
+    }
+    return false;
+}
+
 static json_t *size_to_json(const clipc_preprocess_rule *rule)
 {
     if (rule->resize == CLIPC_RESIZE_SHORTEST_EDGE)

@@ -142,7 +142,30 @@ clipc_status clipc_directory_read_tokenizer(clipc_model *model, bool *found, cli
     return *found ? clipc_tokenizer_create(&files, model->config.vocabulary_size, &model->tokenizer, error) : CLIPC_OK;
 }
 
-/* clipc.json is clipc's own and optional: {"template": "a sketch of a {}"}. */
+/* A string of clipc.json; *out is NULL when there is none. */
+static clipc_status read_word(const json_t *root, const char *key, const char *name, const char **out,
+                              clipc_error *error)
+{
+    const json_t *value = json_object_get(root, key);
+    CLIPC_FAIL_IF(value && !json_is_string(value), error, CLIPC_ERROR_FORMAT, "%s: %s is %s, must be a string", name,
+                  key, clipc_json_kind(value));
+    *out = json_string_value(value);
+    return CLIPC_OK;
+}
+
+static clipc_status finish_with(clipc_model *model, const char *rule_name, const json_t *root, const char *name,
+                                clipc_error *error)
+{
+    const char *order = NULL;
+    const char *text = NULL;
+    CLIPC_TRY(read_word(root, "preprocessing_order", name, &order, error));
+    CLIPC_TRY(read_word(root, "template", name, &text, error));
+    CLIPC_FAIL_IF(order && !clipc_preprocess_order_parse(order, &model->preprocess.order), error, CLIPC_ERROR_FORMAT,
+                  "%s: preprocessing_order is '%s', must be 'transformers' or 'torchvision'", name, order);
+    return clipc_model_finish(model, rule_name, text, name, error);
+}
+
+/* clipc.json is clipc's own and optional: {"template": "a sketch of a {}", "preprocessing_order": "torchvision"}. */
 clipc_status clipc_directory_finish(clipc_model *model, const char *rule_name, clipc_error *error)
 {
     if (!clipc_directory_has(model, CLIPC_FILE))
@@ -152,11 +175,7 @@ clipc_status clipc_directory_finish(clipc_model *model, const char *rule_name, c
     const char *name = entry->path;
     json_t *root = NULL;
     CLIPC_TRY(clipc_json_parse(entry->file.bytes, entry->file.size, name, 0, &root, error));
-    const json_t *text = json_object_get(root, "template");
-    const clipc_status status = text && !json_is_string(text)
-                                    ? clipc_fail(error, CLIPC_ERROR_FORMAT, "%s: template is %s, must be a string",
-                                                 name, clipc_json_kind(text))
-                                    : clipc_model_finish(model, rule_name, json_string_value(text), name, error);
+    const clipc_status status = finish_with(model, rule_name, root, name, error);
     json_decref(root);
     return status;
 }

@@ -126,10 +126,8 @@ static clipc_status read_precision(clipc_model *model, const char *text, clipc_e
 
 static clipc_status read_order(clipc_model *model, const char *text, clipc_error *error)
 {
-    const bool torchvision = strcmp(text, "torchvision") == 0;
-    CLIPC_FAIL_IF(!torchvision && strcmp(text, "transformers") != 0, error, CLIPC_ERROR_UNSUPPORTED,
+    CLIPC_FAIL_IF(!clipc_preprocess_order_parse(text, &model->preprocess.order), error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: clipc.json: unknown preprocessing_order '%s'", model->path, text);
-    model->preprocess.order = torchvision ? CLIPC_ORDER_TORCHVISION : CLIPC_ORDER_TRANSFORMERS;
     return CLIPC_OK;
 }
 

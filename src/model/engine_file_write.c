@@ -5,11 +5,8 @@
 #include "model/linear.h"
 #include "model/model.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-
-#define MAX_CARD ((size_t)16 << 20)
 
 typedef struct tensor_job {
     clipc_engine_writer *writer;
@@ -60,12 +57,11 @@ static clipc_status write_json(clipc_engine_writer *writer, const char *name, ch
 static clipc_status write_origin(clipc_engine_writer *writer, const clipc_model *model,
                                  const clipc_engine_origin *origin, clipc_error *error)
 {
-    const bool torchvision = model->preprocess.order == CLIPC_ORDER_TORCHVISION;
-    json_t *root =
-        json_pack("{s:s, s:s, s:f, s:s, s:s, s:s, s:s, s:s}", "family", model->family->name, "template",
-                  model->default_template, "logit_scale", (double)model->weights.logit_scale, "preprocessing_order",
-                  torchvision ? "torchvision" : "transformers", "precision", clipc_precision_name(origin->precision),
-                  "backend", origin->backend, "isa", origin->isa, "written_by", clipc_version());
+    json_t *root = json_pack("{s:s, s:s, s:f, s:s, s:s, s:s, s:s, s:s}", "family", model->family->name, "template",
+                             model->default_template, "logit_scale", (double)model->weights.logit_scale,
+                             "preprocessing_order", clipc_preprocess_order_name(model->preprocess.order), "precision",
+                             clipc_precision_name(origin->precision), "backend", origin->backend, "isa", origin->isa,
+                             "written_by", clipc_version());
     if (root && model->config.scoring == CLIPC_SCORING_SIGMOID &&
         json_object_set_new(root, "logit_bias", json_real((double)model->weights.logit_bias)) != 0) {
         json_decref(root);
@@ -75,29 +71,15 @@ static clipc_status write_origin(clipc_engine_writer *writer, const clipc_model 
     return text ? write_json(writer, "clipc.json", text, error) : clipc_fail_memory(error, 512, "clipc.json");
 }
 
-/* The model card of the directory, if it has one. */
 static clipc_status write_card(clipc_engine_writer *writer, const clipc_model *model, clipc_error *error)
 {
-    static const char *const names[] = {"README.md", "CARD.md"};
-    if (model->engine_file) {
-        const clipc_section *card = clipc_engine_file_find(model->engine_file, names[0], 0);
-        return card ? clipc_engine_writer_add_bytes(writer, names[0], card->bytes, card->size, error) : CLIPC_OK;
-    }
-    for (size_t i = 0; i < 2 && model->directory; i++) {
-        char path[PATH_MAX];
-        clipc_mapped_file card;
-        const int length = snprintf(path, sizeof path, "%s/%s", model->directory, names[i]);
-        if (length < 0 || length >= PATH_MAX)
-            break;
-        clipc_status status = clipc_mapped_file_open(path, MAX_CARD, &card, error);
-        if (status == CLIPC_ERROR_NOT_FOUND)
-            continue;
-        if (status == CLIPC_OK)
-            status = clipc_engine_writer_add_bytes(writer, names[0], card.bytes, card.size, error);
-        clipc_mapped_file_close(&card);
-        return status;
-    }
-    return CLIPC_OK;
+    bool found = false;
+    clipc_mapped_file card;
+    CLIPC_TRY(clipc_model_open_card(model, &card, &found, error));
+    const clipc_status status =
+        found ? clipc_engine_writer_add_bytes(writer, "README.md", card.bytes, card.size, error) : CLIPC_OK;
+    clipc_mapped_file_close(&card);
+    return status;
 }
 
 clipc_status clipc_engine_file_write_rest(clipc_engine_writer *writer, const clipc_model *model,

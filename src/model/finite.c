@@ -17,6 +17,7 @@ typedef struct scan {
     stretch *stretches; /* NULL while they are counted */
     size_t count;
     size_t pieces;
+    const clipc_model *once; /* of which pages that were read are let go; NULL: they stay */
     atomic_bool found;
 } scan;
 
@@ -63,6 +64,8 @@ static void scan_pieces(void *context, size_t begin, size_t end, size_t thread)
         view.count = clipc_min(PIECE, view.count - first);
         if (clipc_tensor_first_not_finite(&view) != SIZE_MAX)
             atomic_store_explicit(&it->found, true, memory_order_relaxed);
+        if (it->once)
+            clipc_model_forget(it->once, view.data, view.count * clipc_dtype_size(view.dtype));
     }
 }
 
@@ -105,12 +108,12 @@ static clipc_status scan_all(const clipc_model *model, bool image, bool text, si
     return CLIPC_OK;
 }
 
-clipc_status clipc_model_check_finite(const clipc_model *model, bool image, bool text, size_t threads,
-                                      clipc_error *error)
+static clipc_status check_finite(const clipc_model *model, bool image, bool text, size_t threads, bool once,
+                                 clipc_error *error)
 {
     if (model->known_finite)
         return CLIPC_OK;
-    scan it = {0};
+    scan it = {.once = once ? model : NULL};
     atomic_init(&it.found, false);
     const clipc_status status = scan_all(model, image, text, threads, &it, error);
     clipc_free(it.stretches);
@@ -118,4 +121,15 @@ clipc_status clipc_model_check_finite(const clipc_model *model, bool image, bool
         return status;
     return clipc_family_each(model->family, &model->config, &model->weights, image, text, check_slot_finite,
                              (void *)model, error);
+}
+
+clipc_status clipc_model_check_finite(const clipc_model *model, bool image, bool text, size_t threads,
+                                      clipc_error *error)
+{
+    return check_finite(model, image, text, threads, false, error);
+}
+
+clipc_status clipc_model_check_finite_once(const clipc_model *model, size_t threads, clipc_error *error)
+{
+    return check_finite(model, true, true, threads, true, error);
 }

@@ -112,32 +112,42 @@ clipc_linear clipc_linear_at(const clipc_config *config, const clipc_weights *we
     return linear;
 }
 
-static bool holds(const clipc_linear *linear, const clipc_tensor *tensor)
+static bool find_part(const clipc_linear *linear, const clipc_tensor *tensor, clipc_linear_place *out)
 {
-    for (size_t part = 0; part < linear->parts; part++)
-        if (linear->weights[part] == tensor || linear->biases[part] == tensor)
-            return true;
-    return false;
-}
-
-/* Whether a layer from `first` on, `count` of them, holds the tensor. */
-static bool any_holds(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot, size_t first,
-                      size_t count)
-{
-    for (size_t i = first; i < first + count; i++) {
-        const clipc_linear linear = clipc_linear_at(config, weights, slot->image, i);
-        if (holds(&linear, slot->tensor))
+    for (out->part = 0; out->part < linear->parts; out->part++) {
+        out->is_bias = linear->biases[out->part] == tensor;
+        if (out->is_bias || linear->weights[out->part] == tensor)
             return true;
     }
     return false;
 }
 
-bool clipc_slot_is_linear(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot)
+/* Looks at `count` layers from `first` on. */
+static bool find_among(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot, size_t first,
+                       size_t count, clipc_linear_place *out)
+{
+    for (out->index = first; out->index < first + count; out->index++) {
+        const clipc_linear linear = clipc_linear_at(config, weights, slot->image, out->index);
+        if (find_part(&linear, slot->tensor, out))
+            return true;
+    }
+    return false;
+}
+
+bool clipc_slot_linear(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot,
+                       clipc_linear_place *out)
 {
     const size_t count = clipc_linear_count(config, slot->image);
     const size_t before = count_before(slot->image);
     const size_t after = count_after(config, slot->image);
     const size_t layer = before + LINEARS_A_LAYER * slot->layer;
-    return any_holds(config, weights, slot, 0, before) || any_holds(config, weights, slot, count - after, after) ||
-           (layer < count - after && any_holds(config, weights, slot, layer, LINEARS_A_LAYER));
+    return find_among(config, weights, slot, 0, before, out) ||
+           find_among(config, weights, slot, count - after, after, out) ||
+           (layer < count - after && find_among(config, weights, slot, layer, LINEARS_A_LAYER, out));
+}
+
+bool clipc_slot_is_linear(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot)
+{
+    clipc_linear_place place;
+    return clipc_slot_linear(config, weights, slot, &place);
 }

@@ -23,6 +23,16 @@ typedef struct clipc_linear {
 /* 0 for a tower that the config does not have. */
 size_t clipc_linear_count(const clipc_config *config, bool image);
 clipc_linear clipc_linear_at(const clipc_config *config, const clipc_weights *weights, bool image, size_t index);
+/* Which linear layer, and which of its parts, the slot's tensor is the weight or the bias of. */
+typedef struct clipc_linear_place {
+    size_t index;
+    size_t part;
+    bool is_bias;
+} clipc_linear_place;
+
+/* False when it is of none. */
+bool clipc_slot_linear(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot,
+                       clipc_linear_place *out);
 /* Whether the slot's tensor is the weight or bias of a linear layer. */
 bool clipc_slot_is_linear(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot);
 

@@ -216,6 +216,17 @@ clipc_status clipc_model_check_classic(const clipc_model *model, const char *wha
     return CLIPC_OK;
 }
 
+void clipc_model_forget(const clipc_model *model, const void *bytes, size_t size)
+{
+    const uintptr_t at = (uintptr_t)bytes;
+    for (size_t i = 0; i < model->file_count; i++) {
+        const clipc_mapped_file *file = &model->files[i].file;
+        const uintptr_t begin = (uintptr_t)file->bytes;
+        if (at >= begin && at - begin < file->size && size <= file->size - (at - begin))
+            clipc_mapped_file_forget(file, bytes, size);
+    }
+}
+
 void clipc_model_log(const clipc_model_config *config, clipc_log_level level, const char *format, ...)
 {
     if (!config || !config->log)

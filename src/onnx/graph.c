@@ -2,7 +2,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
-#include "onnx/half.h"
+#include "io/half.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #include "onnx/graph.h"
 
 #include "base/memory.h"
-#include "onnx/half.h"
+#include "io/half.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -9,7 +9,7 @@ static bool stands_for_itself(unsigned byte)
     return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || byte >= 0xAE;
 }
 
-static int32_t byte_to_letter(unsigned byte)
+int32_t clipc_byte_letter(unsigned byte)
 {
     if (stands_for_itself(byte))
         return (int32_t)byte;
@@ -24,7 +24,7 @@ clipc_status clipc_vocabulary_bytes(const clipc_vocabulary *vocabulary, const ch
 {
     for (unsigned byte = 0; byte < 256; byte++) {
         uint8_t text[4 + sizeof CLIPC_WORD_END];
-        const size_t length = clipc_utf8_write(byte_to_letter(byte), text);
+        const size_t length = clipc_utf8_write(clipc_byte_letter(byte), text);
         memcpy(text + length, CLIPC_WORD_END, sizeof CLIPC_WORD_END);
         for (unsigned last = 0; last < 2; last++) {
             const size_t whole = length + (last ? sizeof CLIPC_WORD_END - 1 : 0);
@@ -62,7 +62,7 @@ clipc_status clipc_vocabulary_words(const clipc_vocabulary *vocabulary, clipc_pa
     int16_t letters[0x144];
     memset(letters, -1, sizeof letters);
     for (unsigned byte = 0; byte < 256; byte++)
-        letters[byte_to_letter(byte)] = (int16_t)byte;
+        letters[clipc_byte_letter(byte)] = (int16_t)byte;
     parts->words = clipc_allocate(vocabulary->count, sizeof *parts->words);
     if (!parts->words)
         return clipc_fail_memory(error, vocabulary->count * sizeof *parts->words, "a vocabulary");

@@ -61,6 +61,19 @@ clipc_status clipc_tokenizer_open_packed(const void *bytes, size_t size, const c
                                          clipc_tokenizer **out, clipc_error *error);
 void clipc_tokenizer_destroy(clipc_tokenizer **tokenizer);
 
+/* The files of transformers' CLIPTokenizer, as text to be freed with clipc_tokenizer_texts_free. */
+typedef struct clipc_tokenizer_texts {
+    char *vocab;  /* vocab.json */
+    char *merges; /* merges.txt */
+    char *config; /* tokenizer_config.json, with `max_length` as its model_max_length */
+} clipc_tokenizer_texts;
+
+/* Writes a tokenizer of which only the packed form is at hand. What these files cannot say (tokens that no merge
+ * makes, say) is CLIPC_ERROR_UNSUPPORTED: a tokenizer built from them has been compared with this one. */
+clipc_status clipc_tokenizer_write(const clipc_tokenizer *tokenizer, size_t max_length, clipc_tokenizer_texts *out,
+                                   clipc_error *error);
+void clipc_tokenizer_texts_free(clipc_tokenizer_texts *texts);
+
 /* The most ids the files allow a text (model_max_length), start and end token included; SIZE_MAX when they say
  * nothing.
  */

@@ -71,6 +71,9 @@ typedef struct clipc_token_source {
     double *scores; /* [vocabulary.count], of a unigram model read quickly */
 } clipc_token_source;
 
+/* GPT-2's letter, a code point, for a byte. */
+int32_t clipc_byte_letter(unsigned byte);
+
 /* Reads tokenizer.json if there is one, else vocab.json. Close it also after a failure. `exact`: how to read scores
  * (clipc_quick_json_real). */
 clipc_status clipc_token_source_open(const clipc_tokenizer_files *files, bool exact, clipc_token_source *out,

@@ -1,8 +1,10 @@
 """clipc convert, and engine files in every command."""
 
+import json
 import os
+import shutil
 
-from program import SOURCE, Case, main, read_npy, sample
+from program import DEMO_MODEL, SOURCE, Case, main, read_npy, sample, scale_tensor
 
 GOLDEN = os.path.join(SOURCE, "tests/golden/models/odd_widths")
 
@@ -91,6 +93,72 @@ class Convert(Case):
         with open(self.path("out.clipc"), "rb") as file:
             self.assertEqual(file.read(), whole)
 
+    def test_directory(self):
+        self.run_clipc("convert", GOLDEN, "written/")
+        self.assertIn("a directory of transformers, fp32 weights", self.stderr)
+        self.assertEqual(sorted(os.listdir(self.path("written"))),
+                         ["clipc.json", "config.json", "merges.txt", "model.safetensors", "preprocessor_config.json",
+                          "vocab.json"])
+        self.assertEqual(self.embed(["--model", "written"], "--precision", "fp32"),
+                         self.embed(["--model", GOLDEN], "--precision", "fp32"))
+        for name in ["vocab.json", "merges.txt"]:
+            with open(self.path("written", name), "rb") as written, open(os.path.join(GOLDEN, name), "rb") as given:
+                self.assertEqual(written.read(), given.read())
+        before, after = [self.json_lines("inspect", "-j", "-m", model)[0] for model in (GOLDEN, "written")]
+        for key in ["family", "image", "text", "preprocessing", "logit_scale", "default_template", "parameters"]:
+            self.assertEqual(before[key], after[key])
+
+    def test_directory_of_other_dtypes(self):
+        os.mkdir(self.path("half"))  # an empty one will do
+        for target, precision in [("half", "fp16"), ("narrow/", "bf16"), ("half/wide/", "fp32")]:
+            self.run_clipc("convert", GOLDEN, target, "--precision", precision)
+            self.assertEqual(self.json_lines("inspect", "-j", "-m", target)[0]["weights"], precision)
+        self.run_clipc("convert", "half", "again/")
+        with open(self.path("half/model.safetensors"), "rb") as first, \
+                open(self.path("again/model.safetensors"), "rb") as second:
+            self.assertEqual(first.read(), second.read())
+
+    def test_directory_of_an_engine_file(self):
+        """Weights are unpacked, and the demo model's vocabulary and merges written from their packed form."""
+        for isa in ["c", "avx2", "avx512"]:
+            self.run_clipc("convert", f"{isa}.clipc", "--precision", "fp32", env={"CLIPC_CPU": isa})
+            self.run_clipc("convert", f"{isa}.clipc", f"{isa}/")
+            self.assertEqual(self.embed(["--model", isa], "--precision", "fp32"), self.embed([], "--precision", "fp32"))
+            self.assertEqual(self.run_clipc("tokenize", "naïve café 123", "--model", isa),
+                             self.run_clipc("tokenize", "naïve café 123"))
+        for name in ["vocab.json", "merges.txt"]:
+            with open(self.path("c", name), "rb") as written, open(os.path.join(DEMO_MODEL, name), "rb") as given:
+                if name == "vocab.json":
+                    self.assertEqual(json.load(written), json.load(given))
+                else:
+                    self.assertEqual(written.read(), given.read())
+
+    def test_directory_refusals(self):
+        for precision in ["int8", "fp8"]:
+            self.run_clipc("convert", GOLDEN, "out/", "--precision", precision, status=3)
+            self.assertIn("not " + precision, self.stderr)
+        self.run_clipc("convert", GOLDEN, "out/", "--backend", "cpu", status=2)
+        self.run_clipc("convert", GOLDEN, "b.clipc", "--precision", "bf16")
+        self.run_clipc("convert", "b.clipc", "out/", status=3)
+        self.assertIn("rounded to bf16", self.stderr)
+        shutil.copytree(GOLDEN, self.path("large"))
+        scale_tensor(self.path("large/model.safetensors"), "visual_projection.weight", 1e9)
+        self.assert_only("b.clipc", "large")
+        self.run_clipc("convert", "large", "out/", "--precision", "fp16", status=3)
+        self.assertIn("'visual_projection.weight': element", self.stderr)
+        self.assertEqual(os.listdir(self.path("out")), [])
+        self.run_clipc("convert", GOLDEN, "large/", status=2)
+        self.assertIn("is not empty", self.stderr)
+        self.run_clipc("convert", "new/", status=2)
+
+    def test_precisions_of_other_backends(self):
+        for precision in ["fp16", "fp8"]:
+            self.run_clipc("convert", GOLDEN, "out.clipc", "--precision", precision, status=3)
+            self.assertIn(f"backend cpu: it has no precision {precision}", self.stderr)
+        self.run_clipc("convert", GOLDEN, "out.clipc", "--backend", "ref", status=3)
+        self.assertIn("there are no engine files for it", self.stderr)
+        self.assert_only()
+
     def test_the_card_travels(self):
         os.mkdir(self.path("model"))
         for name in os.listdir(GOLDEN):
@@ -102,6 +170,10 @@ class Convert(Case):
         with open(self.path("b.clipc"), "rb") as file:
             self.assertIn(b"# A card\n", file.read())
         self.assertEqual(self.json_lines("inspect", "-j", "-m", "b.clipc")[0]["default_template"], "a sketch of a {}")
+        self.run_clipc("convert", "model", "c/")
+        with open(self.path("c/README.md")) as file:
+            self.assertEqual(file.read(), "# A card\n")
+        self.assertEqual(self.json_lines("inspect", "-j", "-m", "c")[0]["default_template"], "a sketch of a {}")
 
 
 if __name__ == "__main__":

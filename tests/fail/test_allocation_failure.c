@@ -24,7 +24,8 @@
 typedef struct scenario {
     const char *model_path; /* NULL: the demo model */
     const char *backend;
-    size_t encode_calls; /* allocations while encoding, when all went well */
+    clipc_precision precision; /* of the engine file that is made */
+    size_t encode_calls;       /* allocations while encoding, when all went well */
 } scenario;
 
 static float pixels[ITEMS * MAX_PIXELS];
@@ -98,7 +99,8 @@ static clipc_status embed(scenario *run, clipc_error *error)
 
 static uint8_t file_bytes[(size_t)1 << 21];
 static size_t file_size;
-static char file_path[] = "/tmp/clipc-fail-XXXXXX";
+static char file_path[] = "/tmp/clipc-fail-XXXXXX"; /* an engine file of int8 */
+static char fp32_path[] = "/tmp/clipc-fail-XXXXXX";
 
 static int keep(void *user, const void *bytes, size_t size)
 {
@@ -116,11 +118,29 @@ static clipc_status convert(scenario *run, clipc_error *error)
     clipc_engine_config config;
     clipc_engine_config_init(&config);
     config.threads = THREADS;
-    config.precision = CLIPC_PRECISION_INT8;
+    config.precision = run->precision;
     file_size = 0;
     clipc_status status = clipc_model_open(run->model_path, NULL, &model, error);
     if (status == CLIPC_OK)
         status = clipc_model_convert(model, &config, keep, NULL, error);
+    clipc_model_destroy(&model);
+    return status;
+}
+
+static int begin(void *user, const char *name)
+{
+    (void)user;
+    (void)name;
+    file_size = 0;
+    return 0;
+}
+
+static clipc_status write_directory(scenario *run, clipc_error *error)
+{
+    clipc_model *model = NULL;
+    clipc_status status = clipc_model_open(run->model_path, NULL, &model, error);
+    if (status == CLIPC_OK)
+        status = clipc_model_write_directory(model, CLIPC_PRECISION_AUTO, begin, keep, NULL, error);
     clipc_model_destroy(&model);
     return status;
 }
@@ -144,23 +164,28 @@ static clipc_status measure(scenario *run, clipc_error *error)
     return status;
 }
 
-/* Writes the small model as an engine file, which the tests open. */
-static int make_engine_file(void **state)
+static int write_engine_file(char *path, clipc_precision precision)
 {
-    (void)state;
-    scenario run = {.model_path = SMALL_MODEL};
+    scenario run = {.model_path = SMALL_MODEL, .precision = precision};
     clipc_error error = {0};
-    const int descriptor = mkstemp(file_path);
+    const int descriptor = mkstemp(path);
     if (descriptor < 0 || convert(&run, &error) != CLIPC_OK)
         return -1;
     const bool written = write(descriptor, file_bytes, file_size) == (ssize_t)file_size;
     return close(descriptor) == 0 && written ? 0 : -1;
 }
 
-static int remove_engine_file(void **state)
+/* Writes the small model as engine files, which the tests open. */
+static int make_engine_files(void **state)
 {
     (void)state;
-    return unlink(file_path);
+    return write_engine_file(file_path, CLIPC_PRECISION_INT8) | write_engine_file(fp32_path, CLIPC_PRECISION_FP32);
+}
+
+static int remove_engine_files(void **state)
+{
+    (void)state;
+    return unlink(file_path) | unlink(fp32_path);
 }
 
 static void fail_each_in_turn(clipc_status (*perform)(scenario *, clipc_error *), scenario *run, bool rest)
@@ -211,7 +236,7 @@ static void test_every_allocation_of_the_demo_model_may_fail(void **state)
 static void test_every_allocation_of_an_engine_file_may_fail(void **state)
 {
     (void)state;
-    scenario making = {.model_path = SMALL_MODEL};
+    scenario making = {.model_path = SMALL_MODEL, .precision = CLIPC_PRECISION_INT8};
     fail_each_in_turn(convert, &making, false);
     fail_each_in_turn(convert, &making, true);
     scenario using = {.model_path = file_path, .backend = "cpu"};
@@ -219,6 +244,17 @@ static void test_every_allocation_of_an_engine_file_may_fail(void **state)
     fail_each_in_turn(embed, &using, true);
     scenario again = {.model_path = file_path};
     fail_each_in_turn(convert, &again, false);
+}
+
+/* From a directory, and from an engine file, whose weights are unpacked and whose tokenizer has no files. */
+static void test_every_allocation_of_writing_a_directory_may_fail(void **state)
+{
+    (void)state;
+    scenario copying = {.model_path = SMALL_MODEL};
+    fail_each_in_turn(write_directory, &copying, false);
+    fail_each_in_turn(write_directory, &copying, true);
+    scenario unpacking = {.model_path = fp32_path};
+    fail_each_in_turn(write_directory, &unpacking, false);
 }
 
 static void test_every_allocation_of_measuring_peaks_may_fail(void **state)
@@ -253,8 +289,9 @@ int main(void)
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_every_allocation_of_the_demo_model_may_fail),
         cmocka_unit_test(test_every_allocation_of_an_engine_file_may_fail),
+        cmocka_unit_test(test_every_allocation_of_writing_a_directory_may_fail),
         cmocka_unit_test(test_every_allocation_of_measuring_peaks_may_fail),
         cmocka_unit_test(test_encoding_allocates_nothing),
     };
-    return cmocka_run_group_tests(tests, make_engine_file, remove_engine_file);
+    return cmocka_run_group_tests(tests, make_engine_files, remove_engine_files);
 }

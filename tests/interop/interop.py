@@ -71,16 +71,47 @@ def run_case(clipc, case, images):
         folder = pathlib.Path(name)
         source = case.make(folder)
         rows = [(case.family, case.format, case.precision, compare(clipc, source, images, folder))]
-        for kind, target in conversions(folder):
-            command = [clipc, "convert", str(source.path), str(target), "--quiet", *source.options]
-            subprocess.run(command + (["--precision", "fp32"] if kind == "engine file" else []), check=True)
-            rows.append((case.family, f"{case.format} → {kind}", case.precision,
-                         compare(clipc, source, images, folder, target)))
+        engine = folder / "converted.clipc"
+        convert(clipc, source, engine, "--precision", "fp32")
+        rows.append((case.family, f"{case.format} → engine file", case.precision,
+                     compare(clipc, source, images, folder, engine)))
+        directory = folder / "converted"
+        convert(clipc, source, f"{directory}/")
+        check_same(clipc, source, images, folder, directory)
+        unpacked = folder / "unpacked"
+        convert(clipc, engine, f"{unpacked}/")
+        check_same(clipc, source, images, folder, unpacked)
+        rows.append((case.family, f"{case.format} → directory, by transformers", case.precision,
+                     compare_transformers(clipc, source, images, folder, directory)))
     return rows
 
 
-def conversions(folder):
-    return [("engine file", folder / "converted.clipc")]
+def convert(clipc, source, target, *arguments):
+    path, options = (source.path, source.options) if isinstance(source, sources.Source) else (source, ())
+    subprocess.run([clipc, "convert", str(path), str(target), "--quiet", *options, *arguments], check=True)
+
+
+def check_same(clipc, source, images, folder, model):
+    """A directory that was written gives the first load's embeddings, bit for bit."""
+    for library, arguments in ((source.images, ["image", *map(str, images)]), (source.texts, ["text", *TEXTS])):
+        if library and not numpy.array_equal(embed(clipc, source, arguments, folder),
+                                             embed(clipc, source, arguments, folder, model)):
+            sys.exit(f"{model}: embeddings of {arguments[0]}s are not those of {source.path}")
+
+
+def compare_transformers(clipc, source, images, folder, model):
+    """The model and the tokenizer of the directory as transformers loads them, on the pixels that clipc makes, with the
+    embeddings of the library that the weights came from."""
+    of_pixels, of_texts = sources.load_directory(model)
+    image_rows = source.images and of_pixels(pixels_of(clipc, images, folder, model)) - source.images(images)
+    text_rows = source.texts and of_texts(TEXTS) - source.texts(TEXTS)
+    return [None if rows is None else float(numpy.abs(rows).max()) for rows in (image_rows, text_rows)]
+
+
+def pixels_of(clipc, images, folder, model):
+    out = folder / "pixels.npy"
+    subprocess.run([clipc, "preprocess", *map(str, images), "-o", str(out), "--model", str(model), "--quiet"], check=True)
+    return numpy.load(out)
 
 
 def show(difference):

@@ -264,6 +264,23 @@ def both_towers(folder, model):
                                   lambda **ids: feature(model.get_text_features(**ids)))
 
 
+def load_directory(folder):
+    """Functions from pixels [N, 3, height, width] and from texts to unit embeddings, by the class that config.json names;
+    what the model has no tower for fails when it is called."""
+    config = json.loads((folder / "config.json").read_text())
+    model = getattr(transformers, config["architectures"][0]).from_pretrained(folder).float().eval()
+    both = config["model_type"] == "clip"
+    texts = both_towers(folder, model)[1] if both else transformers_embedders(
+        folder, None, lambda **ids: model(**ids).text_embeds)[1]
+
+    def of_pixels(pixels):
+        pixels = torch.from_numpy(pixels)
+        with torch.no_grad():
+            return unit(feature(model.get_image_features(pixel_values=pixels)) if both else model(pixels).image_embeds)
+
+    return of_pixels, texts
+
+
 def save_transformers(model, folder, form, dtype):
     model = model.to(dtype)
     model.config.save_pretrained(folder)

@@ -1,5 +1,6 @@
 #include "backend/backend.h"
 #include "backend/cpu/encoder.h"
+#include "backend/cpu/packed_section.h"
 #include "backend/cpu/peaks.h"
 #include "base/cpu_features.h"
 
@@ -268,6 +269,7 @@ const clipc_backend clipc_backend_cpu = {
     .encode_tokens = encode_tokens,
     .destroy = destroy,
     .pack = pack,
+    .unpack = clipc_cpu_unpack,
     .device_count = device_count,
     .device_info = device_info,
     .record_steps = record_steps,

@@ -1,5 +1,6 @@
 #include "backend/cpu/tower.h"
 
+#include "backend/cpu/packed_section.h"
 #include "model/keep_precise.h"
 
 #include <stdatomic.h>
@@ -57,31 +58,6 @@ struct builder {
     clipc_status status;    /* of the first failure */
     clipc_error *error;
 };
-
-/* The weights of a section of an engine file, where they lie. Never written to. Those that were kept more precise have
- * more bits than `dtype`. */
-static clipc_status find_ready(const clipc_model *model, const clipc_section *section, const struct stack *stack,
-                               clipc_dtype dtype, clipc_packed_weights *out, clipc_error *error)
-{
-    const bool known_dtype =
-        section->dtype == CLIPC_DTYPE_F32 || section->dtype == CLIPC_DTYPE_BF16 || section->dtype == CLIPC_DTYPE_I8;
-    const size_t columns = section->panel_columns;
-    const bool known_width = columns && columns % CLIPC_BLOCK == 0 && CLIPC_ROW_PADDING % columns == 0;
-    CLIPC_FAIL_IF(!known_dtype || clipc_dtype_size(section->dtype) < clipc_dtype_size(dtype), error,
-                  CLIPC_ERROR_UNSUPPORTED,
-                  "%s: '%s' is packed as %s, this backend reads %s there; convert the original again", model->path,
-                  section->name, clipc_dtype_name(section->dtype), clipc_dtype_name(dtype));
-    const clipc_packed_layout layout = clipc_packed_layout_make(section->dtype, known_width ? columns : CLIPC_BLOCK,
-                                                                stack->parts, stack->outputs, stack->inner);
-    size_t bytes = 0;
-    CLIPC_FAIL_IF(
-        !known_width || section->panel_count != layout.panel_count || section->depth != layout.depth ||
-            section->blocks != layout.blocks || !clipc_packed_bytes(&layout, &bytes) || section->size != bytes,
-        error, CLIPC_ERROR_UNSUPPORTED,
-        "%s: '%s' has a layout that this clipc does not know; convert the original again", model->path, section->name);
-    *out = clipc_packed_weights_at(&layout, (void *)section->bytes);
-    return CLIPC_OK;
-}
 
 /* Fills `packed` from `ready` when that has panels, else from the model's tensors. */
 static void fill(struct builder *builder, const struct stack *stack, const clipc_packed_weights *ready,
@@ -164,7 +140,8 @@ static void build_weights(struct builder *builder, const struct stack *stack, cl
     const clipc_section **sections = builder->model->linears[builder->image];
     clipc_packed_weights ready = {0};
     if (builder->status == CLIPC_OK && sections)
-        builder->status = find_ready(builder->model, sections[builder->linear], stack, dtype, &ready, builder->error);
+        builder->status =
+            clipc_packed_section(builder->model, sections[builder->linear], dtype, &ready, builder->error);
     dtype = ready.panels ? ready.layout.dtype : kept_dtype(builder, dtype);
     const clipc_packed_layout layout = clipc_packed_layout_make(
         dtype, clipc_kernels_tile_columns(tower->kernels, dtype), stack->parts, stack->outputs, stack->inner);

@@ -1,0 +1,49 @@
+#include "backend/cpu/packed_section.h"
+
+#include <string.h>
+
+clipc_status clipc_packed_section(const clipc_model *model, const clipc_section *section, clipc_dtype dtype,
+                                  clipc_packed_weights *out, clipc_error *error)
+{
+    const bool known_dtype =
+        section->dtype == CLIPC_DTYPE_F32 || section->dtype == CLIPC_DTYPE_BF16 || section->dtype == CLIPC_DTYPE_I8;
+    const size_t columns = section->panel_columns;
+    const bool known_width = columns && columns % CLIPC_BLOCK == 0 && CLIPC_ROW_PADDING % columns == 0;
+    CLIPC_FAIL_IF(!known_dtype || clipc_dtype_size(section->dtype) < clipc_dtype_size(dtype), error,
+                  CLIPC_ERROR_UNSUPPORTED,
+                  "%s: '%s' is packed as %s, this backend reads %s there; convert the original again", model->path,
+                  section->name, clipc_dtype_name(section->dtype), clipc_dtype_name(dtype));
+    const clipc_packed_layout layout = clipc_packed_layout_make(
+        section->dtype, known_width ? columns : CLIPC_BLOCK, section->shape[0], section->shape[1], section->shape[2]);
+    size_t bytes = 0;
+    CLIPC_FAIL_IF(
+        !known_width || section->panel_count != layout.panel_count || section->depth != layout.depth ||
+            section->blocks != layout.blocks || !clipc_packed_bytes(&layout, &bytes) || section->size != bytes,
+        error, CLIPC_ERROR_UNSUPPORTED,
+        "%s: '%s' has a layout that this clipc does not know; convert the original again", model->path, section->name);
+    *out = clipc_packed_weights_at(&layout, (void *)section->bytes);
+    return CLIPC_OK;
+}
+
+clipc_status clipc_cpu_unpack(const clipc_model *model, bool image, const clipc_linear_place *place, float *values,
+                              clipc_error *error)
+{
+    const clipc_section *section = model->linears[image][place->index];
+    clipc_packed_weights packed;
+    CLIPC_TRY(clipc_packed_section(model, section, CLIPC_DTYPE_F32, &packed, error));
+    const size_t outputs = section->shape[1];
+    const size_t inner = section->shape[2];
+    const size_t columns = packed.layout.panel_columns;
+    const size_t first = place->part * clipc_padded_columns(outputs); /* column of the part */
+    if (place->is_bias) {
+        memcpy(values, packed.bias + first, outputs * sizeof *values);
+        return CLIPC_OK;
+    }
+    for (size_t row = 0; row < outputs; row++) {
+        const size_t column = first + row;
+        const float *panel = clipc_packed_panel(&packed, column / columns);
+        for (size_t k = 0; k < inner; k++)
+            values[row * inner + k] = panel[k * columns + column % columns];
+    }
+    return CLIPC_OK;
+}
