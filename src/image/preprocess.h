@@ -41,6 +41,8 @@ typedef struct clipc_preprocess_rule {
 
 /* OpenAI CLIP's: shortest edge, bicubic, centre crop, its mean and deviation. */
 clipc_preprocess_rule clipc_preprocess_rule_openai(size_t image_size);
+/* SigLIP's, as transformers' SiglipImageProcessor has it: squashed to a square, bicubic, mean and deviation 0.5. */
+clipc_preprocess_rule clipc_preprocess_rule_siglip(size_t image_size);
 
 /* Reads preprocessor_config.json in its old and new spellings (size as a number, as shortest_edge, or as height and
  * width; crop_size as a number or a pair; resample as a number; feature_extractor_type or image_processor_type). What

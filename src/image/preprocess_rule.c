@@ -48,7 +48,8 @@ static const processor_class classes[] = {
     {"SiglipImageProcessor", CLIPC_RESIZE_EXACT, CLIPC_FILTER_BICUBIC, false, false, HALVES, HALVES},
     {"ViTImageProcessor", CLIPC_RESIZE_EXACT, CLIPC_FILTER_BILINEAR, true, false, HALVES, HALVES},
 };
-#define CLASS_COUNT (sizeof classes / sizeof classes[0])
+#define SIGLIP_CLASS 3 /* its place */
+#define CLASS_COUNT  (sizeof classes / sizeof classes[0])
 
 static clipc_preprocess_rule rule_of_class(const processor_class *class, size_t image_size)
 {
@@ -73,6 +74,11 @@ static clipc_preprocess_rule rule_of_class(const processor_class *class, size_t 
 clipc_preprocess_rule clipc_preprocess_rule_openai(size_t image_size)
 {
     return rule_of_class(&classes[0], image_size);
+}
+
+clipc_preprocess_rule clipc_preprocess_rule_siglip(size_t image_size)
+{
+    return rule_of_class(&classes[SIGLIP_CLASS], image_size);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------

@@ -23,9 +23,17 @@ static clipc_status find(const clipc_weight_files *in, const char *name, size_t 
     *out = clipc_weight_files_find(in->files, in->count, name);
     CLIPC_FAIL_IF(!*out, error, CLIPC_ERROR_FORMAT, "%s: tensor '%s' is missing", in->files[0].name, name);
     char shape[CLIPC_SHAPE_TEXT];
-    CLIPC_FAIL_IF((*out)->rank != rank, error, CLIPC_ERROR_FORMAT, "%s: tensor '%s' has shape %s, not %zu dimensions",
-                  in->files[0].name, name, clipc_shape_text((*out)->shape, (*out)->rank, shape), rank);
+    const size_t ones = (*out)->rank > rank && (*out)->shape[0] == 1 ? 1 : 0;
+    CLIPC_FAIL_IF((*out)->rank - ones != rank, error, CLIPC_ERROR_FORMAT,
+                  "%s: tensor '%s' has shape %s, not %zu dimensions", in->files[0].name, name,
+                  clipc_shape_text((*out)->shape, (*out)->rank, shape), rank);
     return CLIPC_OK;
+}
+
+/* The last `rank` dimensions begin here: those before them are 1. */
+static const size_t *sides_of(const clipc_tensor *tensor, size_t rank)
+{
+    return tensor->shape + (tensor->rank - rank);
 }
 
 /* The tensor of a role outside the layers. */
@@ -86,7 +94,7 @@ static clipc_status derive_tower(const clipc_weight_files *in, bool image, size_
     clipc_family_layer_name(tower, 0, role_at(tower->layer_roles, tower->layer_role_count, LAYER_AT(fc1_weight)),
                             role);
     CLIPC_TRY(find(in, role, 2, &mlp, error));
-    out->mlp_width = mlp->shape[0];
+    out->mlp_width = sides_of(mlp, 2)[0];
     CLIPC_TRY(check_size(in, "the width of an MLP", out->mlp_width, CLIPC_MAX_WIDTH, error));
     CLIPC_TRY(check_same(in, name, config ? config->width : 0, width, error));
     CLIPC_TRY(check_same(in, layers_name, config ? config->layers : 0, out->layers, error));
@@ -95,15 +103,23 @@ static clipc_status derive_tower(const clipc_weight_files *in, bool image, size_
     return CLIPC_OK;
 }
 
+/* A projection that files hold as it is has D rows, else D columns. */
 static clipc_status derive_dimension(const clipc_weight_files *in, bool image, clipc_config *out, clipc_error *error)
 {
+    const clipc_tower_roles *tower = image ? &in->family->image : &in->family->text;
+    const size_t offset = image ? AT(image.projection) : AT(text.projection);
     const clipc_tensor *projection = NULL;
-    CLIPC_TRY(find_role(in, image, image ? AT(image.projection) : AT(text.projection), 2, &projection, error));
-    CLIPC_TRY(check_size(in, "the dimension of embeddings", projection->shape[1], CLIPC_MAX_WIDTH, error));
-    CLIPC_FAIL_IF(out->embedding_dimension && out->embedding_dimension != projection->shape[1], error,
-                  CLIPC_ERROR_FORMAT, "%s: the two towers' projections have %zu and %zu dimensions", in->files[0].name,
-                  out->embedding_dimension, projection->shape[1]);
-    out->embedding_dimension = projection->shape[1];
+    size_t dimension = out->image.width;
+    if (!image || out->image_projection) {
+        const bool plain = role_at(tower->roles, tower->role_count, offset)->form == CLIPC_FORM_PLAIN;
+        CLIPC_TRY(find_role(in, image, offset, 2, &projection, error));
+        dimension = sides_of(projection, 2)[plain ? 0 : 1];
+    }
+    CLIPC_TRY(check_size(in, "the dimension of embeddings", dimension, CLIPC_MAX_WIDTH, error));
+    CLIPC_FAIL_IF(out->embedding_dimension && out->embedding_dimension != dimension, error, CLIPC_ERROR_FORMAT,
+                  "%s: the two towers' embeddings have %zu and %zu dimensions", in->files[0].name,
+                  out->embedding_dimension, dimension);
+    out->embedding_dimension = dimension;
     return CLIPC_OK;
 }
 
@@ -114,14 +130,14 @@ static clipc_status derive_image(const clipc_weight_files *in, const clipc_open_
     const clipc_tensor *positions = NULL;
     CLIPC_TRY(find_role(in, true, AT(image.patch_embedding), 4, &patches, error));
     CLIPC_TRY(find_role(in, true, AT(image.position_embedding), 2, &positions, error));
-    CLIPC_TRY(
-        derive_tower(in, true, patches->shape[0], config ? &config->image : NULL, activation, &out->image, error));
-    out->patch_size = patches->shape[3];
+    CLIPC_TRY(derive_tower(in, true, sides_of(patches, 4)[0], config ? &config->image : NULL, activation, &out->image,
+                           error));
+    out->patch_size = sides_of(patches, 4)[3];
     CLIPC_TRY(check_size(in, "the size of patches", out->patch_size, CLIPC_MAX_WIDTH, error));
     CLIPC_TRY(check_same(in, "the size of patches", config ? config->patch_size : 0, out->patch_size, error));
-    CLIPC_TRY(check_size(in, "the number of image positions", positions->shape[0], CLIPC_MAX_TOKENS, error));
+    CLIPC_TRY(check_size(in, "the number of image positions", sides_of(positions, 2)[0], CLIPC_MAX_TOKENS, error));
     size_t grid = 0;
-    while ((grid + 1) * (grid + 1) < positions->shape[0])
+    while ((grid + 1) * (grid + 1) + (out->class_token ? 1 : 0) <= sides_of(positions, 2)[0])
         grid++;
     out->image_size = config ? config->image_size : grid * out->patch_size;
     CLIPC_TRY(check_size(in, "the size of images", out->image_size, CLIPC_MAX_WIDTH, error));
@@ -136,9 +152,12 @@ static clipc_status derive_text(const clipc_weight_files *in, const clipc_open_c
     const clipc_tensor *positions = NULL;
     CLIPC_TRY(find_role(in, false, AT(text.token_embedding), 2, &tokens, error));
     CLIPC_TRY(find_role(in, false, AT(text.position_embedding), 2, &positions, error));
-    CLIPC_TRY(derive_tower(in, false, tokens->shape[1], config ? &config->text : NULL, activation, &out->text, error));
-    out->vocabulary_size = tokens->shape[0];
-    out->max_positions = positions->shape[0];
+    CLIPC_TRY(
+        derive_tower(in, false, sides_of(tokens, 2)[1], config ? &config->text : NULL, activation, &out->text, error));
+    out->vocabulary_size = sides_of(tokens, 2)[0];
+    out->max_positions = sides_of(positions, 2)[0];
+    out->causal = !config || config->causal;
+    out->text_projection_bias = config && config->text_projection_bias;
     out->pooling = config ? config->pooling : CLIPC_POOL_LARGEST_ID;
     out->eot_token = config ? config->eot_token : 49407;
     CLIPC_TRY(check_size(in, "the vocabulary", out->vocabulary_size, CLIPC_MAX_VOCABULARY, error));
@@ -149,11 +168,37 @@ static clipc_status derive_text(const clipc_weight_files *in, const clipc_open_c
     return derive_dimension(in, false, out, error);
 }
 
+/* Models that were trained on sigmoids have one: open_clip's init_logit_bias. */
+static bool has_logit_bias(const clipc_weight_files *in)
+{
+    return in->family->logit_bias && clipc_weight_files_find(in->files, in->count, in->family->logit_bias);
+}
+
+/* What no shape tells of timm's tower, and which parts the model has. */
+static clipc_status derive_parts(const clipc_weight_files *in, const clipc_open_clip_config *config, bool image,
+                                 clipc_config *out, clipc_error *error)
+{
+    *out = clipc_config_clip();
+    out->scoring = has_logit_bias(in) ? CLIPC_SCORING_SIGMOID : CLIPC_SCORING_SOFTMAX;
+    if (in->family != &clipc_family_open_clip_siglip)
+        return CLIPC_OK;
+    CLIPC_FAIL_IF(!config, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: no open_clip_config.json beside it tells which of timm's image towers it has",
+                  in->files[0].name);
+    CLIPC_FAIL_IF(image && (!config->timm || config->image.unknown), error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: has %s, which clipc cannot run", in->files[0].name,
+                  config->timm ? config->image.unknown : "another image tower than its config says");
+    const clipc_scoring scoring = out->scoring;
+    *out = clipc_config_siglip();
+    out->scoring = scoring;
+    return CLIPC_OK;
+}
+
 clipc_status clipc_config_derive(const clipc_weight_files *in, const clipc_open_clip_config *config,
                                  clipc_activation activation, bool image, bool text, clipc_config *out,
                                  clipc_error *error)
 {
-    *out = clipc_config_clip();
+    CLIPC_TRY(derive_parts(in, config, image, out, error));
     if (image)
         CLIPC_TRY(derive_image(in, config, activation, out, error));
     if (text)

@@ -130,9 +130,10 @@ static clipc_status add_tokenizer_file(clipc_model *model, const char *file_name
     return CLIPC_OK;
 }
 
-clipc_status clipc_directory_read_tokenizer(clipc_model *model, bool *found, clipc_error *error)
+clipc_status clipc_directory_read_tokenizer(clipc_model *model, clipc_text_cleaning cleaning, bool *found,
+                                            clipc_error *error)
 {
-    clipc_tokenizer_files files = {0};
+    clipc_tokenizer_files files = {.cleaning = cleaning};
     CLIPC_TRY(add_tokenizer_file(model, "tokenizer.json", &files.tokenizer_json, error));
     CLIPC_TRY(add_tokenizer_file(model, "vocab.json", &files.vocab, error));
     CLIPC_TRY(add_tokenizer_file(model, "merges.txt", &files.merges, error));

@@ -13,7 +13,8 @@ bool clipc_directory_has(const clipc_model *model, const char *file_name);
 clipc_status clipc_directory_add(clipc_model *model, const char *file_name, size_t limit, clipc_model_file_entry **out,
                                  clipc_error *error);
 /* Builds the tokenizer from the directory's files; *found is false when it has none. */
-clipc_status clipc_directory_read_tokenizer(clipc_model *model, bool *found, clipc_error *error);
+clipc_status clipc_directory_read_tokenizer(clipc_model *model, clipc_text_cleaning cleaning, bool *found,
+                                            clipc_error *error);
 /* Last step: the template of clipc.json, and clipc_model_finish. */
 clipc_status clipc_directory_finish(clipc_model *model, const char *rule_name, clipc_error *error);
 

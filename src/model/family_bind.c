@@ -214,11 +214,12 @@ static clipc_status check_others(const clipc_family *family, const clipc_config 
     for (size_t i = 0; i < in->file_count; i++) {
         for (size_t j = 0; j < in->files[i].tensors->count; j++) {
             const char *name = in->files[i].tensors->by_name[j]->name;
-            CLIPC_FAIL_IF(!is_role(&family->image, config, name) && !is_role(&family->text, config, name) &&
-                              strcmp(name, family->logit_scale) != 0 && !is_other(family->others, name),
-                          error, CLIPC_ERROR_UNSUPPORTED,
-                          "%s: tensor '%s' belongs to a part of a network that clipc does not know", in->files[i].name,
-                          name);
+            CLIPC_FAIL_IF(
+                !is_role(&family->image, config, name) && !is_role(&family->text, config, name) &&
+                    strcmp(name, family->logit_scale) != 0 &&
+                    (!family->logit_bias || strcmp(name, family->logit_bias) != 0) && !is_other(family->others, name),
+                error, CLIPC_ERROR_UNSUPPORTED,
+                "%s: tensor '%s' belongs to a part of a network that clipc does not know", in->files[i].name, name);
         }
     }
     return CLIPC_OK;

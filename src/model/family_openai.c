@@ -109,9 +109,9 @@ static const clipc_role timm_layer_roles[] = {
 
 #define IMAGE_TOWER TOWER("visual.transformer.resblocks.#.", "visual.class_embedding", image_roles, layer_roles)
 
-/* Numbers that OpenAI's archives repeat, masks that every text tower has, and a bias that softmax takes away again. */
-static const char *const others[] = {"input_resolution", "context_length", "vocab_size", "attn_mask",
-                                     "text.attn_mask",   "logit_bias",     NULL};
+/* Numbers that OpenAI's archives repeat, and masks that every text tower has. */
+static const char *const others[] = {"input_resolution", "context_length", "vocab_size",
+                                     "attn_mask",        "text.attn_mask", NULL};
 
 const clipc_family clipc_family_openai = {
     .name = "clip",
@@ -119,6 +119,7 @@ const clipc_family clipc_family_openai = {
     .image = IMAGE_TOWER,
     .text = TOWER("transformer.resblocks.#.", "token_embedding.weight", text_roles, layer_roles),
     .logit_scale = "logit_scale",
+    .logit_bias = "logit_bias",
     .others = others,
 };
 
@@ -128,6 +129,7 @@ const clipc_family clipc_family_open_clip = {
     .image = IMAGE_TOWER,
     .text = TOWER("text.transformer.resblocks.#.", "text.token_embedding.weight", custom_text_roles, layer_roles),
     .logit_scale = "logit_scale",
+    .logit_bias = "logit_bias",
     .others = others,
 };
 

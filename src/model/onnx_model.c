@@ -152,7 +152,7 @@ static clipc_status read_tokenizer(clipc_model *model, clipc_error *error)
     bool found = false;
     if (!clipc_config_has_tower(&model->config, false))
         return CLIPC_OK;
-    CLIPC_TRY(clipc_directory_read_tokenizer(model, &found, error));
+    CLIPC_TRY(clipc_directory_read_tokenizer(model, CLIPC_CLEAN_NOTHING, &found, error));
     if (!found && model->config.vocabulary_size == CLIP_VOCABULARY)
         return clipc_demo_tokenizer(model->config.vocabulary_size, &model->tokenizer, error);
     CLIPC_FAIL_IF(!found, error, CLIPC_ERROR_NOT_FOUND,

@@ -131,6 +131,43 @@ static clipc_status read_epsilon(const section *tower, const char *name, float *
     return CLIPC_OK;
 }
 
+/* timm 1.0.31's SigLIPs, told by how their names begin; the first that fits counts. All have MLPs and positions as
+ * their tensors say, and LayerNorms with an epsilon of 1e-6. */
+static const struct {
+    const char *beginning;
+    size_t heads;
+    clipc_activation activation;
+} timm_towers[] = {
+    {"vit_base_patch32_siglip_256", 12, CLIPC_ACTIVATION_GELU_TANH},
+    {"vit_base_patch16_siglip_", 12, CLIPC_ACTIVATION_GELU},
+    {"vit_large_patch16_siglip_512", 16, CLIPC_ACTIVATION_GELU_TANH},
+    {"vit_large_patch16_siglip_", 16, CLIPC_ACTIVATION_GELU},
+    {"vit_so400m_patch14_siglip_", 16, CLIPC_ACTIVATION_GELU},
+    {"vit_so400m_patch16_siglip_", 16, CLIPC_ACTIVATION_GELU_TANH},
+    {"vit_giantopt_patch16_siglip_", 16, CLIPC_ACTIVATION_GELU_TANH},
+};
+
+/* The towers that end in "gap" pool otherwise. */
+static clipc_status read_timm(const section *at, const char *name, clipc_open_clip_config *out, clipc_error *error)
+{
+    const char *pooling = NULL;
+    const char *projection = NULL;
+    CLIPC_TRY(read_word(at, "timm_pool", "avg", &pooling, error));
+    CLIPC_TRY(read_word(at, "timm_proj", "linear", &projection, error));
+    out->timm = true;
+    out->image.unknown = "an image tower of timm other than SigLIP's";
+    if (strcmp(pooling, "map") != 0 || strcmp(projection, "none") != 0 || strstr(name, "_gap_"))
+        return CLIPC_OK;
+    for (size_t i = 0; i < sizeof timm_towers / sizeof timm_towers[0]; i++) {
+        if (strncmp(name, timm_towers[i].beginning, strlen(timm_towers[i].beginning)) != 0)
+            continue;
+        out->image = (clipc_open_clip_tower){
+            .heads = timm_towers[i].heads, .activation = timm_towers[i].activation, .layer_norm_epsilon = 1e-6F};
+        return CLIPC_OK;
+    }
+    return CLIPC_OK;
+}
+
 static clipc_status read_image(const section *at, bool quick, clipc_open_clip_config *out, clipc_error *error)
 {
     clipc_open_clip_tower *tower = &out->image;
@@ -139,7 +176,9 @@ static clipc_status read_image(const section *at, bool quick, clipc_open_clip_co
     const char *timm = NULL;
     CLIPC_TRY(read_square(at, "image_size", 224, &out->image_size, error));
     CLIPC_TRY(read_word(at, "timm_model_name", NULL, &timm, error));
-    tower->unknown = timm ? "an image tower of timm" : json_is_array(value_of(at, "layers")) ? "a ResNet" : NULL;
+    if (timm)
+        return read_timm(at, timm, out, error);
+    tower->unknown = json_is_array(value_of(at, "layers")) ? "a ResNet" : NULL;
     if (tower->unknown)
         return CLIPC_OK;
     CLIPC_TRY(read_size(at, "width", 768, CLIPC_MAX_WIDTH, &tower->width, error));
@@ -163,12 +202,33 @@ static clipc_status read_pooling(const section *at, clipc_open_clip_config *out,
     size_t end_token = 0;
     CLIPC_TRY(read_word(at, "pool_type", "argmax", &pooling, error));
     const bool end = strcmp(pooling, "eos") == 0;
-    CLIPC_FAIL_IF(!end && strcmp(pooling, "argmax") != 0, error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: text_cfg.pool_type is '%s', clipc knows 'argmax' and 'eos'", at->file, pooling);
+    const bool last = strcmp(pooling, "last") == 0;
+    CLIPC_FAIL_IF(!end && !last && strcmp(pooling, "argmax") != 0, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: text_cfg.pool_type is '%s', clipc knows 'argmax', 'eos' and 'last'", at->file, pooling);
     CLIPC_TRY(read_size(at, "eos_id", 2, INT32_MAX, &end_token, error));
-    out->pooling = end ? CLIPC_POOL_FIRST_EOT : CLIPC_POOL_LARGEST_ID;
+    out->pooling = last ? CLIPC_POOL_LAST : end ? CLIPC_POOL_FIRST_EOT : CLIPC_POOL_LARGEST_ID;
     out->eot_token = end ? (int32_t)end_token : 49407;
     return CLIPC_OK;
+}
+
+/* Of a tokenizer that is not CLIP's. */
+static clipc_status read_cleaning(const section *at, clipc_text_cleaning *out, clipc_error *error)
+{
+    static const char *const names[] = {"", "whitespace", "lower", "canonicalize"};
+    section arguments;
+    const char *clean = NULL;
+    CLIPC_TRY(find_section(at, "tokenizer_kwargs", "text_cfg.tokenizer_kwargs", &arguments, error));
+    CLIPC_TRY(read_word(&arguments, "clean", "whitespace", &clean, error));
+    for (size_t i = 1; i < sizeof names / sizeof names[0]; i++) {
+        if (strcmp(names[i], clean) == 0) {
+            *out = (clipc_text_cleaning)i;
+            return CLIPC_OK;
+        }
+    }
+    return clipc_fail(error, CLIPC_ERROR_UNSUPPORTED,
+                      "%s: text_cfg.tokenizer_kwargs.clean is '%s', clipc knows 'whitespace', 'lower' and "
+                      "'canonicalize'",
+                      at->file, clean);
 }
 
 static clipc_status read_text(const section *at, bool quick, clipc_open_clip_config *out, clipc_error *error)
@@ -179,6 +239,8 @@ static clipc_status read_text(const section *at, bool quick, clipc_open_clip_con
     CLIPC_TRY(read_word(at, "hf_model_name", NULL, &hugging_face, error));
     CLIPC_TRY(read_word(at, "hf_tokenizer_name", NULL, &tokenizer, error));
     out->own_tokenizer = tokenizer != NULL;
+    if (out->own_tokenizer)
+        CLIPC_TRY(read_cleaning(at, &out->cleaning, error));
     tower->unknown = hugging_face ? "a text tower of Hugging Face" : NULL;
     if (tower->unknown)
         return CLIPC_OK;
@@ -189,7 +251,11 @@ static clipc_status read_text(const section *at, bool quick, clipc_open_clip_con
     CLIPC_TRY(read_size(at, "vocab_size", 49408, CLIPC_MAX_VOCABULARY, &out->vocabulary_size, error));
     CLIPC_TRY(read_activation(at, "text_cfg.act_kwargs", quick, &tower->activation, error));
     CLIPC_TRY(read_epsilon(at, "text_cfg.norm_kwargs", &tower->layer_norm_epsilon, error));
-    CLIPC_TRY(refuse_flag(at, "no_causal_mask", error));
+    bool sees_all = false;
+    CLIPC_TRY(read_flag(at, "no_causal_mask", &sees_all, error));
+    out->causal = !sees_all;
+    CLIPC_TRY(read_flag(at, "proj_bias", &out->text_projection_bias, error));
+    CLIPC_TRY(refuse_flag(at, "use_pad_mask", error));
     CLIPC_TRY(refuse_flag(at, "embed_cls", error));
     CLIPC_TRY(refuse_flag(at, "scaled_cosine_attn", error));
     return read_pooling(at, out, error);

@@ -5,6 +5,7 @@
 
 #include "image/preprocess.h"
 #include "model/config.h"
+#include "text/tokenizer.h"
 
 /* Numbers are 0 where the file leaves them to the tensors. */
 typedef struct clipc_open_clip_tower {
@@ -19,14 +20,18 @@ typedef struct clipc_open_clip_tower {
 typedef struct clipc_open_clip_config {
     size_t embedding_dimension;
     clipc_open_clip_tower image;
+    bool timm; /* the image tower is timm's vision transformer with attention pooling: SigLIP's */
     size_t image_size;
     size_t patch_size;
     clipc_open_clip_tower text;
     size_t context_length;
     size_t vocabulary_size;
+    bool causal;
     clipc_text_pooling pooling;
     int32_t eot_token;
+    bool text_projection_bias;
     bool own_tokenizer; /* not CLIP's: its files are beside the weights */
+    clipc_text_cleaning cleaning;
     clipc_preprocess_rule rule;
 } clipc_open_clip_config;
 

@@ -159,7 +159,7 @@ static clipc_status settle_tokenizer(clipc_model *model, const source *from, cli
     const bool own = from->has_config && from->config.own_tokenizer;
     if (!own && model->config.vocabulary_size == CLIP_VOCABULARY)
         return clipc_demo_tokenizer(model->config.vocabulary_size, &model->tokenizer, error);
-    CLIPC_TRY(clipc_directory_read_tokenizer(model, &found, error));
+    CLIPC_TRY(clipc_directory_read_tokenizer(model, from->config.cleaning, &found, error));
     CLIPC_FAIL_IF(!found, error, CLIPC_ERROR_NOT_FOUND,
                   "%s: %s, and neither tokenizer.json nor vocab.json and merges.txt lie beside it", model->path,
                   own ? "its config names a tokenizer other than CLIP's" : "its vocabulary is not CLIP's of 49408");

@@ -23,7 +23,7 @@ static clipc_status read_nested_rule(clipc_model *model, const char **name, bool
                                               &model->preprocess, error);
 }
 
-/* Without a file that says it the rule is OpenAI's, at the size of the config. */
+/* Without a file that says it the rule is OpenAI's, or SigLIP's, at the size of the config. */
 static clipc_status read_rule(clipc_model *model, const char **name, clipc_error *error)
 {
     bool found = false;
@@ -33,7 +33,9 @@ static clipc_status read_rule(clipc_model *model, const char **name, clipc_error
         return CLIPC_OK;
     if (!clipc_directory_has(model, PREPROCESSOR)) {
         *name = model->path;
-        model->preprocess = clipc_preprocess_rule_openai(model->config.image_size);
+        model->preprocess = clipc_config_is_siglip(&model->config)
+                                ? clipc_preprocess_rule_siglip(model->config.image_size)
+                                : clipc_preprocess_rule_openai(model->config.image_size);
         return CLIPC_OK;
     }
     clipc_model_file_entry *entry = NULL;
@@ -53,7 +55,7 @@ clipc_status clipc_model_fill_transformers(clipc_model *model, clipc_error *erro
     if (clipc_config_has_tower(&model->config, true))
         CLIPC_TRY(read_rule(model, &rule_name, error));
     if (clipc_config_has_tower(&model->config, false)) {
-        CLIPC_TRY(clipc_directory_read_tokenizer(model, &found, error));
+        CLIPC_TRY(clipc_directory_read_tokenizer(model, CLIPC_CLEAN_NOTHING, &found, error));
         CLIPC_FAIL_IF(!found, error, CLIPC_ERROR_NOT_FOUND,
                       "%s: holds neither tokenizer.json nor vocab.json and merges.txt", model->path);
     }

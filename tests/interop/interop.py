@@ -17,6 +17,7 @@ import numpy
 from PIL import Image
 
 warnings.filterwarnings("ignore")
+import siglip_sources  # noqa: E402
 import sources  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -141,7 +142,7 @@ def main():
     arguments = parser.parse_args()
     images = image_files()
     rows = []
-    for case in sources.CASES + (sources.LARGE if arguments.large else []):
+    for case in sources.CASES + siglip_sources.CASES + (sources.LARGE if arguments.large else []):
         if arguments.only not in f"{case.family} {case.format} {case.precision}":
             continue
         for row in run_case(arguments.clipc, case, images):
