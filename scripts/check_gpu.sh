@@ -22,12 +22,13 @@ run env CLIPC_CUDA_ARCH=sm80 ./check_eval eval
 run ./clipc devices
 run ./clipc bench --arch ViT-B-32 --batch 64 --iterations 5 --explain
 
-# racecheck follows every access to shared memory: one image of the demo model, and no longer than two minutes.
+# racecheck follows every access to shared memory, which takes time.
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null || true)
 if [ -n "$sanitizer" ] && [ -z "${NO_SANITIZER:-}" ]; then
     for tool in memcheck initcheck synccheck; do
         run timeout 240 "$sanitizer" --tool $tool --error-exitcode 1 ./check_engine --short
     done
+    run timeout 240 "$sanitizer" --tool racecheck --error-exitcode 1 ./check_engine --short
     run timeout 120 "$sanitizer" --tool racecheck --error-exitcode 1 ./clipc bench --batch 1 --warmup 0 --iterations 1
 else
     echo "== compute-sanitizer is not here: nothing ran under it"

@@ -125,7 +125,8 @@ static void bench_gemm(int rows, int columns, int depth, int role)
     const double work = 2.0 * rows * columns * depth;
     const int repeat = work > 2e10 ? 10 : 40;
     const clipc_gemm_plan chosen =
-        (bytes ? clipc_gemm_select_bytes : clipc_gemm_select)(&device, rows, columns, depth, residual);
+        bytes ? clipc_gemm_select_bytes(&device, rows, columns, depth, residual, gemm.activation != 0)
+              : clipc_gemm_select(&device, rows, columns, depth, residual);
     clipc_gemm_plan plan;
     for (size_t i = 0; (bytes ? clipc_gemm_variant_bytes : clipc_gemm_variant)(i, &plan); i++) {
         if (rows > 512 && plan.kind == CLIPC_GEMM_SKINNY)

@@ -91,7 +91,7 @@ static void bytes_have_tiles_of_their_own(void **state)
             for (size_t c = 0; c < sizeof sides / sizeof *sides; c++)
                 for (int residual = 0; residual < 2; residual++) {
                     const clipc_gemm_plan plan =
-                        clipc_gemm_select_bytes(devices[d], rows[r], sides[c], 768, residual != 0);
+                        clipc_gemm_select_bytes(devices[d], rows[r], sides[c], 768, residual != 0, residual == 0);
                     assert_int_equal(plan.kind, devices[d] == &h200 ? CLIPC_GEMM_SM90 : CLIPC_GEMM_SM80);
                     assert_true(plan.blocks >= 1 && plan.cluster == 1);
                     bool known = false;
@@ -101,8 +101,11 @@ static void bytes_have_tiles_of_their_own(void **state)
                                  variant.tile_columns == plan.tile_columns && variant.ping_pong == plan.ping_pong;
                     assert_true(known);
                 }
-    assert_true(clipc_gemm_select_bytes(&h200, 50, 768, 768, true).tile_rows == 64);
-    assert_true(clipc_gemm_select_bytes(&h200, 51200, 3072, 768, false).tile_rows >= 128);
+    assert_true(clipc_gemm_select_bytes(&h200, 50, 768, 768, true, false).tile_rows == 64);
+    assert_true(clipc_gemm_select_bytes(&h200, 51200, 3072, 768, false, true).tile_rows >= 128);
+    /* Where the copies of operands decide, the tile that needs the fewest of them. */
+    assert_true(clipc_gemm_select_bytes(&h200, 65792, 3072, 1024, false, false).tile_columns == 256);
+    assert_true(clipc_gemm_select_bytes(&h200, 1600, 2304, 768, false, false).tile_columns == 128);
 }
 
 static void statistics_come_in_parts_as_wide_as_tiles(void **state)

@@ -16,23 +16,21 @@ namespace
 constexpr int head = 64;
 constexpr int line_bytes = 128; /* a row of a head, in shared memory: swizzled */
 constexpr int shared_limit = 232448;
+constexpr int members = 3; /* warpgroups that compute: few warps, so that each waits for its own chain of steps */
+constexpr int threads = 128 + members * 128;
+constexpr int feeder_registers = 32; /* of a thread, dealt out anew */
+constexpr int registers = 160;
 
 /* Of items of 8 (n8 − 1) + 1 … 8 n8 tokens. */
-template <int n8, int members> struct shape {
-    static constexpr int keys = n8 * 8;
-    static constexpr int steps = (n8 + 1) / 2; /* of 16 keys, in the second product */
-    static constexpr int lines = steps * 16;   /* of queries, of keys and of values; zeros at the end */
+template <int n8> struct shape {
+    static constexpr int lines = (n8 + 1) / 2 * 16; /* of queries, of keys and of values; zeros at the end */
     static constexpr int box_lines = lines > 256 ? lines / 2 : lines; /* that the copy engine moves at once */
-    static constexpr int tiles = (keys + 63) / 64;
+    static constexpr int tiles = (n8 + 7) / 8;                        /* of 64 queries */
     static constexpr int part_bytes = lines * line_bytes;
     static constexpr int stage_bytes = 3 * part_bytes;
-    static constexpr int out_bytes = members * 64 * line_bytes;
-    static constexpr int fitting = (shared_limit - 1024 - out_bytes - 256) / stage_bytes;
+    static constexpr int fitting = (shared_limit - 1024 - 256) / stage_bytes;
     static constexpr int stages = fitting < 12 ? fitting : 12;
-    static constexpr int shared_bytes = 1024 + stages * stage_bytes + out_bytes + 256;
-    static constexpr int threads = 128 + members * 128;
-    static constexpr int feeder_registers = members == 2 ? 40 : 56;
-    static constexpr int registers = members == 2 ? 232 : 152;
+    static constexpr int shared_bytes = 1024 + stages * stage_bytes + 256;
     static_assert(stages >= 2 && box_lines % 8 == 0, "the pipeline");
 };
 
@@ -49,34 +47,41 @@ template <int stages> __device__ __forceinline__ void advance(position &at)
     }
 }
 
-/* Scores of 64 queries with all keys; on their way until wgmma_wait. */
-template <typename row, int n8>
-__device__ __forceinline__ void multiply_keys(float (&score)[n8][4], uint32_t queries, uint32_t keys)
+/* Scores of 64 queries with the keys of score[begin … end), on their way until wgmma_wait. */
+template <typename row, int begin, int end, int n8>
+__device__ __forceinline__ void multiply_keys(float (&score)[n8][4], uint64_t queries, uint64_t keys)
 {
-    constexpr int most = n8 == 33 || n8 == 25 ? n8 - 1 : n8;
-    const uint64_t a = wgmma_descriptor(queries);
-    const uint64_t b = wgmma_descriptor(keys);
-    wgmma_fence();
+    constexpr int count = end - begin;
+    constexpr int even = count > 8 ? count / 2 * 2 : count;
+    constexpr int eight_keys = 8 * line_bytes >> 4;
+    if constexpr (count > 0) {
 #pragma unroll
-    for (int k = 0; k < 4; k++) {
-        wgmma<row, most>::run(reinterpret_cast<float(&)[most][4]>(score), a + k * 2, b + k * 2, k);
-        if constexpr (most < n8)
-            wgmma<row, 1>::run(reinterpret_cast<float(&)[1][4]>(score[most]), a + k * 2,
-                               b + (most * 8 * line_bytes >> 4) + k * 2, k);
+        for (int k = 0; k < 4; k++) {
+            wgmma<row, even>::run(reinterpret_cast<float(&)[even][4]>(score[begin]), queries + k * 2,
+                                  keys + begin * eight_keys + k * 2, k);
+            if constexpr (even < count)
+                wgmma<row, 1>::run(reinterpret_cast<float(&)[1][4]>(score[end - 1]), queries + k * 2,
+                                   keys + (end - 1) * eight_keys + k * 2, k);
+        }
     }
-    wgmma_commit();
 }
 
-/* Scores of a lane's rows → weights, not yet divided by their sums. `limit`: tokens, of which the last 8 keys may lack
- * some. */
-template <int n8> __device__ __forceinline__ void weigh(float (&score)[n8][4], int limit, float (&sum)[2])
+__device__ __forceinline__ float quad_maximum(float value)
 {
-    const int column = (n8 - 1) * 8 + (int)threadIdx.x % 4 * 2;
+    value = fmaxf(value, __shfl_xor_sync(0xFFFFFFFF, value, 1));
+    return fmaxf(value, __shfl_xor_sync(0xFFFFFFFF, value, 2));
+}
+
+/* Scores of a lane's two rows → weights, not yet divided by their sums. */
+template <int n8> __device__ __forceinline__ void weigh(float (&score)[n8][4], int tokens, float (&sum)[2])
+{
+    const int column = (n8 - 1) * 8 + (int)threadIdx.x % 4 * 2; /* of the last eight, some may be no tokens */
 #pragma unroll
     for (int i = 0; i < 4; i++)
-        if (column + i % 2 >= limit)
+        if (column + i % 2 >= tokens)
             score[n8 - 1][i] = -INFINITY;
-    float largest[4]; /* two chains a row */
+    float largest[4]; /* in two chains a row */
+    float total[4] = {};
 #pragma unroll
     for (int i = 0; i < 4; i++)
         largest[i] = score[0][i];
@@ -85,14 +90,7 @@ template <int n8> __device__ __forceinline__ void weigh(float (&score)[n8][4], i
 #pragma unroll
         for (int i = 0; i < 4; i++)
             largest[i] = fmaxf(largest[i], score[j][i]);
-    float base[2];
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-        base[half] = fmaxf(largest[half * 2], largest[half * 2 + 1]);
-        base[half] = fmaxf(base[half], __shfl_xor_sync(0xFFFFFFFF, base[half], 1));
-        base[half] = fmaxf(base[half], __shfl_xor_sync(0xFFFFFFFF, base[half], 2));
-    }
-    float total[4] = {};
+    const float base[2] = {quad_maximum(fmaxf(largest[0], largest[1])), quad_maximum(fmaxf(largest[2], largest[3]))};
 #pragma unroll
     for (int j = 0; j < n8; j++)
 #pragma unroll
@@ -104,30 +102,46 @@ template <int n8> __device__ __forceinline__ void weigh(float (&score)[n8][4], i
     sum[1] = quad_sum(total[2] + total[3]);
 }
 
-/* Weights × values, to the end. */
+/* Weights × values. */
 template <typename row, int n8>
-__device__ __forceinline__ void multiply_values(float (&output)[8][4], const float (&weight)[n8][4], uint32_t values)
+__device__ __forceinline__ void multiply_values(float (&output)[8][4], const float (&weight)[n8][4], uint64_t values)
 {
-    constexpr int steps = (n8 + 1) / 2;
-    uint32_t a[steps][4];
+    constexpr int steps = (n8 + 1) / 2; /* of 16 keys */
+    uint32_t operand[steps][4];
 #pragma unroll
     for (int k = 0; k < steps; k++) {
-        a[k][0] = row::pack(weight[2 * k][0], weight[2 * k][1]);
-        a[k][1] = row::pack(weight[2 * k][2], weight[2 * k][3]);
-        a[k][2] = 0;
-        a[k][3] = 0;
+        operand[k][0] = row::pack(weight[2 * k][0], weight[2 * k][1]);
+        operand[k][1] = row::pack(weight[2 * k][2], weight[2 * k][3]);
+        operand[k][2] = 0;
+        operand[k][3] = 0;
         if (2 * k + 1 < n8) {
-            a[k][2] = row::pack(weight[2 * k + 1][0], weight[2 * k + 1][1]);
-            a[k][3] = row::pack(weight[2 * k + 1][2], weight[2 * k + 1][3]);
+            operand[k][2] = row::pack(weight[2 * k + 1][0], weight[2 * k + 1][1]);
+            operand[k][3] = row::pack(weight[2 * k + 1][2], weight[2 * k + 1][3]);
         }
     }
-    const uint64_t b = wgmma_descriptor(values);
     wgmma_fence();
 #pragma unroll
     for (int k = 0; k < steps; k++)
-        wgmma_rows_by_rows<row>::run(output, a[k], b + k * (16 * line_bytes >> 4), k);
+        wgmma_rows_by_rows<row>::run(output, operand[k], values + k * (16 * line_bytes >> 4), k);
     wgmma_commit();
     wgmma_wait<0>();
+}
+
+/* Attention of 64 queries, of an item of `tokens` tokens; `active`: this warp's 16 rows are among them. */
+template <typename row, int n8>
+__device__ __forceinline__ void attend(float (&output)[8][4], float (&sum)[2], uint32_t queries, uint32_t keys,
+                                       uint32_t values, bool active, int tokens)
+{
+    constexpr int half = n8 > 8 ? n8 / 4 * 2 : 0; /* one instruction could not have all sums */
+    float score[n8][4];
+    wgmma_fence();
+    multiply_keys<row, 0, half>(score, wgmma_descriptor(queries), wgmma_descriptor(keys));
+    multiply_keys<row, half, n8>(score, wgmma_descriptor(queries), wgmma_descriptor(keys));
+    wgmma_commit();
+    wgmma_wait<0>();
+    if (active)
+        weigh(score, tokens, sum);
+    multiply_values<row>(output, score, wgmma_descriptor(values));
 }
 
 /* 16 rows of the head, out through the warp's own 2 KB. `count` of them exist. */
@@ -169,16 +183,15 @@ __device__ __forceinline__ void store_head(const float (&output)[8][4], const fl
     }
 }
 
-template <typename row, bool to_bytes, int n8, int members>
-__global__ void __launch_bounds__(128 + members * 128, 1)
+template <typename row, bool to_bytes, int n8>
+__global__ void __launch_bounds__(threads, 1)
     attention_wgmma(const __grid_constant__ CUtensorMap map, const __grid_constant__ clipc_cuda_attention attention)
 {
 #if __CUDA_ARCH__ >= 900
-    using form = shape<n8, members>;
+    using form = shape<n8>;
     extern __shared__ unsigned char memory[];
     const uint32_t ring = (shared_address(memory) + 1023) & ~1023u;
-    const uint32_t out = ring + form::stages * form::stage_bytes;
-    const uint32_t full = out + form::out_bytes;
+    const uint32_t full = ring + form::stages * form::stage_bytes;
     const uint32_t empty = full + form::stages * 8;
     const int pairs = attention.count * attention.heads;
     if (threadIdx.x == 0) {
@@ -193,7 +206,7 @@ __global__ void __launch_bounds__(128 + members * 128, 1)
     let_next_kernel_start();
     position at = {0, 0};
     if (threadIdx.x < 128) {
-        asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(form::feeder_registers));
+        asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(feeder_registers));
         if (threadIdx.x != 0)
             return;
         wait_for_previous_kernel();
@@ -212,11 +225,10 @@ __global__ void __launch_bounds__(128 + members * 128, 1)
         }
         return;
     }
-    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(form::registers));
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(registers));
     wait_for_previous_kernel();
     const int warp = (int)threadIdx.x / 32 - 4;
     const int member = warp / 4;
-    const uint32_t own = out + warp * (16 * line_bytes);
     const int value_bytes = to_bytes ? 1 : 2;
     const size_t stride = (size_t)attention.heads * head * value_bytes;
     int turn = member; /* tiles until this warpgroup's next */
@@ -231,19 +243,20 @@ __global__ void __launch_bounds__(128 + members * 128, 1)
             barrier_wait(full + at.stage * 8, at.parity);
         for (; turn < form::tiles; turn += members) {
             const int row0 = turn * 64 + warp % 4 * 16;
-            float score[n8][4];
             float output[8][4];
             float sum[2] = {1, 1};
-            multiply_keys<row>(score, queries + turn * (64 * line_bytes), keys);
-            wgmma_wait<0>();
-            if (row0 < attention.tokens) /* a warp's rows may all lie beyond the item */
-                weigh(score, attention.tokens, sum);
-            multiply_values<row>(output, score, values);
+            attend<row, n8>(output, sum, queries + turn * (64 * line_bytes), keys, values, row0 < attention.tokens,
+                            attention.tokens);
+            const float scale[2] = {1.0f / sum[0], 1.0f / sum[1]};
+            /* On their way out rows go through where the queries were, which no warp reads any more. */
+            turn_wait(1 + member, 128);
+            if (row0 < attention.tokens)
+                store_head<row, to_bytes>(output, scale, queries + row0 * line_bytes, to + row0 * stride, stride,
+                                          attention.tokens - row0);
+            async_fence();
+            __syncwarp();
             if (threadIdx.x % 32 == 0)
                 barrier_arrive(empty + at.stage * 8);
-            const float scale[2] = {1.0f / sum[0], 1.0f / sum[1]};
-            if (row0 < attention.tokens)
-                store_head<row, to_bytes>(output, scale, own, to + row0 * stride, stride, attention.tokens - row0);
         }
         turn -= form::tiles;
         advance<form::stages>(at);
@@ -251,10 +264,10 @@ __global__ void __launch_bounds__(128 + members * 128, 1)
 #endif
 }
 
-template <typename row, bool to_bytes, int n8, int members>
+template <typename row, bool to_bytes, int n8>
 cudaError_t launch(const clipc_cuda_attention *attention, cudaStream_t stream)
 {
-    using form = shape<n8, members>;
+    using form = shape<n8>;
     CUtensorMap map;
     const cudaError_t result = clipc_cuda_items_tensor_map(attention->qkv, attention->count, attention->tokens,
                                                            3 * attention->heads * head, form::box_lines, &map);
@@ -262,18 +275,18 @@ cudaError_t launch(const clipc_cuda_attention *attention, cudaStream_t stream)
         return result;
     const int pairs = attention->count * attention->heads;
     const int blocks = pairs < attention->wgmma_blocks ? pairs : attention->wgmma_blocks;
-    return launch_kernel(attention_wgmma<row, to_bytes, n8, members>, dim3((unsigned)blocks), dim3(form::threads),
-                         form::shared_bytes, 1, stream, map, *attention);
+    return launch_kernel(attention_wgmma<row, to_bytes, n8>, dim3((unsigned)blocks), dim3(threads), form::shared_bytes,
+                         1, stream, map, *attention);
 }
 
 template <typename row, bool to_bytes>
 cudaError_t launch_length(const clipc_cuda_attention *attention, cudaStream_t stream)
 {
     switch ((attention->tokens + 7) / 8) {
-    case 7: return launch<row, to_bytes, 7, 3>(attention, stream);
-    case 25: return launch<row, to_bytes, 25, 2>(attention, stream);
-    case 32: return launch<row, to_bytes, 32, 2>(attention, stream);
-    case 33: return launch<row, to_bytes, 33, 2>(attention, stream);
+    case 7: return launch<row, to_bytes, 7>(attention, stream);
+    case 25: return launch<row, to_bytes, 25>(attention, stream);
+    case 32: return launch<row, to_bytes, 32>(attention, stream);
+    case 33: return launch<row, to_bytes, 33>(attention, stream);
     default: return cudaErrorInvalidValue;
     }
 }

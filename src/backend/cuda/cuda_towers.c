@@ -38,8 +38,11 @@ cudaError_t clipc_cuda_gemm_run(const clipc_cuda_gemm *gemm, const clipc_gemm_pl
 static clipc_gemm_plan choose(const clipc_cuda_engine *engine, const clipc_cuda_gemm *gemm)
 {
     const int32_t rows = engine->batch_invariant ? INVARIANT_ROWS : gemm->rows;
-    clipc_gemm_plan plan = (clipc_cuda_is_bytes(gemm->type) ? clipc_gemm_select_bytes : clipc_gemm_select)(
-        &engine->device, rows, gemm->columns, gemm->depth, gemm->residual != NULL);
+    const bool residual = gemm->residual != NULL;
+    clipc_gemm_plan plan = clipc_cuda_is_bytes(gemm->type)
+                               ? clipc_gemm_select_bytes(&engine->device, rows, gemm->columns, gemm->depth, residual,
+                                                         gemm->activation != CLIPC_CUDA_ACTIVATION_NONE)
+                               : clipc_gemm_select(&engine->device, rows, gemm->columns, gemm->depth, residual);
     if (engine->batch_invariant)
         clipc_gemm_fit(&plan, &engine->device, gemm->rows, gemm->columns, gemm->depth);
     return plan;

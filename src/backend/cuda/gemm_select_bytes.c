@@ -1,26 +1,26 @@
 #include "backend/cuda/gemm_select_bytes.h"
 
-/* What the tiles sustained on an H200 with e4m3 (docs/performance-gpu.md): `rate`, TFLOP/s over a long depth, and what
- * the epilogue costs beside it, as so many more columns of depth, without a residual and with one. */
+/* What the tiles sustained on an H100 with e4m3 (docs/performance-gpu.md): `rate`, TFLOP/s over a long depth, and what
+ * the epilogue costs beside it, as so many more columns of depth, by what it does (less than nothing where fewer bytes
+ * go out); `tail`, the same once a launch, without a residual and with one. */
 static const struct {
     clipc_gemm_plan plan;
     float rate;
     float epilogue;
+    float activation_epilogue;
     float residual_epilogue;
+    float tail;
+    float residual_tail;
 } variants[] = {
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 128, .ping_pong = true, .cluster = 1},
-     1800,
-     307,
-     1060},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 64, .tile_columns = 256, .ping_pong = true, .cluster = 1}, 1127, 74, 263},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 256, .cluster = 1}, 1318, 200, 480},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 256, .tile_columns = 128, .cluster = 1}, 1318, 180, 560},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 64, .tile_columns = 128, .ping_pong = true, .cluster = 1}, 892, 60, 155},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 64, .tile_columns = 64, .ping_pong = true, .cluster = 1}, 724, 97, 25},
-    {{.kind = CLIPC_GEMM_SM80, .tile_rows = 128, .tile_columns = 128, .cluster = 1}, 400, 300, 300},
-    {{.kind = CLIPC_GEMM_SM80, .tile_rows = 64, .tile_columns = 128, .cluster = 1}, 340, 300, 300},
-    {{.kind = CLIPC_GEMM_SM80, .tile_rows = 64, .tile_columns = 64, .cluster = 1}, 280, 300, 300},
-    {{.kind = CLIPC_GEMM_SM80, .tile_rows = 32, .tile_columns = 64, .cluster = 1}, 180, 300, 300},
+    {{CLIPC_GEMM_SM90, 128, 128, true, 1, 0}, 1010, 0, -130, 250, 50, 600},
+    {{CLIPC_GEMM_SM90, 64, 256, true, 1, 0}, 830, 30, 30, 100, 0, 0},
+    {{CLIPC_GEMM_SM90, 128, 256, false, 1, 0}, 1303, 90, 100, 320, 300, 300},
+    {{CLIPC_GEMM_SM90, 64, 128, true, 1, 0}, 640, 0, 0, 0, 0, 0},
+    {{CLIPC_GEMM_SM90, 64, 64, true, 1, 0}, 580, 0, 0, 0, 0, 0},
+    {{CLIPC_GEMM_SM80, 128, 128, false, 1, 0}, 400, 300, 300, 300, 0, 0},
+    {{CLIPC_GEMM_SM80, 64, 128, false, 1, 0}, 340, 300, 300, 300, 0, 0},
+    {{CLIPC_GEMM_SM80, 64, 64, false, 1, 0}, 280, 300, 300, 300, 0, 0},
+    {{CLIPC_GEMM_SM80, 32, 64, false, 1, 0}, 180, 300, 300, 300, 0, 0},
 };
 #define VARIANT_COUNT (sizeof variants / sizeof *variants)
 
@@ -38,7 +38,7 @@ bool clipc_gemm_variant_bytes(size_t index, clipc_gemm_plan *out)
 }
 
 clipc_gemm_plan clipc_gemm_select_bytes(const clipc_gemm_device *device, int32_t rows, int32_t columns, int32_t depth,
-                                        bool residual)
+                                        bool residual, bool activation)
 {
     const clipc_gemm_kind kind = device->architecture == 90 ? CLIPC_GEMM_SM90 : CLIPC_GEMM_SM80;
     clipc_gemm_plan best = {0};
@@ -50,9 +50,12 @@ clipc_gemm_plan clipc_gemm_select_bytes(const clipc_gemm_device *device, int32_t
         /* Whole waves of tiles, each at its tile's rate. */
         const int32_t tiles = divide_up(rows, plan->tile_rows) * divide_up(columns, plan->tile_columns);
         const int32_t waves = divide_up(tiles, device->multiprocessors);
-        const float epilogue = residual ? variants[i].residual_epilogue : variants[i].epilogue;
+        const float epilogue = residual     ? variants[i].residual_epilogue
+                               : activation ? variants[i].activation_epilogue
+                                            : variants[i].epilogue;
         const float area = (float)(plan->tile_rows * plan->tile_columns);
-        const float time = area / variants[i].rate * (float)waves * ((float)depth + epilogue);
+        const float tail = residual ? variants[i].residual_tail : variants[i].tail;
+        const float time = area / variants[i].rate * ((float)waves * ((float)depth + epilogue) + tail);
         if (best.tile_rows != 0 && time >= lowest)
             continue;
         lowest = time;

@@ -1,4 +1,5 @@
-/* The same choice as gemm_select.h for products of bytes, e4m3 and s8, which have tiles and kernels of their own. */
+/* The same choice as gemm_select.h for products of bytes, e4m3 and s8, which have tiles and kernels of their own;
+ * `activation`: the epilogue has one, and then puts e4m3 out. */
 #ifndef CLIPC_BACKEND_CUDA_GEMM_SELECT_BYTES_H
 #define CLIPC_BACKEND_CUDA_GEMM_SELECT_BYTES_H
 
@@ -9,7 +10,7 @@ extern "C" {
 #endif
 
 clipc_gemm_plan clipc_gemm_select_bytes(const clipc_gemm_device *device, int32_t rows, int32_t columns, int32_t depth,
-                                        bool residual);
+                                        bool residual, bool activation);
 
 /* The index-th tile; false past the last. clipc_gemm_fit fills the rest of the plan. */
 bool clipc_gemm_variant_bytes(size_t index, clipc_gemm_plan *out);

@@ -206,6 +206,7 @@ __device__ __forceinline__ void take_residual(const layout<consumers, columns> &
                     residual[j + 1][1] = fragment[3];
                 }
             }
+        async_fence();
         __syncwarp();
         release(place, at.stage);
         advance<shape::stages>(at);
@@ -222,7 +223,6 @@ __device__ __forceinline__ void compute(const clipc_cuda_gemm &gemm, const layou
     const int steps = (gemm.depth + depth_step - 1) / depth_step;
     const int member = (int)threadIdx.x / 128 - 1;
     const int warp = threadIdx.x / 32 % 4;
-    const int lane = threadIdx.x % 32;
     const int own_row = member * 64 + warp * 16;
     const uint32_t box = place.boxes + (member * 4 + warp) * warp_box_bytes;
     float sums[columns / 8][4];
@@ -265,9 +265,7 @@ __device__ __forceinline__ void compute(const clipc_cuda_gemm &gemm, const layou
         __syncwarp();
         if (row < gemm.rows)
             finish_tile<typename operand::row, kind>(gemm, sums, row, column, place.terms, rows, residual, box);
-        __syncwarp();
-        if (lane == 0)
-            barrier_arrive(place.terms_empty);
+        barrier_arrive(place.terms_empty);
     }
 }
 
@@ -287,7 +285,7 @@ __global__ void __launch_bounds__(128 + consumers * 128, 1)
             barrier_init(place.empty + i * 8, consumers * 4);
         }
         barrier_init(place.terms_full, term_threads);
-        barrier_init(place.terms_empty, consumers * 4);
+        barrier_init(place.terms_empty, consumers * 128);
         barrier_init_fence();
     }
     __syncthreads();

@@ -30,8 +30,12 @@ template <int tile_rows, int tile_columns, bool ping_pong> struct tile {
     static constexpr int fitting = (shared_limit - 1024 - rest) / stage_bytes;
     static constexpr int stages = fitting < 12 ? fitting : 12;
     static constexpr int shared_bytes = 1024 + stages * stage_bytes + rest;
-    /* The residual is asked for before the products where there are registers to hold it. */
-    static constexpr bool early_residual = blocks * tile_columns <= 256;
+    /* The residual comes through the ring after the operands, in boxes of 64 columns, as many as a stage holds; where
+     * warpgroups take turns it is asked for before the products, into registers. */
+    static constexpr int box_bytes = tile_rows * tile_depth;
+    static constexpr int stage_boxes = stage_bytes / box_bytes;
+    static constexpr int boxes = tile_columns / 64;
+    static constexpr int residual_steps = ping_pong ? 0 : (boxes + stage_boxes - 1) / stage_boxes;
     static_assert(stages >= 3, "the pipeline");
 };
 
@@ -62,13 +66,15 @@ struct work {
     uint32_t full; /* barriers, 8 bytes a stage */
     uint32_t empty;
     int steps; /* of depth */
+    int residual_steps;
     int column_tiles;
     int tiles;
 };
 
 /* The one thread that asks for operands. */
 template <typename shape, int tile_rows, int tile_columns>
-__device__ __forceinline__ void feed(const CUtensorMap &input_map, const CUtensorMap &weight_map, const work &w)
+__device__ __forceinline__ void feed(const CUtensorMap &input_map, const CUtensorMap &weight_map,
+                                     const CUtensorMap &residual_map, const work &w)
 {
 #if __CUDA_ARCH__ >= 900
     constexpr int halves = tile_depth / 2; /* the maps count in halves */
@@ -93,6 +99,16 @@ __device__ __forceinline__ void feed(const CUtensorMap &input_map, const CUtenso
                 copy_tensor_2d(input + shape::input_bytes, &weight_map, w.full + at.stage * 8, step * halves, column);
             }
             copy_tensor_2d(input, &input_map, w.full + at.stage * 8, step * halves, row);
+            advance<shape::stages>(at);
+        }
+        for (int step = 0; step < w.residual_steps; step++) {
+            const int from = step * shape::stage_boxes;
+            const int boxes = min(shape::stage_boxes, shape::boxes - from);
+            barrier_wait(w.empty + at.stage * 8, at.parity ^ 1);
+            barrier_expect_bytes(w.full + at.stage * 8, boxes * shape::box_bytes);
+            for (int box = 0; box < boxes; box++)
+                copy_tensor_2d(w.base + at.stage * shape::stage_bytes + box * shape::box_bytes, &residual_map,
+                               w.full + at.stage * 8, column + (from + box) * 64, row);
             advance<shape::stages>(at);
         }
     }
@@ -135,6 +151,37 @@ __device__ __forceinline__ void multiply_tile(typename operand::sum (&sums)[shap
 #endif
 }
 
+/* The residual of a warpgroup's rows out of the ring: what ask_residual gets from memory. `row`: of the tile. */
+template <typename shape, int tile_columns>
+__device__ __forceinline__ void take_residual(const work &w, position &at, int row,
+                                              uint4 (&residual)[shape::blocks][tile_columns / 32][2])
+{
+    const int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int step = 0; step < shape::residual_steps; step++) {
+        barrier_wait(w.full + at.stage * 8, at.parity);
+        const uint32_t stage = w.base + at.stage * shape::stage_bytes;
+#pragma unroll
+        for (int box = 0; box < shape::stage_boxes; box++)
+#pragma unroll
+            for (int block = 0; block < shape::blocks; block++)
+#pragma unroll
+                for (int i = 0; i < 4; i++) { /* of two groups of 32 columns, the upper and the lower row */
+                    const int group = (step * shape::stage_boxes + box) * 2 + i / 2;
+                    const int line = row + block * 64 + lane / 4 + i % 2 * 8;
+                    const int piece = (i / 2 * 4 + lane % 4) ^ (line & 7);
+                    if (group < tile_columns / 32)
+                        residual[block][group][i % 2] =
+                            load_shared_x4(stage + box * shape::box_bytes + line * tile_depth + piece * 16);
+                }
+        async_fence();
+        __syncwarp();
+        if (lane == 0)
+            barrier_arrive(w.empty + at.stage * 8);
+        advance<shape::stages>(at);
+    }
+}
+
 /* A computing warpgroup: products, then what follows them, tile by tile. */
 template <typename operand, epilogue_kind kind, typename shape, int tile_rows, int tile_columns, bool ping_pong>
 __device__ __forceinline__ void compute(const clipc_cuda_gemm &gemm, const work &w, float *terms)
@@ -169,18 +216,18 @@ __device__ __forceinline__ void compute(const clipc_cuda_gemm &gemm, const work 
 #pragma unroll
         for (int block = 0; block < blocks; block++) {
             steps[block] = read_row_steps<operand>(gemm, row + block * 64);
-            if (kind == EPILOGUE_RESIDUAL && shape::early_residual)
+            if (kind == EPILOGUE_RESIDUAL && w.residual_steps == 0)
                 ask_residual<tile_columns / 8>(gemm, row + block * 64, column, residual[block]);
         }
         if (ping_pong)
             turn_wait(1 + member, 256);
         multiply_tile<operand, shape, tile_columns, ping_pong>(sums, w, at, member);
+        if (kind == EPILOGUE_RESIDUAL && w.residual_steps > 0)
+            take_residual<shape, tile_columns>(w, at, member * blocks * 64 + warp * 16, residual);
         copy_async_wait<0>();
         turn_wait(3 + member, 128);
 #pragma unroll
         for (int block = 0; block < blocks; block++) {
-            if (kind == EPILOGUE_RESIDUAL && !shape::early_residual)
-                ask_residual<tile_columns / 8>(gemm, row + block * 64, column, residual[block]);
             finish_bytes<operand, kind, tile_columns / 8>(gemm, sums[block], row + block * 64, column, own_terms,
                                                           steps[block], residual[block]);
         }
@@ -191,7 +238,7 @@ __device__ __forceinline__ void compute(const clipc_cuda_gemm &gemm, const work 
 template <typename operand, epilogue_kind kind, int tile_rows, int tile_columns, bool ping_pong>
 __global__ void __launch_bounds__(threads, 1)
     gemm_wgmma_bytes(const __grid_constant__ CUtensorMap input_map, const __grid_constant__ CUtensorMap weight_map,
-                     const __grid_constant__ clipc_cuda_gemm gemm)
+                     const __grid_constant__ CUtensorMap residual_map, const __grid_constant__ clipc_cuda_gemm gemm)
 {
 #if __CUDA_ARCH__ >= 900
     using shape = tile<tile_rows, tile_columns, ping_pong>;
@@ -203,6 +250,7 @@ __global__ void __launch_bounds__(threads, 1)
     w.full = shared_address(terms) + 2 * shape::terms_bytes;
     w.empty = w.full + stages * 8;
     w.steps = (gemm.depth + tile_depth - 1) / tile_depth;
+    w.residual_steps = kind == EPILOGUE_RESIDUAL && !gemm.residual_row ? shape::residual_steps : 0;
     w.column_tiles = (gemm.columns + tile_columns - 1) / tile_columns;
     w.tiles = (gemm.rows + tile_rows - 1) / tile_rows * w.column_tiles;
 
@@ -220,7 +268,7 @@ __global__ void __launch_bounds__(threads, 1)
     if (threadIdx.x < 128) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
         if (threadIdx.x == 0)
-            feed<shape, tile_rows, tile_columns>(input_map, weight_map, w);
+            feed<shape, tile_rows, tile_columns>(input_map, weight_map, residual_map, w);
     } else {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
         wait_for_previous_kernel();
@@ -235,18 +283,22 @@ cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cud
     using shape = tile<tile_rows, tile_columns, ping_pong>;
     CUtensorMap input_map;
     CUtensorMap weight_map;
+    CUtensorMap residual_map = {};
     /* Two bytes are as good as a half to the copy engine. */
     cudaError_t result = clipc_cuda_tensor_map(gemm->input, gemm->input_capacity, gemm->depth / 2,
                                                gemm->input_stride / 2, tile_rows, &input_map);
     if (result == cudaSuccess)
         result = clipc_cuda_tensor_map(gemm->weight, CLIPC_CUDA_PADDED_COLUMNS(gemm->columns), gemm->depth / 2,
                                        gemm->depth / 2, tile_columns, &weight_map);
+    if (result == cudaSuccess && gemm->residual && !gemm->residual_row && shape::residual_steps > 0)
+        result = clipc_cuda_tensor_map(gemm->residual, gemm->rows, gemm->columns, gemm->residual_stride, tile_rows,
+                                       &residual_map);
     if (result != cudaSuccess)
         return result;
 #define LAUNCH(kind, ...)                                                                                             \
     launch_kernel(gemm_wgmma_bytes<operand, kind, tile_rows, tile_columns, ping_pong>, __VA_ARGS__)
     BY_BYTES_EPILOGUE(gemm, LAUNCH, dim3((unsigned)plan->blocks), dim3(threads), shape::shared_bytes, 1, stream,
-                      input_map, weight_map, *gemm)
+                      input_map, weight_map, residual_map, *gemm)
 #undef LAUNCH
 }
 
@@ -257,7 +309,6 @@ cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cud
     case 1281281: return launch<operand, 128, 128, true>(gemm, plan, stream);
     case 642561: return launch<operand, 64, 256, true>(gemm, plan, stream);
     case 1282560: return launch<operand, 128, 256, false>(gemm, plan, stream);
-    case 2561280: return launch<operand, 256, 128, false>(gemm, plan, stream);
     case 641281: return launch<operand, 64, 128, true>(gemm, plan, stream);
     case 640641: return launch<operand, 64, 64, true>(gemm, plan, stream);
     default: return cudaErrorInvalidConfiguration;

@@ -159,6 +159,12 @@ static __device__ __forceinline__ void barrier_wait(uint32_t barrier, uint32_t p
                  : "memory");
 }
 
+/* What this thread read or wrote in shared memory comes before what the copy engine writes there later. */
+static __device__ __forceinline__ void async_fence()
+{
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
 /* `bytes` (a multiple of 16) from global to shared memory, both 16-byte aligned. */
 static __device__ __forceinline__ void copy_bulk(uint32_t shared, const void *global, uint32_t bytes, uint32_t barrier)
 {
