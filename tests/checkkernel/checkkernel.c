@@ -140,12 +140,14 @@ static size_t check_level(clipc_cpu_level level, uint64_t seed)
         check_pack(&c);
         check_product(&c, pool, CLIPC_DTYPE_F32);
         check_attention(&c, pool, CLIPC_DTYPE_F32);
+        check_pooled(&c, pool, CLIPC_DTYPE_F32);
     }
     if (bf16) {
         check_gemm_tile(&c, CLIPC_DTYPE_BF16);
         check_lines_bf16(&c);
         check_product(&c, pool, CLIPC_DTYPE_BF16);
         check_attention(&c, pool, CLIPC_DTYPE_BF16);
+        check_pooled(&c, pool, CLIPC_DTYPE_BF16);
     }
     if (int8)
         check_i8(&c);

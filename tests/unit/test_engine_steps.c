@@ -70,7 +70,9 @@ static void steps_are_counted(void **state)
     assert_int_equal(fc1.precision, CLIPC_PRECISION_FP32);
     assert_ptr_equal(strstr(fc1.kernel, "gemm_tile_f32__"), fc1.kernel);
     const clipc_step_info attention = find_step(engine, "attention");
-    assert_true(attention.operations == 4.0 * 256 * BATCH * (5 * 65 * 65 + 65));
+    assert_true(attention.operations == 4.0 * 256 * BATCH * (5 * 65 * 65 + 4 * 65)); /* the last: rows of 4 heads */
+    const clipc_step_info keys = find_step(engine, "query × weights of the keys");
+    assert_true(keys.calls == 1 && keys.operations == 2.0 * BATCH * 256 * 256);
     const clipc_step_info norm = find_step(engine, "layer norm");
     assert_int_equal(norm.calls, 1 + 6 * 2 + 1 + 1); /* before, two a layer, the pooled rows' query, and after */
     assert_true(norm.operations == 0 && norm.bytes == 0);
@@ -111,7 +113,8 @@ static void what_is_not_int8_is_told(void **state)
         assert_int_equal(find_step(engine, products[i]).precision, CLIPC_PRECISION_INT8);
         assert_non_null(strstr(find_step(engine, products[i]).kernel, "gemm_tile_i8__"));
     }
-    assert_int_equal(find_step(engine, "quantization").calls, 2 * 6);
+    assert_int_equal(find_step(engine, "quantization").calls, 2 * 6 + 1); /* and the sums of the last layer's rows */
+    assert_int_equal(find_step(engine, "query × weights of the keys").precision, CLIPC_PRECISION_BF16);
     assert_int_equal(find_step(engine, "patch embedding").precision, CLIPC_PRECISION_INT8);
     assert_int_not_equal(find_step(engine, "projection").precision, CLIPC_PRECISION_INT8);
     clipc_engine_destroy(&engine);

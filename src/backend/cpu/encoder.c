@@ -3,8 +3,11 @@
 #include "backend/cpu/attention.h"
 #include "backend/cpu/bf16.h"
 #include "backend/cpu/kernel_names.h"
+#include "backend/cpu/patches.h"
+#include "backend/cpu/pooled_attention.h"
 #include "backend/cpu/work_split.h"
 
+#include <math.h>
 #include <string.h>
 
 /* One micro-batch on its way through the tower. */
@@ -29,32 +32,9 @@ static clipc_row_tiles deal_rows(const struct run *run, size_t rows, clipc_dtype
                                        clipc_thread_pool_threads(run->pool));
 }
 
-/* Blocks of rows of `columns` columns in `dtype`. */
-static size_t packed_blocks(size_t columns, clipc_dtype dtype)
-{
-    return clipc_deep_blocks(clipc_padded_columns(columns), sizeof(float) / clipc_dtype_size(dtype));
-}
-
 static clipc_dtype attention_dtype(const clipc_cpu_tower *tower)
 {
     return clipc_cpu_tower_attention_dtype(tower);
-}
-
-/* Units of a row of padded width of them. */
-static size_t attention_length(const clipc_cpu_tower *tower)
-{
-    return tower->padded_width * clipc_dtype_size(attention_dtype(tower)) / sizeof(float);
-}
-
-/* Units of a row of the MLP's inner activations: what the widest fc2 reads. */
-static size_t inner_units(const clipc_cpu_tower *tower)
-{
-    size_t blocks = packed_blocks(tower->config.mlp_width, tower->layer_dtype);
-    for (size_t i = 0; i < tower->config.layers; i++)
-        blocks = clipc_max(blocks, packed_blocks(tower->config.mlp_width, tower->layers[i].fc2.layout.dtype));
-    if (tower->pools_by_attention)
-        blocks = clipc_max(blocks, packed_blocks(tower->config.mlp_width, tower->pooling.fc2.layout.dtype));
-    return blocks * CLIPC_BLOCK;
 }
 
 static void run_gemm(const struct run *run, clipc_cpu_step kind, const clipc_gemm *gemm)
@@ -62,44 +42,6 @@ static void run_gemm(const struct run *run, clipc_cpu_step kind, const clipc_gem
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     clipc_gemm_run(run->pool, gemm);
     clipc_cpu_step_end_gemm(start, kind, gemm);
-}
-
-void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, size_t threads, size_t budget,
-                              clipc_arena *arena, clipc_cpu_workspace *workspace)
-{
-    const size_t width = tower->padded_width;
-    const size_t wide = clipc_max(clipc_max(3 * attention_length(tower), inner_units(tower)),
-                                  tower->patch_embedding.layout.blocks * CLIPC_BLOCK);
-    const bool bytes = tower->layer_dtype == CLIPC_DTYPE_I8;
-    const size_t halves = bytes ? clipc_max(clipc_max(width, clipc_padded_columns(tower->config.mlp_width)),
-                                            clipc_padded_columns(3 * tower->patch_size * tower->patch_size)) /
-                                      2
-                                : 0;
-    const size_t row_bytes = (2 * width + wide + halves) * sizeof(float);
-    size_t most_rows = 0;
-    if (!clipc_multiply(max_batch, tower->most_tokens, &most_rows))
-        most_rows = SIZE_MAX;
-    workspace->row_capacity = clipc_min(clipc_max(tower->most_tokens, budget / row_bytes), most_rows);
-    workspace->item_capacity = clipc_min(max_batch, workspace->row_capacity);
-    workspace->wide_length = wide;
-    workspace->steps = NULL;
-    workspace->tap = (clipc_tap_target){0};
-    const size_t rows = workspace->row_capacity;
-    const size_t items = workspace->item_capacity;
-    if (!clipc_attention_scratch(tower->kernels, tower->most_tokens, tower->config.width / tower->config.heads,
-                                 &workspace->scratch_stride))
-        arena->overflow = true;
-    workspace->offsets = clipc_arena_take(arena, items + 1, 1, sizeof *workspace->offsets);
-    workspace->rows = clipc_arena_floats(arena, rows, width);
-    workspace->packed = clipc_arena_floats(arena, rows, width);
-    workspace->wide = clipc_arena_floats(arena, rows, wide);
-    workspace->halves = clipc_arena_take(arena, rows, halves, sizeof *workspace->halves);
-    workspace->row_scales = clipc_arena_take(arena, bytes ? rows : 0, 1, sizeof *workspace->row_scales);
-    workspace->pooled = clipc_arena_floats(arena, items, width);
-    workspace->pooled_packed = clipc_arena_floats(arena, items, width);
-    workspace->pooled_query = clipc_arena_floats(arena, items, width);
-    workspace->embeddings = clipc_arena_floats(arena, items, clipc_padded_columns(tower->embedding_dimension));
-    workspace->scratch = clipc_arena_floats(arena, threads, workspace->scratch_stride);
 }
 
 /* ---- steps that go row by row ---- */
@@ -129,7 +71,8 @@ static void normalize_packed(void *context, size_t begin, size_t end, size_t thr
     const float epsilon = tower->config.layer_norm_epsilon;
     for (size_t row = begin; row < end; row++) {
         const float *from = job->rows + row * tower->padded_width;
-        const clipc_packed_row place = clipc_packed_row_at(job->tiles, packed_blocks(width, job->dtype), row);
+        const clipc_packed_row place =
+            clipc_packed_row_at(job->tiles, clipc_cpu_packed_blocks(width, job->dtype), row);
         uint32_t *out = (uint32_t *)job->out + place.offset;
         const float *weight = job->norm->weight;
         const float *bias = job->norm->bias;
@@ -147,8 +90,8 @@ struct quantize_job {
     const clipc_cpu_tower *tower;
     const uint32_t *halves;
     size_t columns;
-    uint32_t *out;
-    clipc_row_tiles tiles;
+    uint32_t *out;         /* packed matrices, one after the other */
+    clipc_row_tiles tiles; /* of one */
     clipc_row_scale *row_scales;
 };
 
@@ -156,12 +99,14 @@ static void quantize_packed(void *context, size_t begin, size_t end, size_t thre
 {
     (void)thread;
     const struct quantize_job *job = context;
-    const size_t length = packed_blocks(job->columns, CLIPC_DTYPE_BF16) * CLIPC_BLOCK;
-    const size_t blocks = packed_blocks(job->columns, CLIPC_DTYPE_I8);
+    const size_t length = clipc_cpu_packed_blocks(job->columns, CLIPC_DTYPE_BF16) * CLIPC_BLOCK;
+    const size_t blocks = clipc_cpu_packed_blocks(job->columns, CLIPC_DTYPE_I8);
     for (size_t row = begin; row < end; row++) {
-        const clipc_packed_row place = clipc_packed_row_at(job->tiles, blocks, row);
-        job->row_scales[row] = job->tower->kernels->i8.quantize(job->halves + row * length, job->columns,
-                                                                job->out + place.offset, place.block_stride);
+        const size_t matrix = row / job->tiles.rows;
+        const clipc_packed_row place = clipc_packed_row_at(job->tiles, blocks, row % job->tiles.rows);
+        uint32_t *out = job->out + matrix * job->tiles.rows * blocks * CLIPC_BLOCK + place.offset;
+        job->row_scales[row] =
+            job->tower->kernels->i8.quantize(job->halves + row * length, job->columns, out, place.block_stride);
     }
 }
 
@@ -206,14 +151,20 @@ static struct stream pooled_rows(const struct run *run, clipc_dtype dtype)
     return (struct stream){run->workspace->pooled, run->workspace->pooled_packed, deal_rows(run, run->items, dtype)};
 }
 
-/* Rows of bf16 in workspace->halves to packed bytes. */
+/* Rows of bf16 to `matrices` packed matrices of bytes. */
+static void quantize_rows(const struct run *run, clipc_row_tiles tiles, size_t columns, size_t matrices,
+                          const uint32_t *halves, void *packed)
+{
+    struct quantize_job job = {run->tower, halves, columns, packed, tiles, run->workspace->row_scales};
+    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
+    run_rows(run, quantize_packed, &job, matrices * tiles.rows);
+    clipc_cpu_step_end(start, CLIPC_STEP_QUANTIZATION, CLIPC_DTYPE_I8, clipc_quantize_name(run->tower->kernels));
+}
+
+/* What lies in workspace->halves. */
 static void quantize(const struct run *run, const struct stream *stream, size_t columns, void *packed)
 {
-    struct quantize_job job = {run->tower, run->workspace->halves, columns,
-                               packed,     stream->tiles,          run->workspace->row_scales};
-    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
-    run_rows(run, quantize_packed, &job, stream->tiles.rows);
-    clipc_cpu_step_end(start, CLIPC_STEP_QUANTIZATION, CLIPC_DTYPE_I8, clipc_quantize_name(run->tower->kernels));
+    quantize_rows(run, stream->tiles, columns, 1, run->workspace->halves, packed);
 }
 
 /* Into the form that a product with these weights reads. */
@@ -238,7 +189,7 @@ static void multiply(const struct run *run, clipc_cpu_step kind, const struct st
                              .first_panel = first,
                              .panel_count = count,
                              .rows = stream->packed,
-                             .row_blocks = packed_blocks(run->tower->config.width, weights->layout.dtype),
+                             .row_blocks = clipc_cpu_packed_blocks(run->tower->config.width, weights->layout.dtype),
                              .row_scales = run->workspace->row_scales,
                              .tiles = stream->tiles,
                              .epilogue = epilogue,
@@ -250,7 +201,7 @@ static void multiply(const struct run *run, clipc_cpu_step kind, const struct st
 static void clear_padding(const struct run *run, const struct stream *stream, clipc_dtype dtype)
 {
     const size_t width = run->tower->config.width;
-    const size_t blocks = packed_blocks(width, dtype);
+    const size_t blocks = clipc_cpu_packed_blocks(width, dtype);
     const size_t first = width * clipc_dtype_size(dtype) / sizeof(float) / CLIPC_BLOCK;
     if (width == run->tower->padded_width)
         return;
@@ -285,7 +236,7 @@ static void attend(const struct run *run, const struct stream *stream, const cli
                                        .key_stride = key_stride,
                                        .out = bytes ? (void *)run->workspace->halves : stream->packed,
                                        .out_dtype = out_dtype,
-                                       .out_blocks = packed_blocks(tower->config.width, out_dtype),
+                                       .out_blocks = clipc_cpu_packed_blocks(tower->config.width, out_dtype),
                                        .out_tiles = bytes ? clipc_row_tiles_make(stream->tiles.rows, 1)
                                                           : stream->tiles, /* row by row */
                                        .scratch = run->workspace->scratch,
@@ -306,7 +257,7 @@ static void run_mlp(const struct run *run, const struct stream *stream, const cl
     const size_t mlp_width = tower->config.mlp_width;
     const bool bytes = layer->fc2.layout.dtype == CLIPC_DTYPE_I8;
     const clipc_dtype inner_dtype = bytes ? CLIPC_DTYPE_BF16 : layer->fc2.layout.dtype;
-    const size_t inner_length = packed_blocks(mlp_width, inner_dtype) * CLIPC_BLOCK;
+    const size_t inner_length = clipc_cpu_packed_blocks(mlp_width, inner_dtype) * CLIPC_BLOCK;
     multiply(run, CLIPC_STEP_FC1, stream, &layer->fc1, 0, layer->fc1.layout.panel_count,
              clipc_epilogue_of(tower->config.activation),
              bytes ? (clipc_gemm_output){run->workspace->halves, inner_length, false, CLIPC_DTYPE_BF16}
@@ -317,7 +268,7 @@ static void run_mlp(const struct run *run, const struct stream *stream, const cl
                              .weights = &layer->fc2,
                              .panel_count = layer->fc2.layout.panel_count,
                              .rows = run->workspace->wide,
-                             .row_blocks = packed_blocks(mlp_width, layer->fc2.layout.dtype),
+                             .row_blocks = clipc_cpu_packed_blocks(mlp_width, layer->fc2.layout.dtype),
                              .row_scales = run->workspace->row_scales,
                              .tiles = stream->tiles,
                              .epilogue = CLIPC_EPILOGUE_RESIDUAL,
@@ -350,7 +301,7 @@ static void finish_layer(const struct run *run, const struct stream *stream, con
 static void run_layer(const struct run *run, const clipc_cpu_layer *layer)
 {
     const struct stream stream = all_rows(run, run->tower->layer_dtype);
-    const size_t length = attention_length(run->tower);
+    const size_t length = clipc_cpu_attention_length(run->tower);
     float *wide = run->workspace->wide;
     normalize(run, &stream, &layer->norm1, &layer->query_key_value);
     multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &stream, &layer->query_key_value, 0,
@@ -360,23 +311,118 @@ static void run_layer(const struct run *run, const clipc_cpu_layer *layer)
     finish_layer(run, &stream, layer);
 }
 
+/* All rows, row by row, to workspace->wide: what pooled attention reads. */
+static void normalize_rows(const struct run *run, const clipc_cpu_norm *norm)
+{
+    const clipc_dtype dtype = attention_dtype(run->tower);
+    struct norm_job job = {.tower = run->tower,
+                           .norm = norm,
+                           .rows = run->workspace->rows,
+                           .out = run->workspace->wide,
+                           .dtype = dtype,
+                           .tiles = clipc_row_tiles_make(run->rows, 1)};
+    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
+    run_rows(run, normalize_packed, &job, run->rows);
+    clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, dtype, clipc_layer_norm_name(run->tower->kernels, dtype));
+}
+
+/* Σ p x of every head, from its u in workspace->pooled_wide, as packed rows of `tiles` for the values' weights. */
+static const void *attend_rows(const struct run *run, clipc_row_tiles tiles, bool bytes)
+{
+    const clipc_cpu_tower *tower = run->tower;
+    const clipc_cpu_workspace *workspace = run->workspace;
+    const size_t heads = tower->config.heads;
+    const clipc_pooled_attention attention = {.kernels = tower->kernels,
+                                              .items = run->items,
+                                              .offsets = workspace->offsets,
+                                              .heads = heads,
+                                              .width = tower->config.width,
+                                              .dtype = attention_dtype(tower),
+                                              .scale = 1.0f / sqrtf((float)(tower->config.width / heads)),
+                                              .queries = workspace->pooled_wide,
+                                              .rows = workspace->wide,
+                                              .out = (uint32_t *)(void *)workspace->pooled_sums,
+                                              .out_tiles = bytes ? clipc_row_tiles_make(run->items, 1) : tiles,
+                                              .scratch = workspace->scratch,
+                                              .scratch_stride = workspace->scratch_stride};
+    const clipc_cpu_step_start start = clipc_cpu_step_begin(workspace->steps);
+    clipc_pooled_attention_run(run->pool, &attention);
+    clipc_cpu_step_end_pooled_attention(start, &attention);
+    if (!bytes)
+        return workspace->pooled_sums;
+    quantize_rows(run, tiles, tower->config.width, heads, attention.out, workspace->pooled_bytes);
+    return workspace->pooled_bytes;
+}
+
+/* The pooled rows' attention from their packed queries in workspace->pooled_query, into the form that the output
+ * projection reads: u from the keys' weights, the sums, and the values' weights, each head with rows of its own. */
+static void attend_pooled(const struct run *run, const struct stream *pooled, const clipc_cpu_layer *layer)
+{
+    const clipc_cpu_tower *tower = run->tower;
+    const size_t heads = tower->config.heads;
+    const size_t length = clipc_cpu_attention_length(tower);
+    const clipc_packed_weights *weights = &layer->query_key_value;
+    const clipc_gemm keys = {.kernels = tower->kernels,
+                             .weights = &tower->last_keys,
+                             .panel_count = tower->last_keys.layout.panel_count,
+                             .rows = run->workspace->pooled_query,
+                             .row_blocks = length / CLIPC_BLOCK,
+                             .tiles = pooled->tiles,
+                             .epilogue = CLIPC_EPILOGUE_BIAS,
+                             .output = {run->workspace->pooled_wide, heads * length, false, attention_dtype(tower)},
+                             .panels_a_part = tower->last_keys.layout.panel_count / heads,
+                             .part_blocks = length / heads / CLIPC_BLOCK};
+    run_gemm(run, CLIPC_STEP_QUERY_BY_KEYS, &keys);
+    const size_t part = weights->layout.panel_count / 3;
+    const size_t blocks = clipc_cpu_packed_blocks(tower->config.width, weights->layout.dtype);
+    const clipc_dtype next = layer->attention_out.layout.dtype;
+    const bool bytes = next == CLIPC_DTYPE_I8;
+    const clipc_dtype out_dtype = bytes ? CLIPC_DTYPE_BF16 : next;
+    const size_t out_length = clipc_cpu_packed_blocks(tower->config.width, out_dtype) * CLIPC_BLOCK;
+    const clipc_gemm values = {
+        .kernels = tower->kernels,
+        .weights = weights,
+        .first_panel = 2 * part,
+        .panel_count = part,
+        .rows = attend_rows(run, pooled->tiles, weights->layout.dtype == CLIPC_DTYPE_I8),
+        .row_blocks = blocks,
+        .row_scales = run->workspace->row_scales,
+        .tiles = pooled->tiles,
+        .epilogue = CLIPC_EPILOGUE_BIAS,
+        .output = {bytes ? (void *)run->workspace->halves : pooled->packed, out_length, !bytes, out_dtype},
+        .panels_a_part = part / heads,
+        .part_rows = run->items * blocks * CLIPC_BLOCK,
+        .part_scales = run->items};
+    run_gemm(run, CLIPC_STEP_QUERY_KEY_VALUE, &values);
+    if (bytes)
+        quantize(run, pooled, tower->config.width, pooled->packed);
+}
+
 /* Only the pooled row of each item is read after the last layer, so only it gets a query, an output projection and an
- * MLP there; the sums are the same ones. Keys and values are still those of all rows. */
+ * MLP there; and no row gets a key or a value where pooled attention does without. */
 static void run_last_layer(const struct run *run, const clipc_cpu_layer *layer)
 {
-    const struct stream all = all_rows(run, run->tower->layer_dtype);
     const struct stream pooled = pooled_rows(run, run->tower->layer_dtype);
-    const size_t length = attention_length(run->tower);
+    const size_t length = clipc_cpu_attention_length(run->tower);
     const clipc_dtype dtype = attention_dtype(run->tower);
     const size_t part = layer->query_key_value.layout.panel_count / 3;
+    const bool by_rows = run->tower->last_keys.panels;
     float *wide = run->workspace->wide;
-    normalize(run, &all, &layer->norm1, &layer->query_key_value);
-    multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &all, &layer->query_key_value, part, 2 * part, CLIPC_EPILOGUE_BIAS,
-             (clipc_gemm_output){wide, 2 * length, false, dtype});
+    if (by_rows) {
+        normalize_rows(run, &layer->norm1);
+    } else {
+        const struct stream all = all_rows(run, run->tower->layer_dtype);
+        normalize(run, &all, &layer->norm1, &layer->query_key_value);
+        multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &all, &layer->query_key_value, part, 2 * part, CLIPC_EPILOGUE_BIAS,
+                 (clipc_gemm_output){wide, 2 * length, false, dtype});
+    }
     normalize(run, &pooled, &layer->norm1, &layer->query_key_value);
     multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &pooled, &layer->query_key_value, 0, part, CLIPC_EPILOGUE_BIAS,
-             (clipc_gemm_output){run->workspace->pooled_query, length, false, dtype});
-    attend(run, &pooled, layer, run->workspace->pooled_query, length, wide, wide + length, 2 * length, true);
+             (clipc_gemm_output){run->workspace->pooled_query, length, by_rows, dtype});
+    if (by_rows)
+        attend_pooled(run, &pooled, layer);
+    else
+        attend(run, &pooled, layer, run->workspace->pooled_query, length, wide, wide + length, 2 * length, true);
     finish_layer(run, &pooled, layer);
 }
 
@@ -389,7 +435,7 @@ static void tap_norm(const struct run *run, const struct stream *pooled)
     if (!run->workspace->tap.function)
         return;
     for (size_t row = 0; row < run->items; row++) {
-        const size_t blocks = packed_blocks(tower->config.width, dtype);
+        const size_t blocks = clipc_cpu_packed_blocks(tower->config.width, dtype);
         const clipc_packed_row place = clipc_packed_row_at(pooled->tiles, blocks, row);
         const uint32_t *from = (const uint32_t *)pooled->packed + place.offset;
         for (size_t i = 0; i < tower->config.width; i++) {
@@ -433,7 +479,7 @@ static void pool_by_attention(const struct run *run, float *embeddings)
     const clipc_cpu_layer *layer = &tower->pooling;
     const struct stream all = all_rows(run, tower->dtype);
     const struct stream pooled = pooled_rows(run, tower->dtype);
-    const size_t length = attention_length(tower);
+    const size_t length = clipc_cpu_attention_length(tower);
     float *wide = run->workspace->wide;
     normalize(run, &all, &tower->norm_final, &layer->query_key_value);
     multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &all, &layer->query_key_value, 0,
@@ -464,61 +510,6 @@ static void run_encoder(const struct run *run, float *embeddings)
 
 /* ---- images ---- */
 
-/* How many lines of a patch ahead its pixels are fetched. */
-#define LINES_AHEAD 8
-
-/* Asks for a patch's pixels LINES_AHEAD below `from`, of which the patch has `left` lines: its lines lie an image's
- * width apart, too far for the processor to foresee them. */
-static void fetch_pixels(const float *from, size_t width, size_t count, size_t left)
-{
-    if (left <= LINES_AHEAD)
-        return;
-    for (size_t x = 0; x < count; x += CLIPC_BLOCK)
-        __builtin_prefetch(from + LINES_AHEAD * width + x);
-}
-
-/* One patch [channel, y, x] of an image to a row of `dtype`, whose blocks lie block_stride apart. */
-static void copy_patch(const clipc_cpu_tower *tower, const float *image, size_t index, clipc_dtype dtype,
-                       uint32_t *out, size_t block_stride)
-{
-    const size_t size = tower->image_size;
-    const size_t patch = tower->patch_size;
-    const float *corner = image + index / (size / patch) * patch * size + index % (size / patch) * patch;
-    for (size_t channel = 0; channel < 3; channel++) {
-        for (size_t y = 0; y < patch; y++) {
-            const float *line = corner + (channel * size + y) * size;
-            fetch_pixels(line, size, patch, patch - y);
-            clipc_write_columns(tower->kernels, out, block_stride, dtype, (channel * patch + y) * patch, line, patch);
-        }
-    }
-}
-
-/* One packed row of patches; zeros for a class token, whose X is the position row alone. */
-static void pack_patch(const struct run *run, const clipc_row_tiles *tiles, size_t row)
-{
-    const clipc_cpu_tower *tower = run->tower;
-    const clipc_cpu_workspace *workspace = run->workspace;
-    const clipc_packed_layout *layout = &tower->patch_embedding.layout;
-    const size_t count = 3 * tower->patch_size * tower->patch_size;
-    const size_t token = row % tower->most_tokens;
-    const float *image = run->pixels + row / tower->most_tokens * 3 * tower->image_size * tower->image_size;
-    const clipc_packed_row place = clipc_packed_row_at(*tiles, layout->blocks, row);
-    uint32_t *out = (uint32_t *)(void *)workspace->wide + place.offset;
-    if (token < tower->class_tokens) {
-        for (size_t block = 0; block < layout->blocks; block++)
-            memset(out + block * place.block_stride, 0, CLIPC_BLOCK * sizeof *out);
-        if (layout->dtype == CLIPC_DTYPE_I8)
-            workspace->row_scales[row] = (clipc_row_scale){0};
-    } else if (layout->dtype == CLIPC_DTYPE_I8) {
-        uint32_t *halves = workspace->halves + row * packed_blocks(count, CLIPC_DTYPE_BF16) * CLIPC_BLOCK;
-        copy_patch(tower, image, token - tower->class_tokens, CLIPC_DTYPE_BF16, halves, CLIPC_BLOCK);
-        workspace->row_scales[row] = tower->kernels->i8.quantize(halves, count, out, place.block_stride);
-    } else {
-        memset(out + (layout->blocks - 1) * place.block_stride, 0, CLIPC_BLOCK * sizeof *out);
-        copy_patch(tower, image, token - tower->class_tokens, layout->dtype, out, place.block_stride);
-    }
-}
-
 static void prepare_patches(void *context, size_t begin, size_t end, size_t thread)
 {
     (void)thread;
@@ -526,7 +517,7 @@ static void prepare_patches(void *context, size_t begin, size_t end, size_t thre
     const clipc_cpu_tower *tower = run->tower;
     const clipc_row_tiles tiles = deal_rows(run, run->rows, tower->layer_dtype);
     for (size_t row = begin; row < end; row++) {
-        pack_patch(run, &tiles, row);
+        clipc_cpu_pack_patch(tower, run->workspace, run->pixels, tiles, row);
         memcpy(run->workspace->rows + row * tower->padded_width,
                tower->positions + row % tower->most_tokens * tower->padded_width, tower->padded_width * sizeof(float));
     }

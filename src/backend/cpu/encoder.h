@@ -16,16 +16,31 @@ typedef struct clipc_cpu_workspace {
     size_t wide_length; /* units of one row of it */
     uint32_t
         *halves; /* int8: rows of bf16 on their way to bytes: patches, attention's results, the MLP's inner ones */
-    clipc_row_scale *row_scales; /* int8: [row_capacity], of the packed rows that the next product reads */
+    clipc_row_scale *row_scales; /* int8: of the packed rows that the next product reads */
     float *pooled;               /* [item_capacity, padded width]: X of the pooled rows, in the last layer and after */
     float *pooled_packed;        /* packed, the same size */
     float *pooled_query;         /* the same size */
-    float *embeddings;           /* [item_capacity, padded embedding dimension] */
-    float *scratch;              /* [threads][scratch_stride], of attention */
+    float *pooled_wide;  /* where the tower has last_keys, [item_capacity, heads, width]: u of pooled_attention.h */
+    float *pooled_sums;  /* the same size, a matrix for each head: its result */
+    float *pooled_bytes; /* int8: that as bytes */
+    float *embeddings;   /* [item_capacity, padded embedding dimension] */
+    float *scratch;      /* [threads][scratch_stride], of attention */
     size_t scratch_stride;
     clipc_cpu_steps *steps; /* where steps are recorded; NULL while nobody asks */
     clipc_tap_target tap;   /* who is handed what is computed on the way */
 } clipc_cpu_workspace;
+
+/* Blocks of rows of `columns` columns in `dtype`. */
+static inline size_t clipc_cpu_packed_blocks(size_t columns, clipc_dtype dtype)
+{
+    return clipc_deep_blocks(clipc_padded_columns(columns), sizeof(float) / clipc_dtype_size(dtype));
+}
+
+/* Units of a row of padded width of queries, keys or values. */
+static inline size_t clipc_cpu_attention_length(const clipc_cpu_tower *tower)
+{
+    return tower->padded_width * clipc_dtype_size(clipc_cpu_tower_attention_dtype(tower)) / sizeof(float);
+}
 
 /* Activations of a micro-batch: small enough to stay in a share of the last-level cache, large enough that reading the
  * weights from memory once a micro-batch costs little. */

@@ -20,10 +20,10 @@ static void fetch_output(const uint32_t *values, size_t height, size_t units, si
 
 /* One tile of the product: its packed rows, one panel, and where its results go. */
 struct tile {
-    size_t begin; /* first row */
     size_t height;
     size_t panel; /* of the weights */
     const uint32_t *rows;
+    const clipc_row_scale *row_scales; /* for I8 */
     uint32_t *out;
     size_t row_stride;
     size_t block_stride;
@@ -36,7 +36,7 @@ static void multiply_i8(const clipc_gemm *gemm, const struct tile *tile)
     const clipc_i8_kernels *kernels = &gemm->kernels->i8;
     const size_t columns = weights->layout.panel_columns;
     const size_t first = tile->panel * columns;
-    const clipc_i8_terms terms = {gemm->row_scales + tile->begin, weights->scales + first, weights->integers + first,
+    const clipc_i8_terms terms = {tile->row_scales, weights->scales + first, weights->integers + first,
                                   weights->bias + first};
     kernels->gemm_tile(tile->height, weights->layout.blocks, tile->rows, clipc_packed_panel(weights, tile->panel),
                        sums, columns);
@@ -72,10 +72,11 @@ static void multiply_tile(const clipc_gemm *gemm, size_t index, size_t panel)
     const clipc_packed_layout *layout = &gemm->weights->layout;
     const size_t begin = clipc_row_tiles_begin(gemm->tiles, index);
     const size_t height = clipc_row_tiles_begin(gemm->tiles, index + 1) - begin;
-    struct tile tile = {.begin = begin,
-                        .height = height,
+    const size_t part = gemm->panels_a_part ? panel / gemm->panels_a_part : 0;
+    struct tile tile = {.height = height,
                         .panel = gemm->first_panel + panel,
-                        .rows = (const uint32_t *)gemm->rows + begin * gemm->row_blocks * CLIPC_BLOCK,
+                        .rows = (const uint32_t *)gemm->rows + part * gemm->part_rows +
+                                (begin * gemm->row_blocks + part * gemm->part_blocks * height) * CLIPC_BLOCK,
                         .row_stride = output->packed ? CLIPC_BLOCK : output->row_length,
                         .block_stride = output->packed ? CLIPC_BLOCK * height : CLIPC_BLOCK};
     const size_t unit = panel * layout->panel_columns * clipc_dtype_size(output->dtype) / sizeof(float);
@@ -83,6 +84,8 @@ static void multiply_tile(const clipc_gemm *gemm, size_t index, size_t panel)
                unit % CLIPC_BLOCK;
     fetch_output(tile.out, height, layout->panel_columns * clipc_dtype_size(output->dtype) / sizeof(float),
                  tile.row_stride);
+    if (layout->dtype == CLIPC_DTYPE_I8)
+        tile.row_scales = gemm->row_scales + part * gemm->part_scales + begin;
     (layout->dtype == CLIPC_DTYPE_I8 ? multiply_i8 : multiply_floats)(gemm, &tile);
 }
 

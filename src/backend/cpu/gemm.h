@@ -31,6 +31,12 @@ typedef struct clipc_gemm {
     clipc_row_tiles tiles;
     clipc_epilogue epilogue;
     clipc_gemm_output output;
+    /* Panels may read different rows: every panels_a_part panels (0: all the same) go on by part_blocks blocks of the
+     * rows, or to the next matrix of rows, part_rows units and part_scales row_scales ahead. */
+    size_t panels_a_part;
+    size_t part_blocks;
+    size_t part_rows;
+    size_t part_scales;
 } clipc_gemm;
 
 /* Writes `count` values to the columns from `column` on of a row that is packed in `dtype`, F32 or BF16. */

@@ -11,6 +11,7 @@ static const char *const step_names[CLIPC_STEP_KINDS] = {
     [CLIPC_STEP_TOKEN_EMBEDDING] = "token embedding",
     [CLIPC_STEP_LAYER_NORM] = "layer norm",
     [CLIPC_STEP_QUERY_KEY_VALUE] = "query, key, value",
+    [CLIPC_STEP_QUERY_BY_KEYS] = "query × weights of the keys",
     [CLIPC_STEP_ATTENTION] = "attention",
     [CLIPC_STEP_QUANTIZATION] = "quantization",
     [CLIPC_STEP_ATTENTION_OUT] = "attention output + residual",
@@ -87,6 +88,18 @@ void clipc_cpu_step_end_attention(clipc_cpu_step_start start, const clipc_attent
     add(start, CLIPC_STEP_ATTENTION, precision_of(attention->dtype),
         clipc_gemm_name(attention->kernels, attention->dtype), 4 * pairs * width,
         width * (size * (queries + 2 * keys) + (double)clipc_dtype_size(attention->out_dtype) * queries));
+}
+
+void clipc_cpu_step_end_pooled_attention(clipc_cpu_step_start start, const clipc_pooled_attention *attention)
+{
+    if (!start.steps)
+        return;
+    const double queries = (double)(attention->items * attention->heads);
+    const double rows = (double)attention->offsets[attention->items];
+    const double width = (double)attention->width;
+    add(start, CLIPC_STEP_ATTENTION, precision_of(attention->dtype),
+        clipc_gemm_name(attention->kernels, attention->dtype), 4 * rows * (double)attention->heads * width,
+        width * (double)clipc_dtype_size(attention->dtype) * (2 * queries + rows));
 }
 
 void clipc_cpu_step_end(clipc_cpu_step_start start, clipc_cpu_step kind, clipc_dtype dtype, const char *kernel)

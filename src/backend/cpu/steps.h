@@ -4,6 +4,7 @@
 
 #include "backend/cpu/attention.h"
 #include "backend/cpu/gemm.h"
+#include "backend/cpu/pooled_attention.h"
 
 #include "clipc/clipc.h"
 
@@ -14,6 +15,7 @@ typedef enum clipc_cpu_step {
     CLIPC_STEP_TOKEN_EMBEDDING,
     CLIPC_STEP_LAYER_NORM, /* its result packed for the product that follows */
     CLIPC_STEP_QUERY_KEY_VALUE,
+    CLIPC_STEP_QUERY_BY_KEYS, /* the last layer's queries times the weights of the keys: pooled_attention.h */
     CLIPC_STEP_ATTENTION,
     CLIPC_STEP_QUANTIZATION, /* of what a product of bytes reads, when LayerNorm did not do it */
     CLIPC_STEP_ATTENTION_OUT,
@@ -42,6 +44,7 @@ clipc_cpu_step_start clipc_cpu_step_begin(clipc_cpu_steps *steps);
  * kernel of that (static) name. */
 void clipc_cpu_step_end_gemm(clipc_cpu_step_start start, clipc_cpu_step kind, const clipc_gemm *gemm);
 void clipc_cpu_step_end_attention(clipc_cpu_step_start start, const clipc_attention *attention);
+void clipc_cpu_step_end_pooled_attention(clipc_cpu_step_start start, const clipc_pooled_attention *attention);
 void clipc_cpu_step_end(clipc_cpu_step_start start, clipc_cpu_step kind, clipc_dtype dtype, const char *kernel);
 
 /* The index-th record that has calls; false past the last. */

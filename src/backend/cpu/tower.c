@@ -1,6 +1,7 @@
 #include "backend/cpu/tower.h"
 
 #include "backend/cpu/packed_section.h"
+#include "backend/cpu/pooled_attention.h"
 #include "model/keep_precise.h"
 
 #include <stdatomic.h>
@@ -201,6 +202,44 @@ static void build_layer(struct builder *builder, const clipc_layer_weights *from
     build_linear(builder, &from->fc2_weight, &from->fc2_bias, width, mlp_width, dtype, &to->fc2);
 }
 
+struct keys_job {
+    const clipc_cpu_tower *tower;
+    const clipc_packed_weights *from;
+};
+
+static void fill_keys(void *context, size_t begin, size_t end, size_t thread)
+{
+    (void)thread;
+    const struct keys_job *job = context;
+    for (size_t head = begin; head < end; head++)
+        clipc_pooled_keys_fill(job->tower->kernels, job->from, job->tower->config.heads, head, &job->tower->last_keys);
+}
+
+/* The last layer's keys for pooled attention, where it pools rows, heads are whole panels and rows of one dtype. */
+static void build_last_keys(struct builder *builder, const clipc_cpu_layer *last)
+{
+    clipc_cpu_tower *tower = builder->tower;
+    const size_t heads = tower->config.heads;
+    const clipc_dtype from = last->query_key_value.layout.dtype;
+    if (builder->function || tower->pools_by_attention || builder->status != CLIPC_OK ||
+        tower->config.width / heads % CLIPC_ROW_PADDING != 0 ||
+        (from == CLIPC_DTYPE_I8 ? CLIPC_DTYPE_BF16 : from) != tower->dtype)
+        return;
+    const clipc_packed_layout layout =
+        clipc_pooled_keys_layout(tower->kernels, tower->dtype, heads, tower->config.width);
+    size_t bytes = 0;
+    if (!clipc_packed_bytes(&layout, &bytes))
+        builder->arena.overflow = true;
+    tower->tallest_tile = clipc_min(tower->tallest_tile, clipc_kernels_tile_rows(tower->kernels, tower->dtype));
+    tower->last_keys = (clipc_packed_weights){.layout = layout};
+    void *block = clipc_arena_take(&builder->arena, 1, bytes, 1);
+    if (!block)
+        return;
+    tower->last_keys = clipc_packed_weights_at(&layout, block);
+    struct keys_job job = {tower, &last->query_key_value};
+    clipc_thread_pool_run(builder->pool, fill_keys, &job, heads, 1);
+}
+
 static void build_layers(struct builder *builder, const clipc_layer_weights *from)
 {
     clipc_cpu_tower *tower = builder->tower;
@@ -208,6 +247,8 @@ static void build_layers(struct builder *builder, const clipc_layer_weights *fro
     tower->layers = clipc_arena_take(&builder->arena, tower->config.layers, 1, sizeof *tower->layers);
     for (size_t i = 0; i < tower->config.layers; i++)
         build_layer(builder, &from[i], builder->arena.base ? &tower->layers[i] : &unused);
+    if (tower->config.layers)
+        build_last_keys(builder, builder->arena.base ? &tower->layers[tower->config.layers - 1] : &unused);
 }
 
 /* Adds the tensor [width] to positions `first` … `end` - 1. */

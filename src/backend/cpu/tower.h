@@ -36,6 +36,7 @@ typedef struct clipc_cpu_tower {
     bool image;         /* pooled at an item's first row, or by attention; a text's last row is pooled */
     bool causal;
     clipc_cpu_layer *layers;
+    clipc_packed_weights last_keys; /* of the last layer, transposed: pooled_attention.h; no panels: it is not used */
     float *positions; /* [most_tokens, padded_width]; the class embedding and the bias of patches are added */
     clipc_cpu_norm norm_final;
     clipc_packed_weights projection; /* no panels: the pooled row is the embedding */
