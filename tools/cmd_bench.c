@@ -5,6 +5,7 @@
 #include "bench_work.h"
 #include "json_line.h"
 #include "message.h"
+#include "operand.h"
 #include "output.h"
 #include "progress.h"
 #include "session.h"
@@ -15,7 +16,7 @@
 #include <time.h>
 
 static const char *const synopsis[] = {
-    "bench [--model DIR | --arch NAME] [--tower image|text] [--batch N]",
+    "bench [MODEL | --model DIR | --arch NAME] [--tower image|text] [--batch N]",
     "      [--tokens N,…] [--precision P] [--threads N] [--warmup N]",
     "      [--iterations N] [--explain] [--json]",
     NULL,
@@ -154,10 +155,10 @@ static void print_result(const tool_settings *settings, const bench_work *work, 
     json_print(object);
 }
 
-static int run(const tool_settings *settings)
+static int run(const tool_settings *given)
 {
-    if (settings->operands.count)
-        quit(STATUS_USAGE, "bench: '%s' is not expected here", settings->operands.items[0]);
+    const tool_settings named = operand_or_model(given, "bench");
+    const tool_settings *settings = &named;
     if (settings->model && settings->architecture)
         quit(STATUS_USAGE, "bench: --model and --arch exclude each other");
     clipc_model_info info;

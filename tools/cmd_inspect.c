@@ -4,13 +4,14 @@
 #include "escape.h"
 #include "json_line.h"
 #include "message.h"
+#include "operand.h"
 #include "output.h"
 #include "session.h"
 
 #include <stdlib.h>
 
 static const char *const synopsis[] = {
-    "inspect [--model DIR] [--json] [--verify]",
+    "inspect [MODEL | --model DIR] [--json] [--verify]",
     NULL,
 };
 
@@ -164,10 +165,10 @@ static void print_json(const clipc_model *model, const clipc_model_info *info, c
     json_print(object);
 }
 
-static int run(const tool_settings *settings)
+static int run(const tool_settings *given)
 {
-    if (settings->operands.count)
-        quit(STATUS_USAGE, "inspect: '%s' is not expected here (--model DIR?)", settings->operands.items[0]);
+    const tool_settings named = operand_or_model(given, "inspect");
+    const tool_settings *settings = &named;
     clipc_model_info info;
     clipc_model *model = session_open_model(settings, &info);
     clipc_error error = {0};

@@ -6,6 +6,7 @@
 
 extern const tool_command command_bench;
 extern const tool_command command_classify;
+extern const tool_command command_compare;
 extern const tool_command command_convert;
 extern const tool_command command_devices;
 extern const tool_command command_export_onnx;

@@ -72,6 +72,21 @@ typedef struct tool_settings {
     bool explain;
     /* inspect */
     bool verify;
+    /* compare, and what else runs inputs through several engines */
+    string_list images;
+    const char *load_inputs;
+    const char *save_inputs;
+    const char *save_outputs;
+    uint64_t count; /* of random inputs; 0: the default, as of the seed */
+    uint64_t seed;
+    bool mark_all;
+    const char *absolute_tolerance;
+    const char *relative_tolerance;
+    const char *least_cosine;
+    const char *error_statistic;
+    const char *error_quantile;
+    bool fail_fast;
+    bool stats;
     /* export-onnx */
     const char *out_directory;
     bool visual_only;

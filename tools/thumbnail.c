@@ -1,6 +1,6 @@
 #include "thumbnail.h"
 
-#include "message.h"
+#include "base64.h"
 
 #include <setjmp.h>
 #include <stdio.h>
@@ -10,7 +10,6 @@
 #include <jpeglib.h>
 
 #define JPEG_QUALITY 82
-#define URI_START    "data:image/jpeg;base64,"
 
 typedef struct jpeg_failure {
     struct jpeg_error_mgr manager;
@@ -59,24 +58,6 @@ static void compress(const clipc_image *image, unsigned char **bytes, unsigned l
     jpeg_destroy_compress(&jpeg);
 }
 
-static char *data_uri(const unsigned char *bytes, size_t size)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char *uri = allocate(sizeof URI_START + (size + 2) / 3 * 4, 1);
-    char *at = uri + strlen(URI_START);
-    memcpy(uri, URI_START, strlen(URI_START));
-    for (size_t i = 0; i < size; i += 3) {
-        const size_t left = size - i;
-        const unsigned group = (unsigned)bytes[i] << 16 | (left > 1 ? (unsigned)bytes[i + 1] << 8 : 0) |
-                               (left > 2 ? (unsigned)bytes[i + 2] : 0);
-        *at++ = digits[group >> 18];
-        *at++ = digits[group >> 12 & 63];
-        *at++ = left > 1 ? digits[group >> 6 & 63] : '=';
-        *at++ = left > 2 ? digits[group & 63] : '=';
-    }
-    return uri;
-}
-
 /* The longer side becomes THUMBNAIL_SIDE when it is more. */
 static size_t shrunk(size_t side, size_t longest)
 {
@@ -101,7 +82,7 @@ char *thumbnail_data_uri(const char *path, const clipc_image_options *options)
         unsigned long size = 0;
         compress(small, &bytes, &size);
         if (size)
-            uri = data_uri(bytes, size);
+            uri = data_uri("image/jpeg", bytes, size);
         free(bytes);
     }
     clipc_image_destroy(&small);

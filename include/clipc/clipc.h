@@ -575,6 +575,18 @@ CLIPC_API const char *clipc_npy_dtype(const clipc_npy *array);   /* "float32", â
 CLIPC_API const void *clipc_npy_data(const clipc_npy *array);    /* the first element, aligned to its size */
 CLIPC_API void clipc_npy_destroy(clipc_npy **array);
 
+/* Several arrays in one file, as numpy.savez writes them (not savez_compressed: CLIPC_ERROR_UNSUPPORTED). Immutable
+ * once made, like a single array. */
+typedef struct clipc_npz clipc_npz;
+
+CLIPC_API clipc_status clipc_npz_open(const char *path, clipc_npz **out, clipc_error *error);
+CLIPC_API size_t clipc_npz_count(const clipc_npz *npz);
+/* The name without .npy, and the array, of the index-th in the order of names; NULL past the last. The archive owns
+ * both. */
+CLIPC_API const char *clipc_npz_name(const clipc_npz *npz, size_t index);
+CLIPC_API const clipc_npy *clipc_npz_array(const clipc_npz *npz, size_t index);
+CLIPC_API void clipc_npz_destroy(clipc_npz **npz);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,5 +1,5 @@
-#include "io/npy.h"
-#include "base/mapped_file.h"
+#include "api/npy.h"
+
 #include "base/memory.h"
 
 #include <stdio.h>
@@ -10,11 +10,6 @@
 #define ALIGNMENT   ((size_t)64)
 /* NumPy leaves room for the first dimension to grow to this many digits. */
 #define FIRST_DIMENSION_DIGITS 21
-
-struct clipc_npy {
-    clipc_mapped_file file;
-    clipc_npy_layout layout;
-};
 
 /* The bytes are NumPy's own for the same shape (numpy/lib/format.py, _write_array_header), padding included; so the
  * length does not depend on the first dimension, and a header can be rewritten in place once the rows are counted. */
@@ -56,6 +51,7 @@ clipc_status clipc_npy_open(const char *path, clipc_npy **out, clipc_error *erro
     clipc_status status = CLIPC_OK;
     CLIPC_CHECK(clipc_mapped_file_open(path, 0, &array->file, error));
     CLIPC_CHECK(clipc_npy_parse(array->file.bytes, array->file.size, path, &array->layout, error));
+    array->data = array->file.bytes + array->layout.data_begin;
     *out = array;
     return CLIPC_OK;
 fail:
@@ -80,7 +76,7 @@ const char *clipc_npy_dtype(const clipc_npy *array)
 
 const void *clipc_npy_data(const clipc_npy *array)
 {
-    return array ? array->file.bytes + array->layout.data_begin : NULL;
+    return array ? array->data : NULL;
 }
 
 void clipc_npy_destroy(clipc_npy **array)

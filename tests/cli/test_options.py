@@ -4,7 +4,7 @@ import subprocess
 
 from program import Case, environment, main, sample
 
-COMMANDS = ["classify", "embed", "similarity", "tokenize", "preprocess", "inspect", "convert", "export-onnx", "bench",
+COMMANDS = ["classify", "embed", "similarity", "tokenize", "preprocess", "inspect", "convert", "export-onnx", "compare", "bench",
             "devices"]
 
 
