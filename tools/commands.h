@@ -5,9 +5,11 @@
 #include "options.h"
 
 extern const tool_command command_bench;
+extern const tool_command command_build;
 extern const tool_command command_classify;
 extern const tool_command command_compare;
 extern const tool_command command_convert;
+extern const tool_command command_debug;
 extern const tool_command command_devices;
 extern const tool_command command_export_onnx;
 extern const tool_command command_embed;

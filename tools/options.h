@@ -86,6 +86,7 @@ typedef struct tool_settings {
     const char *error_statistic;
     const char *error_quantile;
     bool fail_fast;
+    const char *accuracy_gate;
     bool stats;
     /* export-onnx */
     const char *out_directory;

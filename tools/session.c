@@ -79,7 +79,7 @@ clipc_precision session_wanted_precision(const tool_settings *settings)
     return CLIPC_PRECISION_AUTO;
 }
 
-static clipc_engine_config engine_config(const tool_settings *settings)
+clipc_engine_config session_engine_config(const tool_settings *settings)
 {
     clipc_engine_config config;
     clipc_engine_config_init(&config);
@@ -96,7 +96,7 @@ static clipc_engine_config engine_config(const tool_settings *settings)
 
 clipc_engine_info session_plan_engine(const tool_settings *settings, const clipc_model *model)
 {
-    const clipc_engine_config config = engine_config(settings);
+    const clipc_engine_config config = session_engine_config(settings);
     clipc_engine_info info = {.size = sizeof info};
     clipc_error error = {0};
     if (clipc_engine_plan(model, &config, &info, &error) != CLIPC_OK)
@@ -121,7 +121,7 @@ bool session_takes_bytes(const tool_settings *settings, const clipc_model *model
 clipc_engine *session_create_engine(const tool_settings *settings, const clipc_model *model, bool image_tower,
                                     bool text_tower, size_t batch)
 {
-    clipc_engine_config config = engine_config(settings);
+    clipc_engine_config config = session_engine_config(settings);
     config.max_batch = batch;
     config.image_tower = image_tower;
     config.text_tower = text_tower;

@@ -16,6 +16,8 @@ clipc_engine *session_create_engine(const tool_settings *settings, const clipc_m
                                     bool text_tower, size_t batch);
 /* Whether it takes images as bytes with profit: on a GPU they are a quarter of what must be moved. */
 bool session_takes_bytes(const tool_settings *settings, const clipc_model *model);
+/* The config of such an engine, but for its batch and towers. */
+clipc_engine_config session_engine_config(const tool_settings *settings);
 /* What such an engine would be, found out without making it. */
 clipc_engine_info session_plan_engine(const tool_settings *settings, const clipc_model *model);
 /* The name of the precision the engine computes in. */

@@ -4,7 +4,7 @@ import subprocess
 
 from program import Case, environment, main, sample
 
-COMMANDS = ["classify", "embed", "similarity", "tokenize", "preprocess", "inspect", "convert", "export-onnx", "compare", "bench",
+COMMANDS = ["classify", "embed", "similarity", "tokenize", "preprocess", "inspect", "convert", "export-onnx", "build", "compare", "debug", "bench",
             "devices"]
 
 
@@ -77,7 +77,7 @@ class Options(Case):
             (["tokenize"], "no texts"),
             (["preprocess", image], "no output"),
             (["preprocess", "-o", "a.npy"], "no images"),
-            (["inspect", "here"], "not expected"),
+            (["inspect", "here", "there"], "too many"),
             (["bench", "--arch", "ViT-B-23"], "did you mean ViT-B-32"),
             (["bench", "--arch", "ViT-B-32", "--model", "x"], "exclude"),
             (["bench", "--tower", "text", "--tokens", "1"], "out of range"),
@@ -108,7 +108,7 @@ class Options(Case):
                                    (["--threads"], set(COMMANDS) - {"tokenize", "export-onnx", "devices"}),
                                    (["--batch"], set(COMMANDS) - {"tokenize", "devices"}),
                                    (["--max-pixels", "--alpha", "--exif"],
-                                    {"classify", "embed", "similarity", "preprocess"})]:
+                                    {"build", "classify", "compare", "debug", "embed", "similarity", "preprocess"})]:
                 for option in options:
                     self.assertEqual(option in text, name in users, f"{name} {option}")
 

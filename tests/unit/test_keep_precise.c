@@ -71,9 +71,20 @@ static void kept_layers_bring_accuracy(void **state)
     static rows exact;
     static rows coarse;
     static rows kept;
-    static const char *const lists[] = {"*.query_key_value", "*.attention_out",   "*.fc1",           "*.fc2",
-                                        "*.patch_embedding", "image.3.fc1=bf16",  "*=fp32",          "*",
-                                        "*.fc1=fp32,*.fc2",  "*.projection=fp32", "*.fc1,*.fc2=fp32"};
+    static const char *const lists[] = {"*.query_key_value",
+                                        "*.attention_out",
+                                        "*.fc1",
+                                        "*.fc2",
+                                        "*.patch_embedding",
+                                        "image.3.fc1=bf16",
+                                        "*=fp32",
+                                        "*",
+                                        "*.fc1=fp32,*.fc2",
+                                        "*.projection=fp32",
+                                        "*.fc1,*.fc2=fp32",
+                                        "*.fc2=fp32",
+                                        "*.attention_out=fp32",
+                                        "*.query_key_value=fp32"};
     static const char *const levels[] = {"c", NULL};
     clipc_model *model = open_demo();
     for (size_t level = 0; level < 2; level++) {

@@ -29,6 +29,20 @@ struct tile {
     size_t block_stride;
 };
 
+/* An activation that leaves as fp32, for a layer that is kept in it: there is no kernel of its own. The bias is in the
+ * values when they reach the epilogue of floats. */
+static void activate_as_floats(const clipc_gemm *gemm, const struct tile *tile, const int32_t *sums,
+                               const clipc_i8_terms *terms)
+{
+    _Alignas(64) float values[CLIPC_TILE_ROWS_MAX * CLIPC_TILE_COLUMNS_MAX];
+    static const float zeros[CLIPC_TILE_COLUMNS_MAX];
+    const size_t columns = gemm->weights->layout.panel_columns;
+    gemm->kernels->i8.epilogue_f32[CLIPC_EPILOGUE_BIAS](tile->height, columns, sums, terms, (uint32_t *)(void *)values,
+                                                        columns, CLIPC_BLOCK);
+    gemm->kernels->epilogue[gemm->epilogue](tile->height, columns, values, zeros, (float *)(void *)tile->out,
+                                            tile->row_stride, tile->block_stride);
+}
+
 static void multiply_i8(const clipc_gemm *gemm, const struct tile *tile)
 {
     _Alignas(64) int32_t sums[CLIPC_TILE_ROWS_MAX * CLIPC_TILE_COLUMNS_MAX];
@@ -42,7 +56,10 @@ static void multiply_i8(const clipc_gemm *gemm, const struct tile *tile)
                        sums, columns);
     const clipc_epilogue_i8 *epilogue =
         gemm->output.dtype == CLIPC_DTYPE_BF16 ? kernels->epilogue_bf16 : kernels->epilogue_f32;
-    epilogue[gemm->epilogue](tile->height, columns, sums, &terms, tile->out, tile->row_stride, tile->block_stride);
+    if (!epilogue[gemm->epilogue])
+        activate_as_floats(gemm, tile, sums, &terms);
+    else
+        epilogue[gemm->epilogue](tile->height, columns, sums, &terms, tile->out, tile->row_stride, tile->block_stride);
 }
 
 static void multiply_floats(const clipc_gemm *gemm, const struct tile *tile)

@@ -1,0 +1,153 @@
+/* clipc build: an engine file that is as near to fp32 as was asked, or none. */
+#include "commands.h"
+
+#include "accuracy.h"
+#include "json_line.h"
+#include "message.h"
+#include "operand.h"
+#include "output.h"
+#include "session.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const synopsis[] = {
+    "build [MODEL | --model DIR] -o OUT.clipc [--precision P]",
+    "      [--keep-precise SET] [--accuracy-gate cos:X|top1:X]",
+    "      [--image IMAGE|DIR|@LIST]... [--text TEXT]... [-f FILE]",
+    NULL,
+};
+
+static const char *const examples[] = {
+    "An int8 engine, if it keeps a cosine of 0.999 on my images",
+    "clipc build clip-vit-base-patch32 -o b32.clipc --precision int8 --accuracy-gate cos:0.999 --image photos/",
+    "The same with what clipc debug precision found",
+    "clipc build clip-vit-base-patch32 -o b32.clipc --precision int8 --keep-precise image.3.fc2 "
+    "--accuracy-gate cos:0.9999 --image photos/",
+    NULL,
+};
+
+static const tool_option options[] = {
+    {"output", 'o', OPTION_TEXT, "OUT.clipc", "the engine file to write", offsetof(tool_settings, output), 0, 0, NULL},
+    {"accuracy-gate", 0, OPTION_TEXT, "GATE",
+     "write it only if it reaches this: cos:0.9999, the least cosine to fp32 of any embedding, or top1:1.0, the share "
+     "of images whose nearest text is that of fp32",
+     offsetof(tool_settings, accuracy_gate), 0, 0, NULL},
+    {"image", 'i', OPTION_TEXTS, "FILE", "images to measure on: a file, a directory, @LIST; may be repeated",
+     offsetof(tool_settings, images), 0, 0, NULL},
+    {"text", 't', OPTION_TEXTS, "TEXT", "a text to measure on; may be repeated", offsetof(tool_settings, texts), 0, 0,
+     NULL},
+    {"file", 'f', OPTION_TEXTS, "FILE", "a file with one text a line; - is standard input",
+     offsetof(tool_settings, text_files), 0, 0, NULL},
+    {"load-inputs", 0, OPTION_TEXT, "FILE", "inputs that clipc compare --save-inputs wrote",
+     offsetof(tool_settings, load_inputs), 0, 0, NULL},
+    {"count", 0, OPTION_NUMBER, "N", "random images, and as many texts, when none are named (default: 4)",
+     offsetof(tool_settings, count), 1, 4096, NULL},
+    {"seed", 0, OPTION_NUMBER, "N", "of the random ones (default: 1)", offsetof(tool_settings, seed), 1, UINT64_MAX,
+     NULL},
+    {"json", 'j', OPTION_FLAG, NULL, "print one JSON object", offsetof(tool_settings, json), 0, 0, NULL},
+    {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
+};
+
+static int write_output(void *output, const void *bytes, size_t size)
+{
+    output_write(output, bytes, size);
+    return 0;
+}
+
+/* Measures the engine that the file will hold: it computes the same bits. */
+static bool passes_gate(const tool_settings *settings, const clipc_model *model, const accuracy_gate *gate,
+                        accuracy *measured)
+{
+    accuracy_reference reference;
+    accuracy_reference_create(&reference, settings, model, gate);
+    *measured = accuracy_measure(&reference, settings, model, true, true, NULL, NULL);
+    if (!model_inputs_given(settings))
+        message_note("build: the gate was measured on random inputs; --image and --text name real ones");
+    accuracy_reference_free(&reference);
+    return accuracy_passes(measured, gate);
+}
+
+static uint64_t write_file(const tool_settings *settings, const clipc_model *model)
+{
+    const clipc_engine_config config = session_engine_config(settings);
+    output_file *output = output_open(settings->output);
+    clipc_error error = {0};
+    if (clipc_model_convert(model, &config, write_output, output, &error) != CLIPC_OK)
+        quit_failed(&error);
+    output_close(output);
+    output_publish(&output);
+    clipc_model_info info;
+    uint64_t bytes = 0;
+    tool_settings made = {.model = settings->output};
+    clipc_model *written = session_open_model(&made, &info);
+    clipc_model_file(written, 0, &bytes);
+    clipc_model_destroy(&written);
+    return bytes;
+}
+
+static void print_result(const tool_settings *settings, const clipc_engine_info *engine, const accuracy_gate *gate,
+                         const accuracy *measured, bool passed, uint64_t bytes)
+{
+    char *text = accuracy_gate_asks(gate) ? accuracy_text(measured, gate) : NULL;
+    if (settings->json) {
+        json_t *object = json_object();
+        json_put(object, "output", json_name(settings->output));
+        json_put(object, "written", json_boolean(passed));
+        json_put(object, "backend", json_string(engine->backend));
+        json_put(object, "isa", json_string(engine->isa));
+        json_put(object, "precision", json_string(clipc_precision_name(engine->precision)));
+        json_put(object, "keep_precise", json_string(settings->keep_precise ? settings->keep_precise : ""));
+        json_put(object, "bytes", passed ? json_integer((json_int_t)bytes) : json_null());
+        json_put(object, "least_cosine", text ? json_real(measured->least_cosine) : json_null());
+        json_put(object, "top1", text && measured->top1 > -1 ? json_real(measured->top1) : json_null());
+        json_print(object);
+    }
+    if (!passed)
+        message_error("%s: not written, it misses its gate: %s", settings->output, text);
+    else if (text)
+        message_note("%s: %s for %s (%s), %.1f MiB; passes its gate: %s", settings->output,
+                     clipc_precision_name(engine->precision), engine->backend, engine->isa, (double)bytes / (1 << 20),
+                     text);
+    else
+        message_note("%s: %s for %s (%s), %.1f MiB", settings->output, clipc_precision_name(engine->precision),
+                     engine->backend, engine->isa, (double)bytes / (1 << 20));
+    free(text);
+}
+
+static int run(const tool_settings *given)
+{
+    tool_settings settings = operand_or_model(given, "build");
+    const accuracy_gate gate = accuracy_gate_parse(settings.accuracy_gate);
+    if (!settings.output)
+        quit(STATUS_USAGE, "build: no output file (-o OUT.clipc)");
+    if (strcmp(settings.output, "-") == 0)
+        quit(STATUS_USAGE, "build: an engine file has a name (-o OUT.clipc); clipc convert writes to pipes");
+    if (strcmp(settings.backend, "auto") == 0)
+        settings.backend = "cpu"; /* the one with engine files, as for convert */
+    clipc_model_info info;
+    accuracy measured = {0};
+    uint64_t bytes = 0;
+    clipc_model *model = session_open_model(&settings, &info);
+    const clipc_engine_info engine = session_plan_engine(&settings, model);
+    const bool passed = !accuracy_gate_asks(&gate) || passes_gate(&settings, model, &gate, &measured);
+    if (passed)
+        bytes = write_file(&settings, model);
+    print_result(&settings, &engine, &gate, &measured, passed, bytes);
+    clipc_model_destroy(&model);
+    return passed ? STATUS_DONE : STATUS_INPUT;
+}
+
+const tool_command command_build = {
+    .name = "build",
+    .summary = "make an engine file that is as accurate as asked, or none",
+    .synopsis = synopsis,
+    .description =
+        "Makes an engine file as clipc convert does. With --accuracy-gate it first encodes the images and texts named "
+        "with the engine and with fp32, and writes nothing, ending with status 1, when the engine misses the gate; it "
+        "says by how much. clipc debug precision finds the layers for --keep-precise that make it pass.",
+    .examples = examples,
+    .options = options,
+    .shared = SHARED_MODEL | SHARED_ENGINE | SHARED_WORK | SHARED_IMAGES,
+    .run = run,
+};
