@@ -18,7 +18,7 @@
 static const char *const synopsis[] = {
     "compare A B [--image IMAGE|DIR|@LIST]... [--text TEXT]... [-f FILE]",
     "        [--mark-all] [--atol X] [--rtol X] [--min-cosine X]",
-    "        [--check-error-stat NAME] [--fail-fast] [--html OUT.html] [--json]",
+    "        [--check-error-stat NAME] [--fail-fast] [--html OUT.html]",
     NULL,
 };
 
