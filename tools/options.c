@@ -28,8 +28,10 @@ static const tool_option model_options[] = {
 
 static const tool_option engine_options[] = {
     {"backend", 0, OPTION_CHOICE, "NAME",
-     "what computes: auto (cuda where there is a GPU, else cpu), cuda, cpu, or ref (plain C, slow)",
-     offsetof(tool_settings, backend), 0, 0, "auto|cuda|cpu|ref"},
+     "what computes: auto (cuda where there is a GPU, else cpu), cuda, cpu, ref (plain C, slow), or tensorrt",
+     offsetof(tool_settings, backend), 0, 0, "auto|cuda|cpu|ref|tensorrt"},
+    {"tensorrt-cache", 0, OPTION_TEXT, "DIR", "backend tensorrt: keep what it builds in this folder",
+     offsetof(tool_settings, tensorrt_cache), 0, 0, NULL},
     {"precision", 0, OPTION_CHOICE, "NAME",
      "arithmetic of the network: auto (fp16 on a GPU; bf16 where the CPU has it, else fp32), fp32, fp16, bf16, fp8 or "
      "int8",

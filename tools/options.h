@@ -44,7 +44,8 @@ typedef struct tool_settings {
     const char *devices; /* NULL: the first */
     uint64_t streams;    /* 0: the library's default */
     bool batch_invariant;
-    const char *keep_precise; /* NULL: nothing */
+    const char *tensorrt_cache; /* NULL: none */
+    const char *keep_precise;   /* NULL: nothing */
     uint64_t max_pixels;
     const char *alpha;
     bool exif;

@@ -88,6 +88,7 @@ clipc_engine_config session_engine_config(const tool_settings *settings)
     config.threads = (size_t)settings->threads;
     config.devices = settings->devices;
     config.streams = (size_t)settings->streams;
+    config.tensorrt_cache = settings->tensorrt_cache;
     config.batch_invariant = settings->batch_invariant;
     config.keep_precise = settings->keep_precise;
     config.log = on_log;

@@ -279,8 +279,8 @@ typedef struct clipc_engine clipc_engine;
 
 typedef struct clipc_engine_config {
     size_t size;         /* sizeof(clipc_engine_config), set by the init function */
-    const char *backend; /* "auto", "cuda", "cpu" or "ref"; NULL is "auto", the fastest that this machine has and that
-                            can do the rest: cuda where there is a device, else cpu */
+    const char *backend; /* "auto", "cuda", "cpu", "ref" or "tensorrt"; NULL is "auto", the fastest that this machine
+                            has and that can do the rest: cuda where there is a device, else cpu */
     clipc_precision precision;
     size_t threads;        /* 0: as many as the process may use */
     size_t max_batch;      /* items the workspace is planned for; larger calls are cut up. Default 32 */
@@ -302,6 +302,10 @@ typedef struct clipc_engine_config {
      * run of characters, each with "=fp32" or "=bf16", or without for the next precision up (int8 to bf16, bf16 to
      * fp32). Backend cpu alone; an engine file keeps what it was made with. */
     const char *keep_precise;
+    /* of backend tensorrt, ignored by the others: */
+    const char *tensorrt_cache; /* a folder for plans, which take minutes to build, and timings; NULL keeps none */
+    int tensorrt_level;         /* its optimisation level, 0 to 5; default −1, TensorRT's own */
+    size_t tensorrt_workspace;  /* bytes that its kernels may take; 0 is TensorRT's own limit */
 } clipc_engine_config;
 
 /* How many threads 0 means: cores of the affinity mask, cut down by the cgroup's CPU quota (v1 and v2), at least 1. */

@@ -38,6 +38,7 @@ void clipc_engine_config_init(clipc_engine_config *config)
         .max_batch = DEFAULT_MAX_BATCH,
         .image_tower = 1,
         .text_tower = 1,
+        .tensorrt_level = -1,
     };
 }
 
@@ -54,6 +55,8 @@ static clipc_status check_config(const clipc_engine_config *config, clipc_error 
                   "clipc_engine_config: max_batch is %zu, not 1 to %zu", config->max_batch, MAX_BATCH);
     CLIPC_FAIL_IF(config->streams > MAX_STREAMS, error, CLIPC_ERROR_ARGUMENT,
                   "clipc_engine_config: %zu streams, over the limit of %zu", config->streams, MAX_STREAMS);
+    CLIPC_FAIL_IF(config->tensorrt_level < -1 || config->tensorrt_level > 5, error, CLIPC_ERROR_ARGUMENT,
+                  "clipc_engine_config: tensorrt_level is %d, not -1 to 5", config->tensorrt_level);
     CLIPC_FAIL_IF(!config->image_tower && !config->text_tower, error, CLIPC_ERROR_ARGUMENT,
                   "clipc_engine_config: both towers are left out");
     if (config->cpu_level) {
@@ -185,6 +188,9 @@ static clipc_compile_options compile_options(const clipc_model *model, const cli
         .text_tower = takes_tower(model, config, false),
         .devices = config->devices,
         .streams = config->streams,
+        .tensorrt_cache = config->tensorrt_cache,
+        .tensorrt_level = config->tensorrt_level,
+        .tensorrt_workspace = config->tensorrt_workspace,
         .batch_invariant = config->batch_invariant != 0,
         .keep_precise = config->keep_precise && config->keep_precise[0] ? config->keep_precise : NULL,
         .log = config->log,

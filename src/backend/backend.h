@@ -17,8 +17,11 @@ typedef struct clipc_compile_options {
     const char *devices; /* NULL: the first */
     size_t streams;      /* 0: the backend's own choice */
     bool batch_invariant;
-    const char *keep_precise; /* NULL, or a list (model/keep_precise.h) that fits the model; see mixes_precisions */
-    clipc_log_function log;   /* may be NULL */
+    const char *tensorrt_cache; /* of backend tensorrt: a folder, or NULL */
+    int tensorrt_level;         /* negative: its own default */
+    size_t tensorrt_workspace;  /* bytes; 0: its own default */
+    const char *keep_precise;   /* NULL, or a list (model/keep_precise.h) that fits the model; see mixes_precisions */
+    clipc_log_function log;     /* may be NULL */
     void *log_user;
 } clipc_compile_options;
 
@@ -90,7 +93,8 @@ typedef struct clipc_backend {
 
 extern const clipc_backend clipc_backend_cpu;
 extern const clipc_backend clipc_backend_ref;
-extern const clipc_backend clipc_backend_cuda; /* only where CLIPC_HAVE_CUDA is defined */
+extern const clipc_backend clipc_backend_tensorrt; /* only where CLIPC_HAVE_TENSORRT is defined */
+extern const clipc_backend clipc_backend_cuda;     /* only where CLIPC_HAVE_CUDA is defined */
 
 /* The index-th backend in order of preference for "auto"; NULL past the last. */
 const clipc_backend *clipc_backend_at(size_t index);

@@ -7,7 +7,12 @@ static const clipc_backend *const backends[] = {
 #ifdef CLIPC_HAVE_CUDA
     &clipc_backend_cuda,
 #endif
-    &clipc_backend_cpu, &clipc_backend_ref};
+    &clipc_backend_cpu,
+    &clipc_backend_ref,
+#ifdef CLIPC_HAVE_TENSORRT
+    &clipc_backend_tensorrt,
+#endif
+};
 
 const clipc_backend *clipc_backend_at(size_t index)
 {
@@ -22,6 +27,8 @@ clipc_status clipc_backend_find(const char *name, const clipc_backend **out, cli
             *out = backends[i];
     CLIPC_FAIL_IF(!*out && strcmp(name, "cuda") == 0, error, CLIPC_ERROR_UNSUPPORTED,
                   "backend cuda: this clipc was built without it (make release builds it)");
+    CLIPC_FAIL_IF(!*out && strcmp(name, "tensorrt") == 0, error, CLIPC_ERROR_UNSUPPORTED,
+                  "backend tensorrt: this clipc was built without it (it needs TensorRT's headers: docs/tensorrt.md)");
     CLIPC_FAIL_IF(!*out, error, CLIPC_ERROR_ARGUMENT, "unknown backend '%s'", name);
     return CLIPC_OK;
 }

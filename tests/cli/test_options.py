@@ -57,7 +57,7 @@ class Options(Case):
             (["classify", image, "--labels", "cat", "--batch", "99999999999999999999999"], "out of range"),
             (["classify", image, "--labels", "cat", "--threads", "0"], "out of range"),
             (["classify", image, "--labels", "cat", "--max-pixels", "0"], "out of range"),
-            (["classify", image, "--labels", "cat", "--backend", "gpu"], "auto|cuda|cpu|ref"),
+            (["classify", image, "--labels", "cat", "--backend", "gpu"], "auto|cuda|cpu|ref|tensorrt"),
             (["classify", image, "--labels", "cat", "--streams", "17"], "out of range"),
             (["devices", "0"], "not expected"),
             (["classify", image, "--labels", "cat", "--precision", "fp64"], "auto|fp32|fp16|bf16|fp8|int8"),
