@@ -92,7 +92,7 @@ static void note_duplicates(const text_list *labels)
     qsort(sorted, labels->count, sizeof *sorted, compare_labels);
     for (size_t i = 1; i < labels->count; i++)
         if (strcmp(sorted[i - 1], sorted[i]) == 0) {
-            message_note("label '%s' is named more than once: its score is shared out", sorted[i]);
+            message_note("label '%s' is named more than once: a softmax shares its score out", sorted[i]);
             break;
         }
     free(sorted);
@@ -220,8 +220,7 @@ static void show(zero_shot *classifier, const image_item *item, const float *sim
     const size_t labels = classifier->labels->count;
     const uint64_t top = classifier->settings->top;
     const size_t count = top && top < labels ? (size_t)top : labels;
-    rank_labels(classifier->labels, similarities, classifier->info->logit_scale, classifier->scores,
-                classifier->ranked);
+    rank_labels(classifier->labels, similarities, classifier->info, classifier->scores, classifier->ranked);
     if (classifier->settings->json)
         json_print(ranking_to_json(item->path, classifier->precision, classifier->ranked, count));
     else
@@ -342,11 +341,13 @@ const tool_command command_classify = {
     .synopsis = synopsis,
     .description =
         "Puts each label into the template, compares the text with each image and prints, best first, the label's "
-        "score (the softmax of the similarities over all labels, as a percentage) and its cosine similarity.\n\n"
+        "score (the softmax of the similarities over all labels, as a percentage) and its cosine similarity. With a "
+        "SigLIP, scores are sigmoids: each label's probability for itself, which need not add up to 100 %.\n\n"
         "Images are files, directories (read recursively in sorted order; files that are no images are skipped), "
         "@LIST, a file of paths, or -, paths on standard input. JPEG, PNG, WebP, GIF (first frame) and BMP are told "
         "by their content.\n\n"
-        "The template is \"a photo of a {}\" unless the model's directory names another or --template is given.",
+        "The template is \"a photo of a {}\", and with a SigLIP \"This is a photo of {}.\", unless the model's "
+        "directory names another or --template is given.",
     .examples = examples,
     .options = options,
     .shared = SHARED_ALL,

@@ -71,8 +71,11 @@ static void print_model(const clipc_model *model, const clipc_model_info *info, 
         print_format("%-16sat most %zu tokens, vocabulary of %zu\n", "  input", info->context_length,
                      info->vocabulary_size);
     }
-    print_format("%-16s%zu dimensions, logit scale %.4f\n", "embedding", info->embedding_dimension,
+    print_format("%-16s%zu dimensions, logit scale %.4f", "embedding", info->embedding_dimension,
                  (double)info->logit_scale);
+    if (info->scoring == CLIPC_SCORING_SIGMOID)
+        print_format(", logit bias %.4f, scores by sigmoid", (double)info->logit_bias);
+    print_text("\n");
     print_name("template", info->default_template);
     print_name("weights", info->weights_dtype);
     print_format("%-16s%s, on %s (%s)\n", "precision", clipc_precision_name(engine->precision), engine->backend,
@@ -153,6 +156,9 @@ static void print_json(const clipc_model *model, const clipc_model_info *info, c
     json_put(object, "weights", json_string(info->weights_dtype));
     json_put(object, "precision", json_string(clipc_precision_name(engine->precision)));
     json_put(object, "logit_scale", json_float(info->logit_scale));
+    const bool sigmoid = info->scoring == CLIPC_SCORING_SIGMOID;
+    json_put(object, "logit_bias", sigmoid ? json_float(info->logit_bias) : json_null());
+    json_put(object, "scoring", json_string(sigmoid ? "sigmoid" : "softmax"));
     json_put(object, "default_template", json_name(info->default_template));
     json_put(object, "image", info->image_absent ? json_null() : image_tower_to_json(info));
     json_put(object, "text", info->text_absent ? json_null() : text_tower_to_json(info));

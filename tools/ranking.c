@@ -28,10 +28,13 @@ static int compare_ranked(const void *a, const void *b)
     return left->index < right->index ? -1 : left->index > right->index;
 }
 
-void rank_labels(const text_list *labels, const float *similarities, float logit_scale, float *scores,
+void rank_labels(const text_list *labels, const float *similarities, const clipc_model_info *info, float *scores,
                  ranked_label *ranked)
 {
-    clipc_scores(similarities, labels->count, logit_scale, scores);
+    if (info->scoring == CLIPC_SCORING_SIGMOID)
+        clipc_scores_sigmoid(similarities, labels->count, info->logit_scale, info->logit_bias, scores);
+    else
+        clipc_scores(similarities, labels->count, info->logit_scale, scores);
     for (size_t i = 0; i < labels->count; i++)
         ranked[i] = (ranked_label){labels->items[i].bytes, i, scores[i], similarities[i]};
     qsort(ranked, labels->count, sizeof *ranked, compare_ranked);

@@ -4,6 +4,8 @@
 
 #include "texts.h"
 
+#include "clipc/clipc.h"
+
 #include <jansson.h>
 
 typedef struct ranked_label {
@@ -13,8 +15,9 @@ typedef struct ranked_label {
     float similarity;
 } ranked_label;
 
-/* Fills ranked[labels->count], best first; labels of equal score keep their order. `scores` has room for as many. */
-void rank_labels(const text_list *labels, const float *similarities, float logit_scale, float *scores,
+/* Fills ranked[labels->count], best first; labels of equal score keep their order. Scores are what
+ * the model was trained for. `scores` has room for as many. */
+void rank_labels(const text_list *labels, const float *similarities, const clipc_model_info *info, float *scores,
                  ranked_label *ranked);
 
 /* {"image":…,"precision":…,"results":[{"label","score","similarity"}]} */

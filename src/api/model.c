@@ -65,7 +65,9 @@ static clipc_status fill_random(clipc_model *model, const clipc_config *shape, u
     model->known_finite = true;
     CLIPC_TRY(clipc_random_weights_create(model, seed, error));
     CLIPC_TRY(clipc_demo_tokenizer(shape->vocabulary_size, &model->tokenizer, error));
-    model->preprocess = clipc_preprocess_rule_openai(shape->image_size);
+    model->family = clipc_family_of_transformers(shape);
+    model->preprocess = clipc_config_is_siglip(shape) ? clipc_preprocess_rule_siglip(shape->image_size)
+                                                      : clipc_preprocess_rule_openai(shape->image_size);
     return clipc_model_finish(model, model->name, NULL, NULL, error);
 }
 

@@ -8,7 +8,8 @@
 #define OLDEST_OPSET  12
 #define NEWEST_OPSET  20
 #define LAYER_WEIGHTS 16
-#define OTHER_WEIGHTS 16 /* of a tower outside its layers, and to spare */
+/* Beside the layers: embeddings, LayerNorms, projection, and pooling with a layer of its own. */
+#define OTHER_WEIGHTS (10 + LAYER_WEIGHTS + 1)
 #define LONGEST_BATCH ((size_t)1 << 20)
 
 void clipc_onnx_options_init(clipc_onnx_options *options)
@@ -64,6 +65,8 @@ static clipc_status add_metadata(clipc_onnx_graph *graph, const clipc_model *mod
     clipc_onnx_metadata(graph, "clipc.template", model->default_template);
     clipc_onnx_metadata(graph, "clipc.normalized", options->normalize ? "true" : "false");
     clipc_onnx_metadata(graph, "logit_scale", clipc_onnx_text(graph, "%.9g", (double)model->weights.logit_scale));
+    if (model->config.scoring == CLIPC_SCORING_SIGMOID)
+        clipc_onnx_metadata(graph, "logit_bias", clipc_onnx_text(graph, "%.9g", (double)model->weights.logit_bias));
 fail:
     clipc_free(config);
     clipc_free(rule);
@@ -87,7 +90,6 @@ clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_
     CLIPC_FAIL_IF(model->engine_file, error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: an engine file holds packed weights, which no graph can be made of", model->path);
     CLIPC_TRY(clipc_model_check_tower(model, !options->text, error));
-    CLIPC_TRY(clipc_model_check_classic(model, "the export to ONNX", error));
     CLIPC_TRY(clipc_model_check_finite(model, !options->text, options->text, 0, error));
 
     const clipc_tower_config *tower = options->text ? &model->config.text : &model->config.image;

@@ -1,4 +1,5 @@
-/* The shapes of well-known CLIPs: OpenAI's ViT models and, with plain GELU, open_clip's ViT-H-14 and ViT-bigG-14. */
+/* The shapes of well-known CLIPs: OpenAI's ViT models and, with plain GELU, open_clip's ViT-H-14 and ViT-bigG-14; and
+ * those of SigLIP 2 (Tschannen et al. 2025) by open_clip's names, whose two towers are alike. */
 #include "model/model.h"
 
 #include <string.h>
@@ -10,6 +11,7 @@ static const struct architecture {
     clipc_tower_config image;
     clipc_tower_config text;
     size_t embedding_dimension;
+    bool siglip;
 } architectures[] = {
 #define TOWER(tower_width, tower_layers, tower_heads, tower_mlp, gelu)                                                \
     {                                                                                                                 \
@@ -18,12 +20,26 @@ static const struct architecture {
     }
 #define QUICK CLIPC_ACTIVATION_QUICK_GELU
 #define GELU  CLIPC_ACTIVATION_GELU
-    {"ViT-B-32", 224, 32, TOWER(768, 12, 12, 3072, QUICK), TOWER(512, 12, 8, 2048, QUICK), 512},
-    {"ViT-B-16", 224, 16, TOWER(768, 12, 12, 3072, QUICK), TOWER(512, 12, 8, 2048, QUICK), 512},
-    {"ViT-L-14", 224, 14, TOWER(1024, 24, 16, 4096, QUICK), TOWER(768, 12, 12, 3072, QUICK), 768},
-    {"ViT-L-14-336", 336, 14, TOWER(1024, 24, 16, 4096, QUICK), TOWER(768, 12, 12, 3072, QUICK), 768},
-    {"ViT-H-14", 224, 14, TOWER(1280, 32, 16, 5120, GELU), TOWER(1024, 24, 16, 4096, GELU), 1024},
-    {"ViT-bigG-14", 224, 14, TOWER(1664, 48, 16, 8192, GELU), TOWER(1280, 32, 20, 5120, GELU), 1280},
+#define SIGLIP(name, image_size, patch_size, width, layers, heads, mlp)                                               \
+    {                                                                                                                 \
+        name, image_size, patch_size, SIGLIP_TOWER(width, layers, heads, mlp),                                        \
+            SIGLIP_TOWER(width, layers, heads, mlp), width, true                                                      \
+    }
+#define SIGLIP_TOWER(tower_width, tower_layers, tower_heads, tower_mlp)                                               \
+    {                                                                                                                 \
+        .width = tower_width, .layers = tower_layers, .heads = tower_heads, .mlp_width = tower_mlp,                   \
+        .activation = CLIPC_ACTIVATION_GELU_TANH, .layer_norm_epsilon = 1e-6F                                         \
+    }
+    {"ViT-B-32", 224, 32, TOWER(768, 12, 12, 3072, QUICK), TOWER(512, 12, 8, 2048, QUICK), 512, false},
+    {"ViT-B-16", 224, 16, TOWER(768, 12, 12, 3072, QUICK), TOWER(512, 12, 8, 2048, QUICK), 512, false},
+    {"ViT-L-14", 224, 14, TOWER(1024, 24, 16, 4096, QUICK), TOWER(768, 12, 12, 3072, QUICK), 768, false},
+    {"ViT-L-14-336", 336, 14, TOWER(1024, 24, 16, 4096, QUICK), TOWER(768, 12, 12, 3072, QUICK), 768, false},
+    {"ViT-H-14", 224, 14, TOWER(1280, 32, 16, 5120, GELU), TOWER(1024, 24, 16, 4096, GELU), 1024, false},
+    {"ViT-bigG-14", 224, 14, TOWER(1664, 48, 16, 8192, GELU), TOWER(1280, 32, 20, 5120, GELU), 1280, false},
+    SIGLIP("ViT-B-32-SigLIP2-256", 256, 32, 768, 12, 12, 3072),
+    SIGLIP("ViT-B-16-SigLIP2", 224, 16, 768, 12, 12, 3072),
+    SIGLIP("ViT-L-16-SigLIP2-256", 256, 16, 1024, 24, 16, 4096),
+    SIGLIP("ViT-SO400M-14-SigLIP2", 224, 14, 1152, 27, 16, 4304),
 };
 
 const char *clipc_architecture_name(size_t index)
@@ -37,15 +53,14 @@ bool clipc_architecture_find(const char *name, clipc_config *config)
         const struct architecture *at = &architectures[i];
         if (strcmp(at->name, name) != 0)
             continue;
-        *config = clipc_config_clip();
+        *config = at->siglip ? clipc_config_siglip() : clipc_config_clip();
         config->image = at->image;
         config->image_size = at->image_size;
         config->patch_size = at->patch_size;
         config->text = at->text;
-        config->vocabulary_size = 49408;
-        config->max_positions = 77;
-        config->pooling = CLIPC_POOL_FIRST_EOT;
-        config->eot_token = 49407;
+        config->vocabulary_size = at->siglip ? 256000 : 49408;
+        config->max_positions = at->siglip ? 64 : 77;
+        config->eot_token = at->siglip ? 0 : 49407;
         config->embedding_dimension = at->embedding_dimension;
         return clipc_config_set_image(config, name, NULL) == CLIPC_OK;
     }

@@ -350,7 +350,7 @@ static clipc_status fill_model(clipc_model *model, bool by_file, const clipc_mod
     CLIPC_FAIL_IF(!has_config && by_file, error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: are weights alone; with transformers' names a model needs config.json beside them",
                   model->files[0].path);
-    return clipc_model_fill_transformers(model, error);
+    return clipc_model_fill_transformers(model, family, error);
 }
 
 /* The graph, and the other tower's where both are called as a pair. */

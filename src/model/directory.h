@@ -19,8 +19,8 @@ clipc_status clipc_directory_read_tokenizer(clipc_model *model, clipc_text_clean
 clipc_status clipc_directory_finish(clipc_model *model, const char *rule_name, clipc_error *error);
 
 /* The rest of a model whose weight files were added: config, weights, preprocessing rule and tokenizer. */
-/* With transformers' config.json and its other files. */
-clipc_status clipc_model_fill_transformers(clipc_model *model, clipc_error *error);
+/* With transformers' config.json and its other files; `detected` by the names of tensors, or NULL. */
+clipc_status clipc_model_fill_transformers(clipc_model *model, const clipc_family *detected, clipc_error *error);
 /* With the names of OpenAI or open_clip (`family`), and an open_clip config or none. */
 clipc_status clipc_model_fill_openai(clipc_model *model, const clipc_family *family, const clipc_model_config *config,
                                      clipc_error *error);

@@ -65,15 +65,20 @@ static clipc_status count_slot(void *context, const clipc_slot *slot, clipc_erro
     return CLIPC_OK;
 }
 
+/* Roles that share a tensor follow one another: the first stands for it. */
 static clipc_status list_slot(void *context, const clipc_slot *slot, clipc_error *error)
 {
     (void)error;
     job *it = context;
+    const size_t parts = slot->form == CLIPC_FORM_FIRST_THIRD ? 3 : 1;
+    if (slot->form == CLIPC_FORM_SECOND_THIRD || slot->form == CLIPC_FORM_LAST_THIRD)
+        return CLIPC_OK;
     clipc_tensor *tensor = &it->table[it->count];
     memcpy(it->names[it->count], slot->name, sizeof it->names[0]);
-    *tensor =
-        (clipc_tensor){.name = it->names[it->count], .dtype = it->dtype, .rank = slot->rank, .count = slot->count};
+    *tensor = (clipc_tensor){
+        .name = it->names[it->count], .dtype = it->dtype, .rank = slot->rank, .count = parts * slot->count};
     memcpy(tensor->shape, slot->shape, sizeof slot->shape);
+    tensor->shape[0] *= parts;
     it->count++;
     return CLIPC_OK;
 }

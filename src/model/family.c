@@ -12,6 +12,7 @@ static size_t extent_size(clipc_extent extent, const clipc_config *config, bool 
 {
     const clipc_tower_config *tower = image ? &config->image : &config->text;
     switch (extent) {
+    case CLIPC_EXTENT_ONE: return 1;
     case CLIPC_EXTENT_WIDTH: return tower->width;
     case CLIPC_EXTENT_MLP: return tower->mlp_width;
     case CLIPC_EXTENT_CHANNELS: return 3;
@@ -28,7 +29,7 @@ static size_t extent_size(clipc_extent extent, const clipc_config *config, bool 
 void clipc_family_layer_name(const clipc_tower_roles *tower, size_t layer, const clipc_role *role,
                              char name[CLIPC_TENSOR_NAME])
 {
-    const char *prefix = tower->layer_prefix;
+    const char *prefix = tower->layer_prefix + tower->skip;
     const size_t before = strcspn(prefix, "#");
     snprintf(name, CLIPC_TENSOR_NAME, "%.*s%zu%s%s", (int)before, prefix, layer,
              prefix[before] ? prefix + before + 1 : "", role->name);
@@ -56,7 +57,7 @@ static clipc_status each_of_tower(const clipc_family *family, const clipc_config
         const clipc_role *role = &tower->roles[i];
         if (!clipc_config_has_part(config, role->part))
             continue;
-        snprintf(slot.name, sizeof slot.name, "%s", role->name);
+        snprintf(slot.name, sizeof slot.name, "%s", role->name + tower->skip);
         slot.initial = role->initial;
         slot.form = role->form;
         slot.tensor = (clipc_tensor *)((char *)weights + role->offset);

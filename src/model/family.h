@@ -12,6 +12,7 @@
 /* A dimension of a role's shape, to be looked up in the config. */
 typedef enum clipc_extent {
     CLIPC_EXTENT_NONE, /* past the last dimension */
+    CLIPC_EXTENT_ONE,
     CLIPC_EXTENT_WIDTH,
     CLIPC_EXTENT_MLP,
     CLIPC_EXTENT_CHANNELS,
@@ -58,6 +59,7 @@ typedef struct clipc_role {
 typedef struct clipc_tower_roles {
     const char *layer_prefix; /* '#' stands for the layer's number */
     const char *sign;         /* a file that has a tensor of this name has the tower */
+    size_t skip;              /* characters that roles' names and the prefix begin with, and the file's do not */
     const clipc_role *roles;
     size_t role_count;
     const clipc_role *layer_roles;
@@ -80,6 +82,9 @@ typedef struct clipc_family {
 extern const clipc_family clipc_family_transformers;
 /* transformers' SiglipModel, SiglipVisionModel and SiglipTextModel. */
 extern const clipc_family clipc_family_siglip;
+/* The same of a SiglipVisionModel or SiglipTextModel saved by transformers 5, whose names have no word for the tower.
+ */
+extern const clipc_family clipc_family_siglip_alone;
 /* OpenAI's CLIP, and open_clip's. */
 extern const clipc_family clipc_family_openai;
 /* open_clip's CustomTextCLIP, whose text tower is a module of its own. */

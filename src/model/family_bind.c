@@ -6,7 +6,8 @@
 #include <string.h>
 
 /* In the order in which they are looked for. */
-static const clipc_family *const families[] = {&clipc_family_siglip, &clipc_family_transformers, &clipc_family_openai,
+static const clipc_family *const families[] = {&clipc_family_siglip,           &clipc_family_siglip_alone,
+                                               &clipc_family_transformers,     &clipc_family_openai,
                                                &clipc_family_open_clip_siglip, &clipc_family_open_clip};
 #define FAMILY_COUNT (sizeof families / sizeof families[0])
 

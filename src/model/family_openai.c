@@ -69,7 +69,7 @@ static const clipc_role timm_image_roles[] = {
     ROLE(TRUNK "pos_embed", image.position_embedding, WIDTH, PLAIN, TOKENS, WIDTH),
     ROLE(TRUNK "norm.weight", image.norm_post_weight, ONE, PLAIN, WIDTH),
     ROLE(TRUNK "norm.bias", image.norm_post_bias, ZERO, PLAIN, WIDTH),
-    PART_ROLE(POOLING, POOL "latent", image.probe, WIDTH, PLAIN, WIDTH),
+    PART_ROLE(POOLING, POOL "latent", image.probe, WIDTH, PLAIN, ONE_ROW, ONE_ROW, WIDTH),
     PART_ROLE(POOLING, POOL "q.weight", image.pooling.query_weight, WIDTH, PLAIN, WIDTH, WIDTH),
     PART_ROLE(POOLING, POOL "q.bias", image.pooling.query_bias, ZERO, PLAIN, WIDTH),
     PART_ROLE(POOLING, POOL "kv.weight", image.pooling.key_weight, WIDTH, FIRST_HALF, WIDTH, WIDTH),

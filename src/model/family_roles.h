@@ -8,6 +8,7 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof(array)[0])
 
+#define ONE_ROW    CLIPC_EXTENT_ONE
 #define WIDTH      CLIPC_EXTENT_WIDTH
 #define MLP        CLIPC_EXTENT_MLP
 #define CHANNELS   CLIPC_EXTENT_CHANNELS

@@ -209,13 +209,6 @@ clipc_status clipc_model_check_tower(const clipc_model *model, bool image, clipc
     return CLIPC_OK;
 }
 
-clipc_status clipc_model_check_classic(const clipc_model *model, const char *what, clipc_error *error)
-{
-    CLIPC_FAIL_IF(clipc_config_is_siglip(&model->config), error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: is a SigLIP, which %s cannot take yet", model->path[0] ? model->path : model->name, what);
-    return CLIPC_OK;
-}
-
 void clipc_model_forget(const clipc_model *model, const void *bytes, size_t size)
 {
     const uintptr_t at = (uintptr_t)bytes;

@@ -109,8 +109,6 @@ clipc_status clipc_model_open_graphs(const char *visual, const char *textual, co
                                      clipc_model **out, clipc_error *error);
 /* CLIPC_OK when the model has the tower; else the sentence that says why not. */
 clipc_status clipc_model_check_tower(const clipc_model *model, bool image, clipc_error *error);
-/* CLIPC_OK when the model is no SigLIP; else CLIPC_ERROR_UNSUPPORTED, `what` being what cannot take one yet. */
-clipc_status clipc_model_check_classic(const clipc_model *model, const char *what, clipc_error *error);
 /* Sends the sentence to the log, if there is one. */
 __attribute__((format(printf, 3, 4))) void clipc_model_log(const clipc_model_config *config, clipc_log_level level,
                                                            const char *format, ...);

@@ -44,13 +44,16 @@ static clipc_status read_rule(clipc_model *model, const char **name, clipc_error
     return clipc_preprocess_rule_parse(entry->file.bytes, entry->file.size, entry->path, &model->preprocess, error);
 }
 
-clipc_status clipc_model_fill_transformers(clipc_model *model, clipc_error *error)
+clipc_status clipc_model_fill_transformers(clipc_model *model, const clipc_family *detected, clipc_error *error)
 {
     const char *rule_name = NULL;
     bool found = false;
     model->format = "directory";
     CLIPC_TRY(read_config(model, error));
     model->family = clipc_family_of_transformers(&model->config);
+    const bool both = clipc_config_has_tower(&model->config, true) && clipc_config_has_tower(&model->config, false);
+    if (!both && model->family == &clipc_family_siglip && detected == &clipc_family_siglip_alone)
+        model->family = detected;
     CLIPC_TRY(clipc_model_bind(model, error));
     if (clipc_config_has_tower(&model->config, true))
         CLIPC_TRY(read_rule(model, &rule_name, error));

@@ -26,7 +26,7 @@ typedef struct clipc_weights {
         clipc_tensor norm_pre_weight, norm_pre_bias;
         clipc_layer_weights *layers; /* [image.layers] */
         clipc_tensor norm_post_weight, norm_post_bias;
-        clipc_tensor probe;          /* [width]: the query of attention pooling, before its projection */
+        clipc_tensor probe;          /* [1, 1, width]: the query of attention pooling, before its projection */
         clipc_layer_weights pooling; /* its attention, norm2 and MLP; norm1 is not used */
         clipc_tensor projection;     /* [D, width], no bias */
     } image;

@@ -191,14 +191,15 @@ static clipc_onnx_value join_heads(clipc_onnx_graph *graph, const char *name, cl
     return NODE(graph, "Reshape", within(graph, name, "joined"), turned, sides);
 }
 
-static clipc_onnx_value attention(clipc_onnx_graph *graph, const char *name, const clipc_tower_config *config,
-                                  const clipc_layer_weights *layer, clipc_onnx_value x, clipc_onnx_value mask)
+clipc_onnx_value clipc_onnx_attention(clipc_onnx_graph *graph, const char *name, const clipc_tower_config *config,
+                                      const clipc_layer_weights *layer, clipc_onnx_value asking, clipc_onnx_value x,
+                                      clipc_onnx_value mask)
 {
     const char *query_name = within(graph, name, "query");
     const char *key_name = within(graph, name, "key");
     const char *value_name = within(graph, name, "value");
     const float factor = 1 / sqrtf((float)(config->width / config->heads));
-    clipc_onnx_value query = clipc_onnx_linear(graph, query_name, x, &layer->query_weight, &layer->query_bias);
+    clipc_onnx_value query = clipc_onnx_linear(graph, query_name, asking, &layer->query_weight, &layer->query_bias);
     clipc_onnx_value key = clipc_onnx_linear(graph, key_name, x, &layer->key_weight, &layer->key_bias);
     clipc_onnx_value value = clipc_onnx_linear(graph, value_name, x, &layer->value_weight, &layer->value_bias);
     const clipc_onnx_value scale = clipc_onnx_scalar(graph, within(graph, name, "scale"), factor);
@@ -217,23 +218,30 @@ static clipc_onnx_value attention(clipc_onnx_graph *graph, const char *name, con
                              &layer->attention_out_bias);
 }
 
+clipc_onnx_value clipc_onnx_add_mlp(clipc_onnx_graph *graph, const char *name, const char *norm_name,
+                                    const clipc_tower_config *config, const clipc_layer_weights *layer,
+                                    clipc_onnx_value x)
+{
+    const char *mlp = within(graph, name, "mlp");
+    clipc_onnx_value y = clipc_onnx_layer_norm(graph, within(graph, name, norm_name), x, &layer->norm2_weight,
+                                               &layer->norm2_bias, config->layer_norm_epsilon);
+    y = clipc_onnx_linear(graph, within(graph, mlp, "fc1"), y, &layer->fc1_weight, &layer->fc1_bias);
+    y = activate(graph, within(graph, mlp, "activation"), y, config->activation);
+    y = clipc_onnx_linear(graph, within(graph, mlp, "fc2"), y, &layer->fc2_weight, &layer->fc2_bias);
+    return NODE(graph, "Add", within(graph, name, "output"), x, y);
+}
+
 clipc_onnx_value clipc_onnx_layers(clipc_onnx_graph *graph, const clipc_tower_config *config,
                                    const clipc_layer_weights *layers, clipc_onnx_value x, clipc_onnx_value mask)
 {
     for (size_t i = 0; i < config->layers; i++) {
         const clipc_layer_weights *layer = &layers[i];
         const char *name = clipc_onnx_text(graph, "layers.%zu", i);
-        const char *mlp = within(graph, name, "mlp");
         clipc_onnx_value y = clipc_onnx_layer_norm(graph, within(graph, name, "norm1"), x, &layer->norm1_weight,
                                                    &layer->norm1_bias, config->layer_norm_epsilon);
-        y = attention(graph, within(graph, name, "attention"), config, layer, y, mask);
+        y = clipc_onnx_attention(graph, within(graph, name, "attention"), config, layer, y, y, mask);
         x = NODE(graph, "Add", within(graph, name, "after_attention"), x, y);
-        y = clipc_onnx_layer_norm(graph, within(graph, name, "norm2"), x, &layer->norm2_weight, &layer->norm2_bias,
-                                  config->layer_norm_epsilon);
-        y = clipc_onnx_linear(graph, within(graph, mlp, "fc1"), y, &layer->fc1_weight, &layer->fc1_bias);
-        y = activate(graph, within(graph, mlp, "activation"), y, config->activation);
-        y = clipc_onnx_linear(graph, within(graph, mlp, "fc2"), y, &layer->fc2_weight, &layer->fc2_bias);
-        x = NODE(graph, "Add", within(graph, name, "output"), x, y);
+        x = clipc_onnx_add_mlp(graph, name, "norm2", config, layer, x);
     }
     return x;
 }

@@ -16,6 +16,16 @@ clipc_onnx_value clipc_onnx_layer_norm(clipc_onnx_graph *graph, const char *name
 /* y = x Wᵀ + b; `bias` may be NULL. */
 clipc_onnx_value clipc_onnx_linear(clipc_onnx_graph *graph, const char *name, clipc_onnx_value x,
                                    const clipc_tensor *weight, const clipc_tensor *bias);
+/* Multi-head attention of the rows of `asking` over those of x, both [batch, rows, width]; the batch of `asking` may
+ * be
+ * 1. `mask` as below. */
+clipc_onnx_value clipc_onnx_attention(clipc_onnx_graph *graph, const char *name, const clipc_tower_config *config,
+                                      const clipc_layer_weights *layer, clipc_onnx_value asking, clipc_onnx_value x,
+                                      clipc_onnx_value mask);
+/* x + mlp(norm2(x)), the LayerNorm being called `norm_name`. */
+clipc_onnx_value clipc_onnx_add_mlp(clipc_onnx_graph *graph, const char *name, const char *norm_name,
+                                    const clipc_tower_config *config, const clipc_layer_weights *layer,
+                                    clipc_onnx_value x);
 /* All layers of one tower over x [batch, tokens, width]. `mask` [1, 1, tokens, tokens] is added to the scores, or
  * NULL.
  */

@@ -12,7 +12,11 @@ static clipc_onnx_value embed_patches(clipc_onnx_graph *graph, const clipc_confi
     const int64_t flat[3] = {0, (int64_t)config->image.width, -1};
     const clipc_onnx_value kernel = clipc_onnx_weight_value(
         graph, "patch_embedding/weight", &weights->image.patch_embedding, CLIPC_ONNX_AS_STORED, graph->dtype);
-    const clipc_onnx_value grid = NODE(graph, "Conv", "patch_embedding/grid", pixels, kernel);
+    clipc_onnx_value bias = NULL;
+    if (config->patch_bias)
+        bias = clipc_onnx_weight_value(graph, "patch_embedding/bias", &weights->image.patch_bias, CLIPC_ONNX_AS_STORED,
+                                       graph->dtype);
+    const clipc_onnx_value grid = NODE(graph, "Conv", "patch_embedding/grid", pixels, kernel, bias);
     clipc_onnx_set_integers(graph, "kernel_shape", patch, 2);
     clipc_onnx_set_integers(graph, "strides", patch, 2);
     const clipc_onnx_value shape = clipc_onnx_integers(graph, "patch_embedding/shape", flat, 3);
@@ -47,34 +51,64 @@ static clipc_onnx_value repeat_class(clipc_onnx_graph *graph, const clipc_model 
     return NODE(graph, "Expand", "class_embedding/rows", row, sides);
 }
 
+/* [batch, 1, width] to [batch, width]. */
+static clipc_onnx_value take_row(clipc_onnx_graph *graph, const char *name, clipc_onnx_value row, size_t width)
+{
+    const int64_t flat[2] = {0, (int64_t)width};
+    return NODE(graph, "Reshape", name, row, clipc_onnx_integers(graph, "pooled/shape", flat, 2));
+}
+
+/* The first row, which the LayerNorm then has for itself. */
+static clipc_onnx_value pool_class_token(clipc_onnx_graph *graph, const clipc_model *model, clipc_onnx_value x)
+{
+    const clipc_tower_config *tower = &model->config.image;
+    const int64_t first = 0;
+    x = NODE(graph, "Gather", "pooled/rows", x, clipc_onnx_integers(graph, "pooled/first", &first, 1));
+    clipc_onnx_set_integer(graph, "axis", 1);
+    x = take_row(graph, "pooled", x, tower->width);
+    return clipc_onnx_layer_norm(graph, "norm_post", x, &model->weights.image.norm_post_weight,
+                                 &model->weights.image.norm_post_bias, tower->layer_norm_epsilon);
+}
+
+/* The probe, one for all items, attends to all rows. */
+static clipc_onnx_value pool_by_attention(clipc_onnx_graph *graph, const clipc_model *model, clipc_onnx_value x)
+{
+    const clipc_tower_config *tower = &model->config.image;
+    const clipc_layer_weights *pooling = &model->weights.image.pooling;
+    x = clipc_onnx_layer_norm(graph, "norm_post", x, &model->weights.image.norm_post_weight,
+                              &model->weights.image.norm_post_bias, tower->layer_norm_epsilon);
+    const clipc_onnx_value probe = clipc_onnx_weight_value(graph, "pooling/probe", &model->weights.image.probe,
+                                                           CLIPC_ONNX_AS_STORED, graph->dtype);
+    x = clipc_onnx_attention(graph, "pooling/attention", tower, pooling, probe, x, NULL);
+    x = clipc_onnx_add_mlp(graph, "pooling", "norm", tower, pooling, x);
+    return take_row(graph, "pooled", x, tower->width);
+}
+
 void clipc_onnx_add_image_tower(clipc_onnx_graph *graph, const clipc_model *model, const clipc_onnx_options *options)
 {
     const clipc_config *config = &model->config;
     const clipc_weights *weights = &model->weights;
     const clipc_onnx_side sides[4] = {
         clipc_onnx_batch_side(options, false), {3, NULL}, {config->image_size, NULL}, {config->image_size, NULL}};
-    const float epsilon = config->image.layer_norm_epsilon;
-    const int64_t first = 0;
     clipc_onnx_value x = clipc_onnx_input(graph, options->input_name, ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, sides, 4);
     if (graph->dtype == CLIPC_DTYPE_F16) {
         x = NODE(graph, "Cast", "pixels", x);
         clipc_onnx_set_integer(graph, "to", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16);
     }
     x = embed_patches(graph, config, weights, x);
-    x = NODE(graph, "Concat", "tokens", repeat_class(graph, model, options, x), x);
-    clipc_onnx_set_integer(graph, "axis", 1);
+    if (config->class_token) {
+        x = NODE(graph, "Concat", "tokens", repeat_class(graph, model, options, x), x);
+        clipc_onnx_set_integer(graph, "axis", 1);
+    }
     x = NODE(graph, "Add", "positions", x,
              clipc_onnx_weight_value(graph, "position_embedding", &weights->image.position_embedding,
                                      CLIPC_ONNX_AS_STORED, graph->dtype));
-    x = clipc_onnx_layer_norm(graph, "norm_pre", x, &weights->image.norm_pre_weight, &weights->image.norm_pre_bias,
-                              epsilon);
+    if (config->norm_pre)
+        x = clipc_onnx_layer_norm(graph, "norm_pre", x, &weights->image.norm_pre_weight, &weights->image.norm_pre_bias,
+                                  config->image.layer_norm_epsilon);
     x = clipc_onnx_layers(graph, &config->image, weights->image.layers, x, NULL);
-    x = NODE(graph, "Gather", "pooled/rows", x, clipc_onnx_integers(graph, "pooled/first", &first, 1));
-    clipc_onnx_set_integer(graph, "axis", 1);
-    const int64_t flat[2] = {0, (int64_t)config->image.width};
-    x = NODE(graph, "Reshape", "pooled", x, clipc_onnx_integers(graph, "pooled/shape", flat, 2));
-    x = clipc_onnx_layer_norm(graph, "norm_post", x, &weights->image.norm_post_weight, &weights->image.norm_post_bias,
-                              epsilon);
-    x = clipc_onnx_linear(graph, "projection", x, &weights->image.projection, NULL);
+    x = (config->image_pooling == CLIPC_IMAGE_POOL_ATTENTION ? pool_by_attention : pool_class_token)(graph, model, x);
+    if (config->image_projection)
+        x = clipc_onnx_linear(graph, "projection", x, &weights->image.projection, NULL);
     clipc_onnx_finish(graph, options, x, config->embedding_dimension);
 }

@@ -1,4 +1,5 @@
-/* Token ids [batch, context length], padded after the end token with anything, to embeddings [batch, D]. */
+/* Token ids [batch, context length], padded after the end token with anything (but a SigLIP's as its tokenizer
+ * pads them), to embeddings [batch, D]. */
 #include "onnx/tower.h"
 
 #include "base/memory.h"
@@ -53,6 +54,16 @@ static clipc_onnx_value pooled_place(clipc_onnx_graph *graph, const clipc_config
     return place;
 }
 
+/* The last row of all, padding or not: [batch, tokens, width] to [batch, width]. */
+static clipc_onnx_value take_last(clipc_onnx_graph *graph, clipc_onnx_value x, size_t tokens, size_t width)
+{
+    const int64_t last = (int64_t)tokens - 1;
+    const int64_t flat[2] = {0, (int64_t)width};
+    x = NODE(graph, "Gather", "pooled/rows", x, clipc_onnx_integers(graph, "pooled/last", &last, 1));
+    clipc_onnx_set_integer(graph, "axis", TEXT_AXIS);
+    return NODE(graph, "Reshape", "pooled", x, clipc_onnx_integers(graph, "pooled/shape", flat, 2));
+}
+
 void clipc_onnx_add_text_tower(clipc_onnx_graph *graph, const clipc_model *model, const clipc_onnx_options *options)
 {
     const clipc_config *config = &model->config;
@@ -69,12 +80,18 @@ void clipc_onnx_add_text_tower(clipc_onnx_graph *graph, const clipc_model *model
     x = NODE(graph, "Add", "positions", x,
              clipc_onnx_weight_value(graph, "position_embedding", &weights->text.position_embedding,
                                      CLIPC_ONNX_AS_STORED, graph->dtype));
-    x = clipc_onnx_layers(graph, &config->text, weights->text.layers, x, causal_mask(graph, tokens));
+    x = clipc_onnx_layers(graph, &config->text, weights->text.layers, x,
+                          config->causal ? causal_mask(graph, tokens) : NULL);
     /* LayerNorm sees a row at a time, so the one that counts is taken first. */
-    x = NODE(graph, "GatherND", "pooled", x, pooled_place(graph, config, ids, narrow));
-    clipc_onnx_set_integer(graph, "batch_dims", 1);
+    if (config->pooling == CLIPC_POOL_LAST) {
+        x = take_last(graph, x, tokens, config->text.width);
+    } else {
+        x = NODE(graph, "GatherND", "pooled", x, pooled_place(graph, config, ids, narrow));
+        clipc_onnx_set_integer(graph, "batch_dims", 1);
+    }
     x = clipc_onnx_layer_norm(graph, "norm_final", x, &weights->text.norm_final_weight, &weights->text.norm_final_bias,
                               config->text.layer_norm_epsilon);
-    x = clipc_onnx_linear(graph, "projection", x, &weights->text.projection, NULL);
+    x = clipc_onnx_linear(graph, "projection", x, &weights->text.projection,
+                          config->text_projection_bias ? &weights->text.projection_bias : NULL);
     clipc_onnx_finish(graph, options, x, config->embedding_dimension);
 }

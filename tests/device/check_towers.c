@@ -214,6 +214,7 @@ int main(int argc, char **argv)
     } else {
         check_model(NULL, 40, NULL);
         check_model("ViT-B-32", 3, NULL);
+        check_model("ViT-B-16-SigLIP2", 3, NULL);
     }
     printf("%s\n", failures ? "FAILED" : "every tower is right");
     return failures ? 1 : 0;

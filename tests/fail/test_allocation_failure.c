@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #define SMALL_MODEL CLIPC_SOURCE_DIR "/tests/golden/models/sharded"
+#define SIGLIP      CLIPC_SOURCE_DIR "/tests/golden/models/siglip"
 #define PICTURE     CLIPC_SOURCE_DIR "/models/demo/samples/cat.png"
 #define THREADS     3
 #define ITEMS       3
@@ -226,6 +227,16 @@ static void test_every_allocation_may_fail(void **state)
     }
 }
 
+/* Another family's weights, and attention pooling. */
+static void test_every_allocation_of_a_siglip_may_fail(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < BACKENDS; i++) {
+        scenario run = {.model_path = SIGLIP, .backend = backends[i]};
+        fail_each_in_turn(embed, &run, false);
+    }
+}
+
 static void test_every_allocation_of_the_demo_model_may_fail(void **state)
 {
     (void)state;
@@ -287,6 +298,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_allocation_may_fail),
+        cmocka_unit_test(test_every_allocation_of_a_siglip_may_fail),
         cmocka_unit_test(test_every_allocation_of_the_demo_model_may_fail),
         cmocka_unit_test(test_every_allocation_of_an_engine_file_may_fail),
         cmocka_unit_test(test_every_allocation_of_writing_a_directory_may_fail),

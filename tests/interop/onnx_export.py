@@ -1,6 +1,6 @@
 """Runs exported graphs in ONNX Runtime and OpenVINO, and compares with clipc's own fp32 embeddings.
 
-    onnx_export.py CLIPC MODEL...        a MODEL is a directory, or "demo"
+    onnx_export.py CLIPC MODEL...        a MODEL is a directory, "demo", or "siglip": one made for the occasion
 
 Each graph passes onnx's checker with full shape inference. Unit embeddings at batch 1, 3 and 8 agree within 1e-4 for
 fp32 graphs; for fp16 graphs the cosine is at least 0.999.
@@ -93,11 +93,22 @@ def compare(model, path, fp16):
     return worst
 
 
+def make_siglip(folder):
+    import siglip_sources
+    import torch
+
+    (folder / "siglip").mkdir()
+    siglip_sources.siglip(torch.float32, siglip_sources.unigram)(folder / "siglip")
+    return str(folder / "siglip")
+
+
 def main():
     clipc, names = sys.argv[1], sys.argv[2:]
     for name in names:
         with tempfile.TemporaryDirectory() as temporary:
             folder = pathlib.Path(temporary)
+            if name == "siglip":
+                name = make_siglip(folder)
             model = Model(clipc, name, folder)
             for variant in VARIANTS:
                 model.run("export-onnx", "--out-dir", str(folder / "graphs"), *variant)

@@ -105,7 +105,7 @@ def siglip(dtype, tokenizer, resample=3, size=48, form="safetensors"):
             with torch.no_grad():
                 return unit(feature(model.get_text_features(input_ids=encode(lines))))
 
-        return Source(folder, images, texts)
+        return Source(folder, images, texts, encode=encode)
 
     return make
 
@@ -132,7 +132,7 @@ def siglip_text(folder):
         with torch.no_grad():
             return unit(model(input_ids=encode(lines)).pooler_output)
 
-    return Source(folder, None, texts)
+    return Source(folder, None, texts, encode=encode)
 
 
 # ---- open_clip ----
@@ -167,22 +167,22 @@ def open_clip_siglip(dtype, write, timm_name, size, tanh):
             with torch.no_grad():
                 return unit(model.encode_text(encode(lines)))
 
-        return Source(path, images, texts)
+        return Source(path, images, texts, encode=encode)
 
     return make
 
 
 SIGLIP = "transformers SiglipModel"
 CASES = [
-    Case(SIGLIP + ", unigram tokenizer", "safetensors", "fp32", siglip(torch.float32, unigram)),
-    Case(SIGLIP + ", unigram tokenizer", "safetensors", "fp16", siglip(torch.float16, unigram, resample=2)),
-    Case(SIGLIP + ", unigram tokenizer", "pytorch_model.bin", "bf16", siglip(torch.bfloat16, unigram, form="bin")),
-    Case(SIGLIP + ", SigLIP 2's tokenizer", "safetensors", "fp32", siglip(torch.float32, gemma(False), resample=2)),
-    Case(SIGLIP + ", SigLIP 2's tokenizer", "safetensors", "fp16", siglip(torch.float16, gemma(True), size=64)),
+    Case(SIGLIP + ", unigram tokenizer", "safetensors", "fp32", siglip(torch.float32, unigram), unpacks=False),
+    Case(SIGLIP + ", unigram tokenizer", "safetensors", "fp16", siglip(torch.float16, unigram, resample=2), unpacks=False),
+    Case(SIGLIP + ", unigram tokenizer", "pytorch_model.bin", "bf16", siglip(torch.bfloat16, unigram, form="bin"), unpacks=False),
+    Case(SIGLIP + ", SigLIP 2's tokenizer", "safetensors", "fp32", siglip(torch.float32, gemma(False), resample=2), unpacks=False),
+    Case(SIGLIP + ", SigLIP 2's tokenizer", "safetensors", "fp16", siglip(torch.float16, gemma(True), size=64), unpacks=False),
     Case("transformers SiglipVisionModel", "safetensors", "fp32", siglip_vision),
-    Case("transformers SiglipTextModel", "safetensors", "fp32", siglip_text),
+    Case("transformers SiglipTextModel", "safetensors", "fp32", siglip_text, unpacks=False),
     Case("open_clip, ViT-B-16-SigLIP's image tower", "safetensors", "fp32",
-         open_clip_siglip(torch.float32, write_open_clip_safetensors, "vit_base_patch16_siglip_224", 224, False)),
+         open_clip_siglip(torch.float32, write_open_clip_safetensors, "vit_base_patch16_siglip_224", 224, False), unpacks=False),
     Case("open_clip, ViT-B-32-SigLIP2-256's image tower", "state dict .bin", "bf16",
-         open_clip_siglip(torch.bfloat16, write_open_clip_bin, "vit_base_patch32_siglip_256", 256, True)),
+         open_clip_siglip(torch.bfloat16, write_open_clip_bin, "vit_base_patch32_siglip_256", 256, True), unpacks=False),
 ]

@@ -31,6 +31,7 @@ class Source:
     images: typing.Optional[typing.Callable]  # paths of images -> embeddings
     texts: typing.Optional[typing.Callable]  # texts -> embeddings
     options: tuple = ()
+    encode: typing.Optional[typing.Callable] = None  # texts -> ids, where transformers' tokenizer is not at hand
 
 
 @dataclasses.dataclass
@@ -39,6 +40,7 @@ class Case:
     format: str
     precision: str  # of the stored weights
     make: typing.Callable  # folder -> Source
+    unpacks: bool = True  # an engine file becomes a directory again; not with a tokenizer of pieces
 
 
 def unit(rows):
@@ -264,11 +266,13 @@ def both_towers(folder, model):
                                   lambda **ids: feature(model.get_text_features(**ids)))
 
 
-def load_directory(folder):
+def load_directory(folder, encode=None):
     """Functions from pixels [N, 3, height, width] and from texts to unit embeddings, by the class that config.json names;
     what the model has no tower for fails when it is called."""
     config = json.loads((folder / "config.json").read_text())
     model = getattr(transformers, config["architectures"][0]).from_pretrained(folder).float().eval()
+    if config["model_type"].startswith("siglip"):
+        return siglip_embedders(model, encode)
     both = config["model_type"] == "clip"
     texts = both_towers(folder, model)[1] if both else transformers_embedders(
         folder, None, lambda **ids: model(**ids).text_embeds)[1]
@@ -277,6 +281,21 @@ def load_directory(folder):
         pixels = torch.from_numpy(pixels)
         with torch.no_grad():
             return unit(feature(model.get_image_features(pixel_values=pixels)) if both else model(pixels).image_embeds)
+
+    return of_pixels, texts
+
+
+def siglip_embedders(model, encode):
+    """The tokenizer is that of the source: SiglipTokenizer reads files of SentencePiece alone."""
+    def of_pixels(pixels):
+        tower = getattr(model, "vision_model", model)
+        with torch.no_grad():
+            return unit(tower(torch.from_numpy(pixels)).pooler_output)
+
+    def texts(lines):
+        tower = getattr(model, "text_model", model)
+        with torch.no_grad():
+            return unit(tower(input_ids=encode(lines)).pooler_output)
 
     return of_pixels, texts
 

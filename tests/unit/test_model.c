@@ -63,10 +63,19 @@ static void makes_random_models(void **state)
         size_t parameters;
         size_t tokens;
     } expected[] = {
-        {"ViT-B-32", 151277312, 50},      {"ViT-B-16", 149620736, 197}, {"ViT-L-14", 427616512, 257},
-        {"ViT-L-14-336", 427944192, 577}, {"ViT-H-14", 986109440, 257}, {"ViT-bigG-14", 2539567104, 257},
+        {"ViT-B-32", 151277312, 50},
+        {"ViT-B-16", 149620736, 197},
+        {"ViT-L-14", 427616512, 257},
+        {"ViT-L-14-336", 427944192, 577},
+        {"ViT-H-14", 986109440, 257},
+        {"ViT-bigG-14", 2539567104, 257},
+        /* transformers' SiglipModel of the same numbers, but for scale and bias of the scores */
+        {"ViT-B-32-SigLIP2-256", 376856064, 64},
+        {"ViT-B-16-SigLIP2", 375187968, 196},
+        {"ViT-L-16-SigLIP2-256", 881526784, 256},
+        {"ViT-SO400M-14-SigLIP2", 1135463600, 256},
     };
-    for (size_t i = 0; i < 6; i++) {
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         clipc_model *model = NULL;
         clipc_error error = {0};
         assert_string_equal(clipc_architecture_name(i), expected[i].name);
@@ -79,7 +88,7 @@ static void makes_random_models(void **state)
         assert_string_equal(info.name, expected[i].name);
         clipc_model_destroy(&model);
     }
-    assert_null(clipc_architecture_name(6));
+    assert_null(clipc_architecture_name(sizeof expected / sizeof expected[0]));
 }
 
 static float variance_of(const clipc_tensor *tensor)

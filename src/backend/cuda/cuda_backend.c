@@ -166,7 +166,6 @@ static clipc_status compile(const clipc_model *model, const clipc_compile_option
     CLIPC_FAIL_IF(model->engine_file, error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: its weights are packed for the cpu backend; give backend cuda the model that it was made of",
                   model->path);
-    CLIPC_TRY(clipc_model_check_classic(model, "backend cuda", error));
     CLIPC_TRY(clipc_model_check_finite(model, options->image_tower, options->text_tower, options->threads, error));
     struct compiled *compiled = clipc_allocate(1, sizeof *compiled);
     if (!compiled)

@@ -85,7 +85,8 @@ static size_t plan_workspace(clipc_cuda_engine *engine, uint8_t *base)
 /* The row maps of the image tower, which never change. */
 static clipc_status upload_maps(clipc_cuda_engine *engine, clipc_error *error)
 {
-    const int32_t tokens = engine->patch_count + 1;
+    const int32_t class_tokens = engine->model->config.class_token ? 1 : 0;
+    const int32_t tokens = engine->patch_count + class_tokens;
     const size_t patches = (size_t)engine->batch * (size_t)engine->patch_count;
     const size_t items = patches * 2 + (size_t)engine->batch;
     int32_t *maps = clipc_allocate(items, sizeof *maps);
@@ -95,10 +96,10 @@ static clipc_status upload_maps(clipc_cuda_engine *engine, clipc_error *error)
     int32_t *position = maps + patches;
     int32_t *pooled = position + patches;
     for (int32_t i = 0; i < engine->batch; i++) {
-        pooled[i] = i * tokens;
+        pooled[i] = engine->image.pools_by_attention ? 0 : i * tokens;
         for (int32_t p = 0; p < engine->patch_count; p++) {
-            output_row[i * engine->patch_count + p] = i * tokens + 1 + p;
-            position[i * engine->patch_count + p] = 1 + p;
+            output_row[i * engine->patch_count + p] = i * tokens + class_tokens + p;
+            position[i * engine->patch_count + p] = class_tokens + p;
         }
     }
     clipc_status status = CLIPC_OK;
@@ -221,7 +222,8 @@ static clipc_cuda_type operand_of(clipc_precision precision)
 /* One image or text goes through a tower in one launch where there is a kernel for it. */
 static clipc_status prepare_whole_towers(clipc_cuda_engine *engine, clipc_error *error)
 {
-    if (engine->precision != CLIPC_PRECISION_FP16 || engine->batch_invariant)
+    if (engine->precision != CLIPC_PRECISION_FP16 || engine->batch_invariant ||
+        clipc_config_is_siglip(&engine->model->config))
         return CLIPC_OK;
     if (engine->has_image)
         CLIPC_TRY(clipc_cuda_whole_tower_prepare(engine->model, true, &engine->device, &engine->image,
@@ -250,7 +252,7 @@ static clipc_status prepare(clipc_cuda_engine *engine, const clipc_compile_optio
     engine->has_text = options->text_tower;
     engine->batch_invariant = options->batch_invariant;
     engine->dimension = (int32_t)clipc_round_up(config->embedding_dimension, 8);
-    engine->patch_count = engine->has_image ? (int32_t)config->image_tokens - 1 : 0;
+    engine->patch_count = engine->has_image ? (int32_t)config->image_tokens - (config->class_token ? 1 : 0) : 0;
     settle_pass(engine, clipc_min(options->max_batch, CLIPC_CUDA_PASS_ITEMS));
     CLIPC_TRY(make_staging(engine, error));
     CLIPC_TRY(make_towers(engine, owner, error));

@@ -66,8 +66,8 @@ typedef struct clipc_cuda_engine {
     float *embeddings;
     int32_t *patch_output_row; /* [batch × patch_count] */
     int32_t *patch_position;
-    int32_t *pooled_row; /* [batch]: in the residual stream */
-    int32_t *image_pooled_row;
+    int32_t *pooled_row;       /* [batch]: in the residual stream */
+    int32_t *image_pooled_row; /* zeros where images are pooled by attention: the row of zeros */
     int32_t *ids;
     int32_t *offsets;
     clipc_cuda_graph graphs[CLIPC_CUDA_GRAPHS];
@@ -111,9 +111,10 @@ typedef struct clipc_cuda_sequence {
     int32_t count;
     int32_t rows;
     int32_t longest;
-    const int32_t *offsets; /* NULL: all of `longest` rows */
-    const int32_t *pooled_row;
-    bool text;
+    const int32_t *offsets;    /* NULL: all of `longest` rows */
+    const int32_t *pooled_row; /* of each item: what is read after the last layer; NULL: all rows are */
+    bool text;                 /* the pooled row is an item's last, else its first */
+    bool causal;
 } clipc_cuda_sequence;
 
 /* One product, by the kernel that suits it, recorded as that step. The statistics that it leaves, if any, come

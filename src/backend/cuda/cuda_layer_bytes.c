@@ -67,7 +67,7 @@ cudaError_t clipc_cuda_layer_bytes(const clipc_cuda_engine *engine, const clipc_
                                    const clipc_cuda_sequence *items)
 {
     const clipc_cuda_layer *layer = &tower->layers[index];
-    const bool last = index == tower->layer_count - 1;
+    const bool last = items->pooled_row && index == tower->layer_count - 1;
     const bool e4m3 = tower->operand == CLIPC_CUDA_E4M3;
 
     TRY(normalize(engine, tower, engine->rows, items->rows));
@@ -84,7 +84,7 @@ cudaError_t clipc_cuda_layer_bytes(const clipc_cuda_engine *engine, const clipc_
         .tokens = items->longest,
         .heads = tower->heads,
         .head_stride = tower->head_stride,
-        .causal = items->text,
+        .causal = items->causal,
         .only_row = last ? (items->text ? 1 : 0) : -1,
         .wgmma_blocks = engine->device.architecture == 90 ? engine->device.multiprocessors : 0,
     };

@@ -159,7 +159,7 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
     const clipc_cuda_layer *layer = &tower->layers[index];
     /* After the last layer only the pooled rows are read: it computes only those once the keys and values are there.
      */
-    const bool last = index == tower->layer_count - 1;
+    const bool last = items->pooled_row && index == tower->layer_count - 1;
 
     clipc_cuda_gemm qkv =
         product(engine->rows, tower->stride, items->rows, engine->capacity, &layer->qkv, engine->qkv);
@@ -177,7 +177,7 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
         .tokens = items->longest,
         .heads = tower->heads,
         .head_stride = tower->head_stride,
-        .causal = items->text,
+        .causal = items->causal,
         .only_row = last ? (items->text ? 1 : 0) : -1,
         .wgmma_blocks = engine->device.architecture == 90 ? engine->device.multiprocessors : 0,
     };
@@ -197,14 +197,56 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
     return mlp(engine, tower, layer, to, rows, capacity, statistics);
 }
 
-static cudaError_t encoder(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower,
-                           const clipc_cuda_sequence *items)
+/* The probe attends to all rows of each item, and an MLP follows; the sums become the embeddings as they are. */
+static cudaError_t pool_by_attention(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower,
+                                     const clipc_cuda_sequence *items, clipc_cuda_statistics statistics)
 {
-    clipc_cuda_statistics statistics = whole_statistics(tower, engine->statistics);
+    const clipc_cuda_layer *layer = &tower->pooling;
+    if (clipc_cuda_is_bytes(tower->operand)) {
+        statistics = whole_statistics(tower, engine->statistics);
+        TRY(clipc_cuda_measure_rows(engine->rows, items->rows, tower->width, tower->stride, engine->statistics,
+                                    engine->stream));
+    }
+    clipc_cuda_gemm qkv =
+        product(engine->rows, tower->stride, items->rows, engine->capacity, &layer->qkv, engine->qkv);
+    TRY(settle_statistics(engine, items->rows, &statistics));
+    qkv.normalize = statistics;
+    TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_QUERY_KEY_VALUE, &qkv));
+    const clipc_cuda_attention attention = {
+        .type = engine->type,
+        .output_type = engine->type,
+        .qkv = engine->qkv,
+        .output = engine->context,
+        .count = items->count,
+        .tokens = items->longest,
+        .heads = tower->heads,
+        .head_stride = tower->head_stride,
+        .only_row = 0, /* whose query is every row's */
+    };
+    TRY(clipc_cuda_attention_run(&attention, engine->stream));
+    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ATTENTION, "attention"));
+    clipc_cuda_gemm out =
+        product(engine->context, tower->inner, items->count, engine->capacity, &layer->out, engine->pooled);
+    out.residual = tower->zero_row;
+    out.residual_stride = tower->stride;
+    out.residual_row = engine->image_pooled_row;
+    out.leave = statistics_at(tower, engine->pooled_statistics);
+    TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_ATTENTION_OUT, &out));
+    TRY(mlp(engine, tower, layer, engine->pooled, items->count, engine->batch, &out.leave));
+    TRY(clipc_cuda_widen_rows(engine->type, engine->pooled, items->count, tower->stride, engine->embeddings,
+                              engine->stream));
+    return clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "widen_rows");
+}
+
+static cudaError_t encoder(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower,
+                           const clipc_cuda_sequence *items, clipc_cuda_statistics statistics)
+{
     const bool bytes = clipc_cuda_is_bytes(tower->operand);
     for (int32_t i = 0; i < tower->layer_count; i++)
         TRY(bytes ? clipc_cuda_layer_bytes(engine, tower, i, items)
                   : encoder_layer(engine, tower, i, items, &statistics));
+    if (tower->pools_by_attention)
+        return pool_by_attention(engine, tower, items, statistics);
     clipc_cuda_gemm projection =
         product(engine->pooled, tower->stride, items->count, engine->batch, &tower->projection, NULL);
     if (bytes) {
@@ -231,14 +273,20 @@ cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t cou
     embed.residual = tower->position;
     embed.residual_stride = tower->stride;
     embed.residual_row = engine->patch_position;
+    clipc_cuda_sequence items = {count, count * tokens, tokens, NULL, NULL, false, false};
+    if (!tower->class_row) { /* the patches are the rows */
+        embed.leave = statistics_at(tower, engine->statistics);
+        TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_PATCH_EMBEDDING, &embed));
+        return encoder(engine, tower, &items, embed.leave);
+    }
+    items.pooled_row = engine->image_pooled_row;
     embed.output_row = engine->patch_output_row;
     TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_PATCH_EMBEDDING, &embed));
     TRY(clipc_cuda_image_rows(engine->type, engine->rows, count, tokens, tower->width, tower->stride, tower->class_row,
                               tower->norm_pre_weight, tower->norm_pre_bias, tower->epsilon, engine->statistics,
                               engine->stream));
     TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "image_rows"));
-    const clipc_cuda_sequence items = {count, count * tokens, tokens, NULL, engine->image_pooled_row, false};
-    return encoder(engine, tower, &items);
+    return encoder(engine, tower, &items, whole_statistics(tower, engine->statistics));
 }
 
 cudaError_t clipc_cuda_launch_text(const clipc_cuda_engine *engine, int32_t count, int32_t rows, int32_t longest)
@@ -248,8 +296,9 @@ cudaError_t clipc_cuda_launch_text(const clipc_cuda_engine *engine, int32_t coun
                              tower->position, tower->width, tower->stride, engine->rows, engine->statistics,
                              engine->stream));
     TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "text_rows"));
-    const clipc_cuda_sequence items = {count, rows, longest, engine->offsets, engine->pooled_row, true};
-    return encoder(engine, tower, &items);
+    const clipc_cuda_sequence items = {
+        count, rows, longest, engine->offsets, engine->pooled_row, true, engine->model->config.causal};
+    return encoder(engine, tower, &items, whole_statistics(tower, engine->statistics));
 }
 
 /* One item of few rows: the tower in one launch. Several would depend on each other's places: attention adds up keys

@@ -19,6 +19,10 @@ typedef struct packed_tower {
     float *row;     /* scratch: one row of the widest matrix */
     float *folded;  /* scratch: the same as it is packed, padding included */
     float *scratch; /* LayerNorm weights and biases */
+    /* of attention pooling: the query of all images as a layer without weights */
+    float *query; /* [width], then [width, width] of zeros */
+    clipc_tensor query_weight;
+    clipc_tensor query_bias;
 } packed_tower;
 
 /* Space for `bytes`; NULL while counting. *device gets its address. */
@@ -183,6 +187,64 @@ static void read_norm(packed_tower *packer, const clipc_tensor *weight, const cl
     }
 }
 
+/* The probe goes through its projection once and for all. */
+static clipc_status project_probe(packed_tower *packer, const clipc_weights *weights, clipc_error *error)
+{
+    const clipc_tensor *matrix = &weights->image.pooling.query_weight;
+    const size_t width = matrix->shape[0];
+    packer->query = clipc_allocate(width * (width + 1), sizeof *packer->query);
+    if (!packer->query)
+        return clipc_fail_memory(error, width * (width + 1) * sizeof *packer->query, "the query of pooling");
+    clipc_tensor_read(&weights->image.pooling.query_bias, 0, width, packer->query);
+    clipc_tensor_read(&weights->image.probe, 0, width, packer->folded);
+    for (size_t i = 0; i < width; i++) {
+        double sum = (double)packer->query[i];
+        clipc_tensor_read(matrix, i * width, width, packer->row);
+        for (size_t k = 0; k < width; k++)
+            sum += (double)packer->row[k] * (double)packer->folded[k];
+        packer->query[i] = (float)sum;
+    }
+    packer->query_bias =
+        (clipc_tensor){.data = packer->query, .dtype = CLIPC_DTYPE_F32, .rank = 1, .shape = {width}, .count = width};
+    packer->query_weight = (clipc_tensor){.data = packer->query + width,
+                                          .dtype = CLIPC_DTYPE_F32,
+                                          .rank = 2,
+                                          .shape = {width, width},
+                                          .count = width * width};
+    return CLIPC_OK;
+}
+
+/* In halves whatever the layers are: but for keys and values it works on one row an item. The last LayerNorm of the
+ * tower comes before it. */
+static void pack_pooling(packed_tower *packer, const clipc_weights *weights, clipc_cuda_tower *tower)
+{
+    const clipc_layer_weights *pooling = &weights->image.pooling;
+    const size_t stride = (size_t)tower->stride;
+    const size_t inner = (size_t)tower->inner;
+    const size_t hidden = (size_t)tower->mlp_stride;
+    const clipc_cuda_type type = packer->type;
+    const head_layout heads = {(size_t)(tower->width / tower->heads), (size_t)tower->head_stride};
+    const float query_scale = (float)(1.4426950408889634 / sqrt((double)heads.head));
+    const float *weight = NULL;
+    const float *bias = NULL;
+    read_norm(packer, &weights->image.norm_post_weight, &weights->image.norm_post_bias, &weight, &bias);
+    const matrix_source qkv[3] = {
+        {&packer->query_weight, &packer->query_bias, weight, bias, &heads, NULL, query_scale, 0},
+        {&pooling->key_weight, &pooling->key_bias, weight, bias, &heads, NULL, 1, inner},
+        {&pooling->value_weight, &pooling->value_bias, weight, bias, &heads, NULL, 1, 2 * inner},
+    };
+    pack_matrix(packer, qkv, 3, &(matrix_shape){type, 3 * inner, stride, 2, 1}, &tower->pooling.qkv);
+    const matrix_source out = {
+        &pooling->attention_out_weight, &pooling->attention_out_bias, NULL, NULL, NULL, &heads, 1, 0};
+    pack_matrix(packer, &out, 1, &(matrix_shape){type, stride, inner, 2, 1}, &tower->pooling.out);
+    read_norm(packer, &pooling->norm2_weight, &pooling->norm2_bias, &weight, &bias);
+    const matrix_source fc1 = {&pooling->fc1_weight, &pooling->fc1_bias, weight, bias, NULL, NULL, 1, 0};
+    pack_matrix(packer, &fc1, 1, &(matrix_shape){type, hidden, stride, 2, 1}, &tower->pooling.fc1);
+    const matrix_source fc2 = {&pooling->fc2_weight, &pooling->fc2_bias, NULL, NULL, NULL, NULL, 1, 0};
+    pack_matrix(packer, &fc2, 1, &(matrix_shape){type, stride, hidden, 2, 1}, &tower->pooling.fc2);
+    take(packer, stride * 2, &tower->zero_row); /* zeros already */
+}
+
 static void pack_layer(packed_tower *packer, const clipc_layer_weights *layer, const clipc_cuda_tower *tower,
                        clipc_cuda_layer *out)
 {
@@ -234,14 +296,18 @@ static void pack_tower(packed_tower *packer, const clipc_model *model, bool imag
     const float *bias = NULL;
     if (image) {
         const size_t patch = 3 * config->patch_size * config->patch_size;
-        const matrix_source patches = {&model->weights.image.patch_embedding, NULL, NULL, NULL, NULL, NULL, 1, 0};
+        const clipc_tensor *patch_bias = config->patch_bias ? &model->weights.image.patch_bias : NULL;
+        const matrix_source patches = {
+            &model->weights.image.patch_embedding, patch_bias, NULL, NULL, NULL, NULL, 1, 0};
         pack_matrix(packer, &patches, 1, &(matrix_shape){packer->type, stride, clipc_round_up(patch, 8), 2, 1},
                     &tower->patch);
         tower->position = pack_table(packer, &model->weights.image.position_embedding, width, stride);
-        tower->class_row = pack_vector(packer, &model->weights.image.class_embedding,
-                                       &model->weights.image.position_embedding, width);
-        tower->norm_pre_weight = pack_vector(packer, &model->weights.image.norm_pre_weight, NULL, width);
-        tower->norm_pre_bias = pack_vector(packer, &model->weights.image.norm_pre_bias, NULL, width);
+        if (config->class_token) {
+            tower->class_row = pack_vector(packer, &model->weights.image.class_embedding,
+                                           &model->weights.image.position_embedding, width);
+            tower->norm_pre_weight = pack_vector(packer, &model->weights.image.norm_pre_weight, NULL, width);
+            tower->norm_pre_bias = pack_vector(packer, &model->weights.image.norm_pre_bias, NULL, width);
+        }
     } else {
         tower->position = pack_table(packer, &model->weights.text.position_embedding, width, stride);
         tower->embedding = pack_table(packer, &model->weights.text.token_embedding, width, stride);
@@ -249,10 +315,16 @@ static void pack_tower(packed_tower *packer, const clipc_model *model, bool imag
     for (int32_t i = 0; i < tower->layer_count; i++)
         pack_layer(packer, image ? &model->weights.image.layers[i] : &model->weights.text.layers[i], tower,
                    &tower->layers[i]);
+    if (tower->pools_by_attention) {
+        pack_pooling(packer, &model->weights, tower);
+        return;
+    }
     read_norm(packer, image ? &model->weights.image.norm_post_weight : &model->weights.text.norm_final_weight,
               image ? &model->weights.image.norm_post_bias : &model->weights.text.norm_final_bias, &weight, &bias);
+    const clipc_tensor *projection_bias =
+        !image && config->text_projection_bias ? &model->weights.text.projection_bias : NULL;
     const matrix_source projection = {image ? &model->weights.image.projection : &model->weights.text.projection,
-                                      NULL,
+                                      projection_bias,
                                       weight,
                                       bias,
                                       NULL,
@@ -278,6 +350,10 @@ clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, clipc_c
     const clipc_config *config = &model->config;
     const clipc_tower_config *shape = image ? &config->image : &config->text;
     const size_t head_stride = clipc_round_up(shape->width / shape->heads, 16);
+    CLIPC_FAIL_IF(image && (config->class_token != config->norm_pre ||
+                            config->class_token != (config->image_pooling == CLIPC_IMAGE_POOL_CLASS) ||
+                            config->class_token != config->image_projection),
+                  error, CLIPC_ERROR_UNSUPPORTED, "the cuda backend takes image towers of CLIP's and SigLIP's parts");
     CLIPC_FAIL_IF(head_stride > 128, error, CLIPC_ERROR_UNSUPPORTED,
                   "the cuda backend takes heads of up to 128 values, and the %s tower's have %zu",
                   image ? "image" : "text", shape->width / shape->heads);
@@ -297,6 +373,7 @@ clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, clipc_c
         .layer_count = (int32_t)shape->layers,
         .activation = activation_of(shape->activation),
         .epsilon = shape->layer_norm_epsilon,
+        .pools_by_attention = image && config->image_pooling == CLIPC_IMAGE_POOL_ATTENTION,
     };
     clipc_status status = CLIPC_OK;
     packed_tower packer = {.type = type, .operand = operand};
@@ -311,6 +388,8 @@ clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, clipc_c
         status = clipc_fail_memory(error, longest * sizeof *packer.row, "a tower's weights");
         goto fail;
     }
+    if (out->pools_by_attention)
+        CLIPC_CHECK(project_probe(&packer, &model->weights, error));
     pack_tower(&packer, model, image, out);
     out->bytes = packer.used;
     CLIPC_CHECK(clipc_cuda_allocate(out->bytes, image ? "the image tower" : "the text tower", &out->memory, error));
@@ -329,6 +408,7 @@ fail:
     clipc_free(packer.row);
     clipc_free(packer.folded);
     clipc_free(packer.scratch);
+    clipc_free(packer.query);
     if (status != CLIPC_OK)
         clipc_cuda_tower_free(out);
     return status;

@@ -38,11 +38,14 @@ typedef struct clipc_cuda_tower {
     int32_t activation; /* clipc_cuda_activation */
     float epsilon;
     clipc_cuda_layer *layers;
-    clipc_cuda_matrix projection;
-    void *position; /* [tokens, stride] */
+    clipc_cuda_matrix projection; /* no weight: what pooling makes is the embedding */
+    void *position;               /* [tokens, stride] */
     /* image */
     clipc_cuda_matrix patch;
-    float *class_row; /* fp32 [width]: class embedding + position 0 */
+    bool pools_by_attention;
+    clipc_cuda_layer pooling; /* halves; its queries have no weights: the bias is the projected probe */
+    void *zero_row;           /* [stride], of pooling */
+    float *class_row;         /* fp32 [width]: class embedding + position 0; NULL: none, and no norm_pre */
     float *norm_pre_weight;
     float *norm_pre_bias;
     /* text */

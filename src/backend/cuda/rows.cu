@@ -95,6 +95,16 @@ __global__ void __launch_bounds__(threads)
         statistics[index] = after;
 }
 
+template <typename half>
+__global__ void __launch_bounds__(threads) widen_pairs(const uint32_t *halves, long long pairs, float2 *to)
+{
+    let_next_kernel_start();
+    wait_for_previous_kernel();
+    const long long pair = (long long)blockIdx.x * threads + threadIdx.x;
+    if (pair < pairs)
+        to[pair] = half::unpack(halves[pair]);
+}
+
 template <typename half, int steps>
 __global__ void __launch_bounds__(threads)
     text_rows(const int *ids, const int *offsets, const uint16_t *embedding, const uint16_t *position, int width,
@@ -181,6 +191,15 @@ extern "C" cudaError_t clipc_cuda_text_rows(clipc_cuda_type type, const int32_t 
     BY_TYPE(type, stride, text_rows, dim3(blocks, (unsigned)count), dim3(threads), 0, 1, stream, ids, offsets,
             (const uint16_t *)embedding, (const uint16_t *)position, width, stride, (uint16_t *)rows,
             (float2 *)statistics);
+}
+
+extern "C" cudaError_t clipc_cuda_widen_rows(clipc_cuda_type type, const void *rows, int32_t count, int32_t columns,
+                                             float *to, cudaStream_t stream)
+{
+    const long long pairs = (long long)count * columns / 2;
+    const auto kernel = type == CLIPC_CUDA_BF16 ? widen_pairs<bf16> : widen_pairs<f16>;
+    return launch_kernel(kernel, dim3((unsigned)((pairs + threads - 1) / threads)), dim3(threads), 0, 1, stream,
+                         (const uint32_t *)rows, pairs, (float2 *)to);
 }
 
 extern "C" cudaError_t clipc_cuda_join_statistics(const float *from, int32_t rows, int32_t parts, int32_t part_width,

@@ -33,6 +33,10 @@ cudaError_t clipc_cuda_text_rows(clipc_cuda_type type, const int32_t *ids, const
                                  int32_t longest, const void *embedding, const void *position, int32_t width,
                                  int32_t stride, void *rows, float *statistics, cudaStream_t stream);
 
+/* Rows [count, columns], without gaps and of a multiple of 8 columns, as fp32. */
+cudaError_t clipc_cuda_widen_rows(clipc_cuda_type type, const void *rows, int32_t count, int32_t columns, float *to,
+                                  cudaStream_t stream);
+
 /* Statistics in parts (gemm.h) → one pair a row. `to` must not overlap `from`. */
 cudaError_t clipc_cuda_join_statistics(const float *from, int32_t rows, int32_t parts, int32_t part_width,
                                        int32_t columns, float *to, cudaStream_t stream);
