@@ -11,7 +11,7 @@
 #   make eval     top-1 of the demo model on models/demo/eval (PRECISION=fp32)
 #   make check-parity   make the golden files anew with PyTorch and transformers, and compare
 #   make check-interop  every model format against the library it belongs to (writes the table of docs/formats.md),
-#                        and exported graphs in ONNX Runtime and OpenVINO
+#                        exported graphs in ONNX Runtime and OpenVINO, and TensorRT-RTX building engines of them
 #   make install  PREFIX=/usr/local
 
 JOBS ?= $(shell nproc)
@@ -97,6 +97,15 @@ check-interop: setup-check all
 	build-venv-interop/bin/python tests/interop/interop.py build/clipc --large --write docs/formats.md
 	build-venv-interop/bin/python tests/interop/onnx_export.py build/clipc demo siglip $(filter-out %/siglip %/siglip_fp16 %/siglip_one_patch,$(wildcard tests/golden/models/*))
 	build-venv-interop/bin/python tests/interop/onnx_plugin.py build/clipc $(if $(TENSORRT_ROOT),$$($(MAKE) -s plugin))
+	$(MAKE) check-tensorrt-rtx
+
+# TensorRT-RTX builds engines of the exported graphs with no GPU; its wheels are for Linux on x86-64 only.
+.PHONY: check-tensorrt-rtx
+check-tensorrt-rtx: all
+	@if [ "$$(uname -sm)" != "Linux x86_64" ]; then echo "TensorRT-RTX: left out, there are no wheels for $$(uname -sm)"; else \
+	    scripts/python_venv.sh build-venv-tensorrt-rtx tests/interop/requirements-tensorrt-rtx.txt && \
+	    build-venv-tensorrt-rtx/bin/python tests/interop/tensorrt_rtx.py build/clipc demo tests/golden/models/fp16 \
+	        tests/golden/models/odd_widths; fi
 
 eval: build/clipc
 	@scripts/eval.sh build/clipc $(PRECISION)

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Times from process start to an engine that is ready, from an engine file, and the memory of two processes that use it
-after a batch of 32 images.
+after a batch of images.
 
-    bench/engine_file.py [--build build] [--arch ViT-B-32] [--precision fp32] [--runs 15] [--model DIR]
+    bench/engine_file.py [--build build] [--arch ViT-B-32] [--precision fp32] [--runs 15] [--model DIR] [--batch 32]
 
 Makes the engine file of random weights, or of DIR, in a temporary folder. "cold" is with the file dropped from the page
 cache before each run. With --model the directory itself is timed beside it, run by run.
@@ -19,9 +19,9 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-def start(program, model, precision):
+def start(program, model, precision, batch):
     begin = time.monotonic_ns()
-    process = subprocess.Popen([program, model, precision, str(begin)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen([program, model, precision, str(begin), str(batch)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     return process, json.loads(process.stdout.readline())
 
 
@@ -32,7 +32,7 @@ def stop(process):
 
 
 def run_once(program, model, precision):
-    process, result = start(program, model, precision)
+    process, result = start(program, model, precision, 1)
     stop(process)
     return result
 
@@ -64,6 +64,7 @@ def main():
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--runs", type=int, default=15)
     parser.add_argument("--model")
+    parser.add_argument("--batch", type=int, default=32)
     arguments = parser.parse_args()
     program = str(arguments.build / "bench/engine_ready")
     precision = arguments.precision
@@ -84,12 +85,12 @@ def main():
         show("engine file, cold cache", cold)
         if directory:
             show("directory, warm cache", directory)
-        processes = [start(program, file, precision) for _ in range(2)]
+        processes = [start(program, file, precision, arguments.batch) for _ in range(2)]
         show_memory("first process", processes[0][1])
         show_memory("second process beside it", processes[1][1])
         if arguments.model:
-            processes.append(start(program, arguments.model, precision))
-            show_memory("directory, batch 32", processes[2][1])
+            processes.append(start(program, arguments.model, precision, arguments.batch))
+            show_memory(f"directory, batch {arguments.batch}", processes[2][1])
         for process, _ in processes:
             stop(process)
 

@@ -1,9 +1,9 @@
 /* How long a process takes until it could encode, and what memory it then has to itself.
  *
- *     engine_ready MODEL PRECISION BEGIN
+ *     engine_ready MODEL PRECISION BEGIN BATCH
  *
  * BEGIN is CLOCK_MONOTONIC in nanoseconds when the process was asked for. Prints one JSON object: milliseconds from
- * BEGIN to the engine (both towers), milliseconds of the first image after that, and, once a batch of 32 images was
+ * BEGIN to the engine (both towers), milliseconds of the first image after that, and, once BATCH images were
  * encoded, the mebibytes of private memory, of file pages mapped (the page cache is everyone's), of those that another
  * process has mapped too, and of workspace. Then it waits for its input to end, so that
  * others can run beside it. */
@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-#define BATCH 32
 
 static double now_ms(void)
 {
@@ -46,7 +44,7 @@ static clipc_precision parse_precision(const char *name)
     return precision;
 }
 
-static clipc_status run(const char *path, const char *precision, double begin, clipc_error *error)
+static clipc_status run(const char *path, const char *precision, double begin, size_t batch, clipc_error *error)
 {
     clipc_model *model = NULL;
     clipc_engine *engine = NULL;
@@ -67,14 +65,14 @@ static clipc_status run(const char *path, const char *precision, double begin, c
         status = clipc_engine_get_info(engine, &info, error);
     if (status == CLIPC_OK) {
         /* Pages that are only read stay one page of zeros: the input counts for nothing. */
-        pixels = clipc_allocate(BATCH * 3 * model_info.image_height * model_info.image_width, sizeof *pixels);
-        embedding = clipc_allocate(BATCH * model_info.embedding_dimension, sizeof *embedding);
+        pixels = clipc_allocate(batch * 3 * model_info.image_height * model_info.image_width, sizeof *pixels);
+        embedding = clipc_allocate(batch * model_info.embedding_dimension, sizeof *embedding);
         status = pixels && embedding ? clipc_engine_encode_images(engine, pixels, 1, 0, embedding, error)
                                      : CLIPC_ERROR_MEMORY;
     }
     const double encoded = now_ms();
     if (status == CLIPC_OK)
-        status = clipc_engine_encode_images(engine, pixels, BATCH, 0, embedding, error);
+        status = clipc_engine_encode_images(engine, pixels, batch, 0, embedding, error);
     if (status == CLIPC_OK) {
         printf("{\"ready_ms\": %.2f, \"first_image_ms\": %.2f, \"private_mib\": %.1f, \"mapped_mib\": %.1f, "
                "\"shared_mib\": %.1f, \"workspace_mib\": %.1f, \"packed_mib\": %.1f, \"precision\": \"%s\", \"isa\": "
@@ -97,11 +95,11 @@ static clipc_status run(const char *path, const char *precision, double begin, c
 int main(int argc, char **argv)
 {
     clipc_error error = {0};
-    if (argc != 4) {
-        fprintf(stderr, "usage: engine_ready MODEL PRECISION BEGIN\n");
+    if (argc != 5) {
+        fprintf(stderr, "usage: engine_ready MODEL PRECISION BEGIN BATCH\n");
         return 2;
     }
-    if (run(argv[1], argv[2], strtod(argv[3], NULL) / 1e6, &error) != CLIPC_OK) {
+    if (run(argv[1], argv[2], strtod(argv[3], NULL) / 1e6, strtoul(argv[4], NULL, 10), &error) != CLIPC_OK) {
         fprintf(stderr, "engine_ready: %s\n", error.message);
         return 1;
     }
