@@ -1,5 +1,5 @@
-/* The tokenizer's files, its packed block and its texts. The first byte says which: a JSON file, merges, the packed
- * block of a small tokenizer with bytes changed, or a text for it. */
+/* The tokenizers' files, their packed blocks and their texts. The first byte says which: a JSON file, merges, the
+ * packed block of a small tokenizer with bytes changed, or a text for it; CLIP's tokenizer, or one of pieces. */
 #include "base/memory.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
@@ -10,12 +10,14 @@
 
 #define VOCABULARY ((size_t)1024)
 #define LIMIT      ((size_t)77)
+#define MAX_BLOCK  ((size_t)1 << 20)
 
 static char vocab[20000];
 static clipc_tokenizer *tokenizer;
+static clipc_tokenizer *pieces[2]; /* unigram, byte pairs */
 static uint8_t *block;
-static size_t block_size;
 
+static void make_pieces(void);
 int LLVMFuzzerInitialize(int *argument_count, char ***arguments);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
@@ -52,14 +54,42 @@ int LLVMFuzzerInitialize(int *argument_count, char ***arguments)
     const clipc_tokenizer_files files = {.vocab = view(vocab, strlen(vocab)),
                                          .merges = view(merges, sizeof merges - 1),
                                          .tokenizer_config = view(config, sizeof config - 1)};
-    const void *bytes = NULL;
     if (clipc_tokenizer_create(&files, VOCABULARY, &tokenizer, NULL) != CLIPC_OK)
         abort();
-    clipc_tokenizer_packed(tokenizer, &bytes, &block_size);
-    block = clipc_allocate_aligned(block_size, 1);
+    make_pieces();
+    block = clipc_allocate_aligned(MAX_BLOCK, 1);
     if (!block)
         abort();
     return 0;
+}
+
+/* With every kind of step, splitting, added token and fallback between them. */
+static void make_pieces(void)
+{
+    static const char unigram[] =
+        "{\"added_tokens\": [{\"id\": 1, \"content\": \"</s>\", \"special\": true, \"lstrip\": true, \"rstrip\": "
+        "true}, {\"id\": 9, \"content\": \"B\", \"special\": false, \"normalized\": true}], \"normalizer\": "
+        "{\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Lowercase\"}, {\"type\": \"Replace\", "
+        "\"pattern\": {\"Regex\": \"[!-/]\"}, \"content\": \"\"}, {\"type\": \"Replace\", \"pattern\": "
+        "{\"Regex\": \"\\\\s+\"}, \"content\": \" \"}, {\"type\": \"Strip\", \"strip_left\": true, "
+        "\"strip_right\": true}]}, \"pre_tokenizer\": {\"type\": \"Metaspace\", \"replacement\": \"\u2581\", "
+        "\"prepend_scheme\": \"always\"}, \"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": "
+        "[{\"Sequence\": {\"id\": \"A\"}}, {\"SpecialToken\": {\"id\": \"</s>\"}}], \"special_tokens\": {\"</s>\": "
+        "{\"ids\": [1]}}}, \"model\": {\"type\": \"Unigram\", \"unk_id\": 0, \"byte_fallback\": true, \"vocab\": "
+        "[[\"<unk>\", 0], [\"</s>\", 0], [\"\u2581\", -2], [\"a\", -1.5], [\"\u2581a\", -1.25], [\"ab\", -3], "
+        "[\"b\", -4], [\"<0xC3>\", 0], [\"<0xA9>\", 0]]}}";
+    static const char pairs[] =
+        "{\"normalizer\": {\"type\": \"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": \"\u2581\"}, "
+        "\"model\": {\"type\": \"BPE\", \"byte_fallback\": true, \"fuse_unk\": true, \"unk_token\": \"<unk>\", "
+        "\"vocab\": {\"<unk>\": 0, \"\u2581\": 1, \"a\": 2, \"b\": 3, \"ab\": 4, \"\u2581ab\": 5, \"<0xC3>\": 6, "
+        "\"<0xA9>\": 7}, \"merges\": [[\"a\", \"b\"], [\"\u2581\", \"ab\"]]}}";
+    static const char *const texts[2] = {unigram, pairs};
+    for (size_t i = 0; i < 2; i++) {
+        const clipc_tokenizer_files files = {.tokenizer_json = view(texts[i], strlen(texts[i])),
+                                             .cleaning = i ? CLIPC_CLEAN_CANONICALIZE : CLIPC_CLEAN_NOTHING};
+        if (clipc_tokenizer_create(&files, VOCABULARY, &pieces[i], NULL) != CLIPC_OK)
+            abort();
+    }
 }
 
 static void encode(const clipc_tokenizer *opened, const uint8_t *text, size_t size)
@@ -75,18 +105,22 @@ static void encode(const clipc_tokenizer *opened, const uint8_t *text, size_t si
 
 static void use(clipc_tokenizer *opened)
 {
-    static const char text[] = "aaab ABC isn't <|endoftext|><|STARTOFTEXT|> 12 \xC3\xA9\xCC\x81";
+    static const char text[] =
+        "aaab ABC </s> \xE2\x96\x81 \xEF\xBC\xA1! isn't <|endoftext|><|STARTOFTEXT|> 12 \xC3\xA9\xCC\x81";
     if (opened)
         encode(opened, (const uint8_t *)text, sizeof text - 1);
     clipc_tokenizer_destroy(&opened);
 }
 
 /* Triples of place (two bytes) and value; what is left over is the text. */
-static void change_block(const uint8_t *bytes, size_t size)
+static void change_block(const clipc_tokenizer *from, const uint8_t *bytes, size_t size)
 {
+    size_t block_size = 0;
     const void *packed = NULL;
     clipc_tokenizer *opened = NULL;
-    clipc_tokenizer_packed(tokenizer, &packed, &block_size);
+    clipc_tokenizer_packed(from, &packed, &block_size);
+    if (block_size > MAX_BLOCK)
+        abort();
     memcpy(block, packed, block_size);
     for (; size >= 3; bytes += 3, size -= 3)
         block[(size_t)(bytes[0] | bytes[1] << 8) % block_size] = bytes[2];
@@ -98,9 +132,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     if (size == 0)
         return 0;
+    static const char *const configs[] = {"{\"tokenizer_class\": \"T5Tokenizer\"}",
+                                          "{\"tokenizer_class\": \"SiglipTokenizer\"}",
+                                          "{\"tokenizer_class\": \"Siglip2Tokenizer\"}", "{\"pad_token\": \"<pad>\"}"};
     clipc_tokenizer_files files = {.vocab = view(vocab, strlen(vocab)), .merges = view("a b\n", 4)};
     clipc_tokenizer *opened = NULL;
-    const uint8_t kind = bytes[0] % 7;
+    const uint8_t kind = bytes[0] % 15;
     bytes++;
     size--;
     switch (kind) {
@@ -109,8 +146,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     case 2: files.merges = view(bytes, size); break;
     case 3: files.tokenizer_config = view(bytes, size); break;
     case 4: files.special_tokens_map = view(bytes, size); break;
-    case 5: change_block(bytes, size); return 0;
-    default: encode(tokenizer, bytes, size); return 0;
+    case 5: change_block(tokenizer, bytes, size); return 0;
+    case 6: encode(tokenizer, bytes, size); return 0;
+    case 7:
+    case 8: change_block(pieces[kind - 7], bytes, size); return 0;
+    case 9:
+    case 10: encode(pieces[kind - 9], bytes, size); return 0;
+    default: /* a tokenizer.json as each class that overrules it reads it */
+        files.tokenizer_json = view(bytes, size);
+        files.tokenizer_config = view(configs[kind - 11], strlen(configs[kind - 11]));
+        break;
     }
     (void)clipc_tokenizer_create(&files, VOCABULARY, &opened, NULL);
     use(opened);

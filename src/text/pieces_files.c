@@ -338,32 +338,18 @@ static clipc_status read_template(const json_t *post, const char *name, size_t v
     return CLIPC_OK;
 }
 
-/* add_bos_token and add_eos_token, where they are stated, take the post_processor's place
- * (TokenizersBackend.update_post_processor). */
+/* add_bos_token and add_eos_token do not count: transformers drops them where there is a tokenizer.json
+ * (tokenization_utils_base.py, _from_pretrained). T5Tokenizer and SiglipTokenizer have a template of their own. */
 static clipc_status collect_around(const clipc_pieces_source *from, clipc_pieces_class class, size_t vocabulary_size,
                                    const clipc_special_tokens *tokens, clipc_pieces_parts *out, clipc_error *error)
 {
     const char *name = from->source->name;
-    const clipc_vocabulary *vocabulary = &from->source->vocabulary;
     const json_t *post = json_object_get(from->source->root, "post_processor");
-    const bool stated =
-        json_object_get(from->config, "add_bos_token") || json_object_get(from->config, "add_eos_token");
-    const bool is_t5 = class == CLIPC_CLASS_T5 || class == CLIPC_CLASS_SIGLIP;
-    bool starts = false;
-    bool ends = is_t5;
-    if (stated) {
-        starts = clipc_json_is_flag(from->config, "add_bos_token", true, false);
-        ends = clipc_json_is_flag(from->config, "add_eos_token", true, false);
-    } else if (!is_t5) {
-        return clipc_json_is_nothing(post) ? CLIPC_OK : read_template(post, name, vocabulary_size, out, error);
-    }
-    if (starts && tokens->start)
-        CLIPC_TRY(
-            add_around(out, false, clipc_added_id(vocabulary, tokens, tokens->start), vocabulary_size, name, error));
-    if (ends && tokens->end)
-        CLIPC_TRY(
-            add_around(out, true, clipc_added_id(vocabulary, tokens, tokens->end), vocabulary_size, name, error));
-    return CLIPC_OK;
+    if (class == CLIPC_CLASS_T5 || class == CLIPC_CLASS_SIGLIP)
+        return tokens->end ? add_around(out, true, clipc_added_id(&from->source->vocabulary, tokens, tokens->end),
+                                        vocabulary_size, name, error)
+                           : CLIPC_OK;
+    return clipc_json_is_nothing(post) ? CLIPC_OK : read_template(post, name, vocabulary_size, out, error);
 }
 
 static void collect_padding(const clipc_pieces_source *from, clipc_pieces_class class,

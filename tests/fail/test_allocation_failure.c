@@ -1,7 +1,9 @@
 /* The n-th allocation fails, for n = 1, 2, 3 … until all goes well: no crash, nothing left behind, the right status.
  */
+#include "base/mapped_file.h"
 #include "clipc/clipc.h"
 #include "fail/failing_allocator.h"
+#include "text/tokenizer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -294,9 +296,52 @@ static void test_encoding_allocates_nothing(void **state)
     expect_no_allocation(file_path, "cpu");
 }
 
+/* SigLIP's tokenizers, built from their file, packed and used on a text that is too long for the buffers at hand. */
+static clipc_status tokenize_pieces(const clipc_mapped_file *file, clipc_text_cleaning cleaning, clipc_error *error)
+{
+    static char text[4000];
+    static int32_t tokens[64];
+    clipc_tokenizer *tokenizer = NULL;
+    const clipc_tokenizer_files files = {
+        .tokenizer_json = {.bytes = file->bytes, .size = file->size, .name = "tokenizer.json"}, .cleaning = cleaning};
+    size_t count = 0;
+    memset(text, 'q', sizeof text);
+    clipc_status status = clipc_tokenizer_create(&files, 4096, &tokenizer, error);
+    assert_true((status == CLIPC_OK) == (tokenizer != NULL));
+    if (status == CLIPC_OK)
+        status = clipc_tokenizer_encode(tokenizer, text, sizeof text, 64, tokens, &count, error);
+    clipc_tokenizer_destroy(&tokenizer);
+    return status;
+}
+
+static void test_tokenizers_of_pieces(void **state)
+{
+    (void)state;
+    static const char *const paths[] = {CLIPC_SOURCE_DIR "/tests/unit/pieces/unigram.json",
+                                        CLIPC_SOURCE_DIR "/tests/unit/pieces/pairs.json"};
+    for (size_t i = 0; i < 2; i++) {
+        clipc_mapped_file file = {0};
+        assert_int_equal(clipc_mapped_file_open(paths[i], 0, &file, NULL), CLIPC_OK);
+        const ptrdiff_t blocks = failing_allocator_blocks();
+        size_t calls = SIZE_MAX;
+        for (size_t n = 1; calls >= n - 1; n++) {
+            clipc_error error = {0};
+            failing_allocator_arm(n, false);
+            const clipc_status status = tokenize_pieces(&file, CLIPC_CLEAN_CANONICALIZE, &error);
+            calls = failing_allocator_calls();
+            failing_allocator_arm(0, false);
+            assert_int_equal(failing_allocator_blocks(), blocks);
+            assert_int_equal(status, calls < n ? CLIPC_OK : CLIPC_ERROR_MEMORY);
+        }
+        assert_true(calls > 10);
+        clipc_mapped_file_close(&file);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_tokenizers_of_pieces),
         cmocka_unit_test(test_every_allocation_may_fail),
         cmocka_unit_test(test_every_allocation_of_a_siglip_may_fail),
         cmocka_unit_test(test_every_allocation_of_the_demo_model_may_fail),

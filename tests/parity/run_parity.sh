@@ -8,3 +8,5 @@ cmake --build "$build" --target golden
 "$python" "$here/network_parity.py" "$build/tests/golden/golden"
 cmake --build "$build" --target resize_helper
 "$python" -W ignore "$here/preprocess_reference.py" "$build/tests/parity/resize_helper"
+cmake --build "$build" --target tokenizer_ids
+"$python" "$here/pieces_construction.py" "$build/tests/parity/tokenizer_ids"
