@@ -17,7 +17,7 @@
 
 static const char *const synopsis[] = {
     "debug precision MODEL --precision P --accuracy-gate cos:X|top1:X",
-    "      [--image IMAGE|DIR|@LIST]... [--text TEXT]... [-f FILE] [--json]",
+    "      [--image IMAGE|DIR|@LIST]... [--text TEXT]... [-f FILE]",
     NULL,
 };
 
