@@ -16,9 +16,9 @@
 #include <time.h>
 
 static const char *const synopsis[] = {
-    "bench [MODEL | --model DIR | --arch NAME] [--tower image|text] [--batch N]",
-    "      [--tokens N,…] [--precision P] [--threads N] [--warmup N]",
-    "      [--iterations N] [--explain] [--json]",
+    "bench [MODEL | --model DIR | --arch NAME] [--tower image|text]",
+    "      [--batch N] [--tokens N,…] [--precision P] [--threads N]",
+    "      [--warmup N] [--iterations N] [--explain] [--json]",
     NULL,
 };
 
