@@ -283,8 +283,9 @@ known clipc_onnx_masked(clipc_onnx_interpreter *in, const clipc_onnx_operation *
     clipc_onnx_constant once = *mask;
     bool causal = true;
     bool open = true;
-    for (size_t i = 0; i < once.rank; i++)
-        once.shape[i] = once.strides[i] == 0 && i + 2 < once.rank ? 1 : once.shape[i];
+    for (size_t i = 0; i + 2 < mask->rank; i++)
+        if (mask->strides[i] == 0)
+            once.shape[i] = 1;
     const size_t count = clipc_onnx_constant_count(&once);
     if (once.rank < 2 || rank < 2 || once.shape[once.rank - 1] != tokens || once.shape[once.rank - 2] != tokens ||
         !clipc_onnx_layout_is(scores->layout, rank - 1, CLIPC_ONNX_KEY, tokens) ||
