@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 static const char *const synopsis[] = {
-    "inspect [MODEL | --model DIR] [--json] [--verify]",
+    "inspect [MODEL | --model DIR] [--layers] [--json] [--verify]",
     NULL,
 };
 
@@ -27,6 +27,8 @@ static const char *const examples[] = {
 
 static const tool_option options[] = {
     {"json", 'j', OPTION_FLAG, NULL, "print one JSON object", offsetof(tool_settings, json), 0, 0, NULL},
+    {"layers", 0, OPTION_FLAG, NULL, "also list the linear layers: shape, type as stored, bytes",
+     offsetof(tool_settings, layers), 0, 0, NULL},
     {"verify", 0, OPTION_FLAG, NULL, "compare an engine file's weights with their checksums",
      offsetof(tool_settings, verify), 0, 0, NULL},
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
@@ -91,6 +93,25 @@ static void print_model(const clipc_model *model, const clipc_model_info *info, 
     }
 }
 
+/* One linear layer a line. */
+static void print_layers(const clipc_model *model)
+{
+    print_format("\n%-32s %-16s %-6s %12s  %s\n", "linear layer", "outputs × inner", "stored", "bytes", "packed");
+    for (size_t i = 0; i < clipc_model_linear_count(model); i++) {
+        clipc_linear_info layer = {.size = sizeof layer};
+        if (clipc_model_get_linear(model, i, &layer, NULL) != CLIPC_OK)
+            continue;
+        char *shape = layer.parts > 1 ? format_text("%zu × %zu × %zu", layer.parts, layer.outputs, layer.inner)
+                                      : format_text("%zu × %zu", layer.outputs, layer.inner);
+        char *packed = layer.panel_columns ? format_text("panels of %zu", layer.panel_columns) : duplicate("");
+        print_format("%-32s %s%*s %-6s %12llu  %s\n", layer.name, shape,
+                     (int)(display_width(shape) < 16 ? 16 - display_width(shape) : 0), "", layer.dtype,
+                     (unsigned long long)layer.bytes, packed);
+        free(shape);
+        free(packed);
+    }
+}
+
 /* ---- for scripts ---- */
 
 static json_t *size_to_json(size_t value)
@@ -141,7 +162,28 @@ static json_t *files_to_json(const clipc_model *model, const clipc_model_info *i
     return files;
 }
 
-static void print_json(const clipc_model *model, const clipc_model_info *info, const clipc_engine_info *engine)
+static json_t *layers_to_json(const clipc_model *model)
+{
+    json_t *layers = json_array();
+    for (size_t i = 0; i < clipc_model_linear_count(model); i++) {
+        clipc_linear_info info = {.size = sizeof info};
+        if (clipc_model_get_linear(model, i, &info, NULL) != CLIPC_OK)
+            continue;
+        json_t *layer = json_object();
+        json_put(layer, "name", json_string(info.name));
+        json_put(layer, "parts", size_to_json(info.parts));
+        json_put(layer, "outputs", size_to_json(info.outputs));
+        json_put(layer, "inner", size_to_json(info.inner));
+        json_put(layer, "stored", json_string(info.dtype));
+        json_put(layer, "bytes", json_integer((json_int_t)info.bytes));
+        json_put(layer, "panel_columns", info.panel_columns ? size_to_json(info.panel_columns) : json_null());
+        json_append(layers, layer);
+    }
+    return layers;
+}
+
+static void print_json(const clipc_model *model, const clipc_model_info *info, const clipc_engine_info *engine,
+                       bool layers)
 {
     json_t *object = json_object();
     json_put(object, "model", json_name(session_model_label(info)));
@@ -168,6 +210,8 @@ static void print_json(const clipc_model *model, const clipc_model_info *info, c
         json_append(steps, json_name(step));
     json_put(object, "preprocessing", steps);
     json_put(object, "files", files_to_json(model, info));
+    if (layers)
+        json_put(object, "layers", layers_to_json(model));
     json_print(object);
 }
 
@@ -182,9 +226,11 @@ static int run(const tool_settings *given)
         quit_failed(&error);
     const clipc_engine_info engine = session_plan_engine(settings, model);
     if (settings->json)
-        print_json(model, &info, &engine);
+        print_json(model, &info, &engine, settings->layers);
     else
         print_model(model, &info, &engine);
+    if (settings->layers && !settings->json)
+        print_layers(model);
     clipc_model_destroy(&model);
     return STATUS_DONE;
 }

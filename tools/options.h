@@ -73,6 +73,7 @@ typedef struct tool_settings {
     bool explain;
     /* inspect */
     bool verify;
+    bool layers;
     /* compare, and what else runs inputs through several engines */
     string_list images;
     const char *load_inputs;

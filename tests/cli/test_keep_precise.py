@@ -22,6 +22,21 @@ class KeepPrecise(Case):
         self.run_clipc("convert", "kept.clipc", "--precision", "int8", "--keep-precise", "image.*=fp32")
         self.assertEqual(self.embed("--model", "kept.clipc"), kept)
 
+    def test_inspect_lists_the_layers(self):
+        self.run_clipc("convert", "kept.clipc", "--precision", "int8", "--keep-precise", "image.3.fc2,text.*.fc1=fp32")
+        layers = self.json_lines("inspect", "kept.clipc", "--layers", "--json")[0]["layers"]
+        self.assertEqual(len(layers), 43)
+        stored = {layer["name"]: layer["stored"] for layer in layers}
+        self.assertEqual((stored["image.layers.3.fc2"], stored["text.layers.1.fc1"], stored["image.layers.0.fc1"]),
+                         ("bf16", "fp32", "int8"))
+        first = layers[1]
+        self.assertEqual((first["name"], first["parts"], first["outputs"], first["inner"]),
+                         ("image.layers.0.query_key_value", 3, 256, 256))
+        self.assertGreaterEqual(first["bytes"], 3 * 256 * 256)
+        self.assertNotIn("layers", self.json_lines("inspect", "kept.clipc", "--json")[0])
+        text = self.run_clipc("inspect", "kept.clipc", "--layers").decode()
+        self.assertEqual(sum(line.startswith(("image.", "text.")) for line in text.splitlines()), 43)
+
     def test_refusals(self):
         for given, words in [("image.99.fc2", "names no linear layer"), ("image.0.fc1=int4", "neither fp32 nor bf16"),
                              ("*.fc1=", "neither fp32 nor bf16")]:
