@@ -13,6 +13,20 @@ static void check_tower(const clipc_tower_config *tower)
         abort();
 }
 
+static void check_resnet(const clipc_config *config)
+{
+    size_t blocks = 0;
+    for (size_t stage = 0; stage < 4; stage++) {
+        if (config->resnet.depths[stage] < 1 || config->resnet.depths[stage] > CLIPC_MAX_LAYERS)
+            abort();
+        blocks += config->resnet.depths[stage];
+    }
+    if (config->image.layers != blocks || config->image.width != 32 * config->resnet.width ||
+        config->image.width > CLIPC_MAX_WIDTH || config->image.heads < 1 ||
+        config->image.width % config->image.heads != 0 || config->image_size % CLIPC_RESNET_STRIDE != 0)
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     clipc_config config;
@@ -21,7 +35,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         return 0;
     const bool image = clipc_config_has_tower(&config, true);
     const bool text = clipc_config_has_tower(&config, false);
-    if (image)
+    if (image && clipc_config_is_resnet(&config))
+        check_resnet(&config);
+    else if (image)
         check_tower(&config.image);
     if (text)
         check_tower(&config.text);

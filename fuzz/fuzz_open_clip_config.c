@@ -11,5 +11,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (config.image.width > CLIPC_MAX_WIDTH || config.text.layers > CLIPC_MAX_LAYERS || config.image_size < 1 ||
         config.image_size > CLIPC_MAX_WIDTH || config.vocabulary_size > CLIPC_MAX_VOCABULARY)
         __builtin_trap();
+    for (size_t stage = 0; stage < 4; stage++)
+        if (config.resnet.depths[stage] > CLIPC_MAX_LAYERS || config.resnet.width > CLIPC_MAX_WIDTH / 32)
+            __builtin_trap();
     return 0;
 }

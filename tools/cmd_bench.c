@@ -35,7 +35,9 @@ static const char *const examples[] = {
 static const tool_option options[] = {
     {"arch", 'a', OPTION_TEXT, "NAME",
      "random weights of a known shape: ViT-B-32, ViT-B-16, ViT-L-14, ViT-L-14-336, ViT-H-14, ViT-bigG-14, "
-     "ViT-B-32-SigLIP2-256, ViT-B-16-SigLIP2, ViT-L-16-SigLIP2-256, ViT-SO400M-14-SigLIP2",
+     "ViT-B-32-SigLIP2-256, ViT-B-16-SigLIP2, ViT-L-16-SigLIP2-256, ViT-SO400M-14-SigLIP2, RN50, RN101, RN50x4, "
+     "RN50x16, "
+     "RN50x64",
      offsetof(tool_settings, architecture), 0, 0, NULL},
     {"tower", 0, OPTION_CHOICE, "NAME", "which tower: image (default) or text", offsetof(tool_settings, tower), 0, 0,
      "image|text"},

@@ -50,6 +50,23 @@ static void print_tower(const char *heading, const clipc_tower_info *tower)
                  1e-6 * (double)tower->parameters);
 }
 
+static void print_image_tower(const clipc_model_info *info)
+{
+    const clipc_tower_info *tower = &info->image;
+    if (tower->mlp_width == 0) {
+        print_format("%-16sResNet, %zu blocks, attention pooling of width %zu with %zu heads, %s, %.2f million "
+                     "parameters\n",
+                     "image tower", tower->layers, tower->width, tower->heads, tower->activation,
+                     1e-6 * (double)tower->parameters);
+        print_format("%-16s%zu × %zu pixels, %zu tokens of %zu × %zu and their mean\n", "  input", info->image_width,
+                     info->image_height, info->image_tokens - 1, info->patch_size, info->patch_size);
+        return;
+    }
+    print_tower("image tower", tower);
+    print_format("%-16s%zu × %zu pixels, patches of %zu, %zu tokens\n", "  input", info->image_width,
+                 info->image_height, info->patch_size, info->image_tokens);
+}
+
 static void print_model(const clipc_model *model, const clipc_model_info *info, const clipc_engine_info *engine)
 {
     print_name("model", session_model_label(info));
@@ -62,9 +79,7 @@ static void print_model(const clipc_model *model, const clipc_model_info *info, 
     if (info->image_absent) {
         print_format("%-16snone: %s\n", "image tower", info->image_absent);
     } else {
-        print_tower("image tower", &info->image);
-        print_format("%-16s%zu × %zu pixels, patches of %zu, %zu tokens\n", "  input", info->image_width,
-                     info->image_height, info->patch_size, info->image_tokens);
+        print_image_tower(info);
     }
     if (info->text_absent) {
         print_format("%-16snone: %s\n", "text tower", info->text_absent);

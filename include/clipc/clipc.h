@@ -144,12 +144,12 @@ typedef enum clipc_scoring {
 } clipc_scoring;
 
 typedef struct clipc_tower_info {
-    size_t width; /* values a token row has */
-    size_t layers;
+    size_t width;  /* values a token row has; of a ResNet, a row of attention pooling */
+    size_t layers; /* of a ResNet, the blocks of all its stages */
     size_t heads;
-    size_t mlp_width;
+    size_t mlp_width;       /* of a ResNet 0 */
     size_t parameters;      /* weights and biases, the projection included */
-    const char *activation; /* "quick_gelu", "gelu" or "gelu_tanh" */
+    const char *activation; /* "quick_gelu", "gelu", "gelu_tanh" or, of a ResNet, "relu" */
 } clipc_tower_info;
 
 typedef struct clipc_model_info {
@@ -162,8 +162,9 @@ typedef struct clipc_model_info {
     clipc_tower_info text;
     size_t image_height; /* of the network's input, pixels */
     size_t image_width;
-    size_t patch_size;   /* pixels, square */
-    size_t image_tokens; /* patches, and a class token where the model has one */
+    size_t patch_size;   /* pixels, square; of a ResNet, what one pixel of the last stage stands for: 32 */
+    size_t image_tokens; /* patches, and a class token where the model has one; of a ResNet, pixels of the last stage
+                            and their mean */
     size_t vocabulary_size;
     size_t context_length;        /* token limit of clipc_model_tokenize, start and end token included */
     size_t embedding_dimension;   /* D */

@@ -103,6 +103,14 @@ static clipc_tower_info describe_tower(const clipc_tower_config *tower, size_t p
                               .activation = clipc_activation_name(tower->activation)};
 }
 
+static clipc_tower_info describe_image(const clipc_config *config, size_t parameters)
+{
+    clipc_tower_info info = describe_tower(&config->image, parameters);
+    if (clipc_config_is_resnet(config))
+        info.activation = "relu";
+    return info;
+}
+
 static const char *absence(const clipc_model *model, bool image)
 {
     return clipc_config_has_tower(&model->config, image) ? NULL : model->absent[image];
@@ -120,7 +128,7 @@ clipc_status clipc_model_get_info(const clipc_model *model, clipc_model_info *in
                                .path = model->path,
                                .family = model->family->name,
                                .weights_dtype = model->weights_dtype,
-                               .image = describe_tower(&config->image, model->image_parameters),
+                               .image = describe_image(config, model->image_parameters),
                                .text = describe_tower(&config->text, model->text_parameters),
                                .image_height = config->image_size,
                                .image_width = config->image_size,

@@ -90,6 +90,9 @@ clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_
     CLIPC_FAIL_IF(model->engine_file, error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: an engine file holds packed weights, which no graph can be made of", model->path);
     CLIPC_TRY(clipc_model_check_tower(model, !options->text, error));
+    CLIPC_FAIL_IF(!options->text && clipc_config_is_resnet(&model->config), error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: its image tower is a ResNet, which the export to ONNX cannot take yet",
+                  model->path[0] ? model->path : model->name);
     CLIPC_TRY(clipc_model_check_finite(model, !options->text, options->text, 0, error));
 
     const clipc_tower_config *tower = options->text ? &model->config.text : &model->config.image;

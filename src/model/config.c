@@ -137,9 +137,55 @@ clipc_status clipc_config_set_image(clipc_config *config, const char *name, clip
     return CLIPC_OK;
 }
 
+clipc_status clipc_config_set_resnet(clipc_config *config, const char *name, clipc_error *error)
+{
+    const clipc_resnet_config *resnet = &config->resnet;
+    CLIPC_FAIL_IF(resnet->width < 2 || resnet->width > CLIPC_MAX_WIDTH / 32, error, CLIPC_ERROR_FORMAT,
+                  "%s: a ResNet of width %zu, must be 2 to %zu", name, resnet->width, CLIPC_MAX_WIDTH / 32);
+    config->image.layers = 0;
+    for (size_t stage = 0; stage < 4; stage++) {
+        CLIPC_FAIL_IF(resnet->depths[stage] < 1 || resnet->depths[stage] > CLIPC_MAX_LAYERS, error, CLIPC_ERROR_FORMAT,
+                      "%s: stage %zu of the ResNet has %zu blocks, must have 1 to %zu", name, stage + 1,
+                      resnet->depths[stage], CLIPC_MAX_LAYERS);
+        config->image.layers += resnet->depths[stage];
+    }
+    config->image.width = 32 * resnet->width;
+    CLIPC_FAIL_IF(config->image.heads == 0 || config->image.width % config->image.heads != 0, error,
+                  CLIPC_ERROR_FORMAT, "%s: attention pooling of width %zu cannot have %zu heads", name,
+                  config->image.width, config->image.heads);
+    CLIPC_FAIL_IF(config->image_size == 0 || config->image_size % CLIPC_RESNET_STRIDE != 0, error,
+                  CLIPC_ERROR_UNSUPPORTED, "%s: image_size %zu of a ResNet is no multiple of %zu", name,
+                  config->image_size, CLIPC_RESNET_STRIDE);
+    config->patch_size = CLIPC_RESNET_STRIDE;
+    config->image.mlp_width = 0;
+    config->image.activation = CLIPC_ACTIVATION_QUICK_GELU;
+    config->image.layer_norm_epsilon = 1e-5F;
+    return clipc_config_set_image(config, name, error);
+}
+
+/* What clipc_config_write makes of a ResNet; transformers has no such model. */
+static clipc_status read_resnet(const section *at, const json_t *depths, clipc_config *out, clipc_error *error)
+{
+    CLIPC_FAIL_IF(json_array_size(depths) != 4, error, CLIPC_ERROR_FORMAT, "%s: %sdepths are not four", at->file,
+                  at->name);
+    for (size_t stage = 0; stage < 4; stage++) {
+        const json_t *depth = json_array_get(depths, stage);
+        CLIPC_FAIL_IF(!json_is_integer(depth) || json_integer_value(depth) < 1, error, CLIPC_ERROR_FORMAT,
+                      "%s: %sdepths has what is no whole number above 0", at->file, at->name);
+        out->resnet.depths[stage] = (size_t)json_integer_value(depth);
+    }
+    CLIPC_TRY(read_size(at, "embedding_size", 64, 1, CLIPC_MAX_WIDTH, &out->resnet.width, error));
+    CLIPC_TRY(read_size(at, "num_attention_heads", 32, 1, CLIPC_MAX_WIDTH, &out->image.heads, error));
+    CLIPC_TRY(read_size(at, "image_size", 224, 1, CLIPC_MAX_WIDTH, &out->image_size, error));
+    return clipc_config_set_resnet(out, at->file, error);
+}
+
 static clipc_status read_image(const section *at, const tower_defaults *absent, size_t absent_patch_size,
                                clipc_config *out, clipc_error *error)
 {
+    const json_t *depths = json_object_get(at->object, "depths");
+    if (json_is_array(depths) && !clipc_config_is_siglip(out))
+        return read_resnet(at, depths, out, error);
     CLIPC_TRY(read_tower(at, absent, &out->image, error));
     CLIPC_TRY(read_size(at, "image_size", 224, 1, CLIPC_MAX_WIDTH, &out->image_size, error));
     CLIPC_TRY(read_size(at, "patch_size", absent_patch_size, 1, CLIPC_MAX_WIDTH, &out->patch_size, error));

@@ -25,6 +25,16 @@ typedef struct clipc_tower_config {
     float layer_norm_epsilon;
 } clipc_tower_config;
 
+/* The image tower of a ResNet CLIP, OpenAI's ModifiedResNet (its model.py): a stem of three convolutions, four stages
+ * of bottlenecks, attention pooling. model/resnet.h lists its convolutions. */
+typedef struct clipc_resnet_config {
+    size_t depths[4]; /* bottlenecks of each stage; 0: the image tower is a transformer */
+    size_t width;     /* channels after the stem */
+} clipc_resnet_config;
+
+/* Pixels that one row or column of the last stage stands for. */
+#define CLIPC_RESNET_STRIDE ((size_t)32)
+
 /* Which row of the text tower is the embedding: transformers takes the largest id's first place when the config has
  * the legacy eos_token_id 2, else the first end token, else (no end token) row 0. SigLIP takes the last row, padding
  * or not. */
@@ -41,6 +51,10 @@ typedef enum clipc_image_pooling {
  */
 typedef struct clipc_config {
     clipc_tower_config image;
+    /* Of a ResNet, where `image` has the numbers of attention pooling: width 32 × resnet.width, its heads, no MLP; its
+     * layers are the bottlenecks of all stages. patch_size is CLIPC_RESNET_STRIDE, and the mean of the last stage's
+     * pixels takes the place of the class token. */
+    clipc_resnet_config resnet;
     size_t image_size; /* pixels, square; not always a multiple of patch_size: the rest is not looked at */
     size_t patch_size;
     size_t image_tokens; /* (image_size / patch_size)², and 1 for a class token */
@@ -65,6 +79,11 @@ typedef struct clipc_config {
 static inline bool clipc_config_has_tower(const clipc_config *config, bool image)
 {
     return (image ? config->image.layers : config->text.layers) != 0;
+}
+
+static inline bool clipc_config_is_resnet(const clipc_config *config)
+{
+    return config->resnet.depths[0] != 0;
 }
 
 /* A config without any number, with the parts that OpenAI's CLIP has. */
@@ -118,6 +137,9 @@ clipc_status clipc_config_parse(const void *json, size_t size, const char *name,
 
 /* Writes the same as config.json has it, to be freed with clipc_free. Parsing it gives `config` again, bit for bit. */
 clipc_status clipc_config_write(const clipc_config *config, char **json, clipc_error *error);
+
+/* Checks the numbers of a ResNet, image_size and image.heads included, and sets the rest of `image`. */
+clipc_status clipc_config_set_resnet(clipc_config *config, const char *name, clipc_error *error);
 
 /* Checks image_size and patch_size against each other and sets image_tokens. */
 clipc_status clipc_config_set_image(clipc_config *config, const char *name, clipc_error *error);

@@ -36,8 +36,19 @@ static json_t *join(json_t *object, json_t *more)
     return NULL;
 }
 
+static json_t *resnet_to_json(const clipc_config *config)
+{
+    const size_t *depths = config->resnet.depths;
+    return json_pack("{s:[I, I, I, I], s:I, s:I, s:I}", "depths", (json_int_t)depths[0], (json_int_t)depths[1],
+                     (json_int_t)depths[2], (json_int_t)depths[3], "embedding_size", (json_int_t)config->resnet.width,
+                     "num_attention_heads", (json_int_t)config->image.heads, "image_size",
+                     (json_int_t)config->image_size);
+}
+
 static json_t *image_to_json(const clipc_config *config)
 {
+    if (clipc_config_is_resnet(config))
+        return resnet_to_json(config);
     return join(tower_to_json(&config->image), json_pack("{s:I, s:I}", "image_size", (json_int_t)config->image_size,
                                                          "patch_size", (json_int_t)config->patch_size));
 }

@@ -1,5 +1,7 @@
 #include "model/derive_config.h"
 
+#include "model/resnet.h"
+
 #include <stddef.h>
 #include <string.h>
 
@@ -103,6 +105,17 @@ static clipc_status derive_tower(const clipc_weight_files *in, bool image, size_
     return CLIPC_OK;
 }
 
+static clipc_status set_dimension(const clipc_weight_files *in, size_t dimension, clipc_config *out,
+                                  clipc_error *error)
+{
+    CLIPC_TRY(check_size(in, "the dimension of embeddings", dimension, CLIPC_MAX_WIDTH, error));
+    CLIPC_FAIL_IF(out->embedding_dimension && out->embedding_dimension != dimension, error, CLIPC_ERROR_FORMAT,
+                  "%s: the two towers' projections have %zu and %zu dimensions", in->files[0].name,
+                  out->embedding_dimension, dimension);
+    out->embedding_dimension = dimension;
+    return CLIPC_OK;
+}
+
 /* A projection that files hold as it is has D rows, else D columns. */
 static clipc_status derive_dimension(const clipc_weight_files *in, bool image, clipc_config *out, clipc_error *error)
 {
@@ -115,12 +128,42 @@ static clipc_status derive_dimension(const clipc_weight_files *in, bool image, c
         CLIPC_TRY(find_role(in, image, offset, 2, &projection, error));
         dimension = sides_of(projection, 2)[plain ? 0 : 1];
     }
-    CLIPC_TRY(check_size(in, "the dimension of embeddings", dimension, CLIPC_MAX_WIDTH, error));
-    CLIPC_FAIL_IF(out->embedding_dimension && out->embedding_dimension != dimension, error, CLIPC_ERROR_FORMAT,
-                  "%s: the two towers' embeddings have %zu and %zu dimensions", in->files[0].name,
-                  out->embedding_dimension, dimension);
-    out->embedding_dimension = dimension;
-    return CLIPC_OK;
+    return set_dimension(in, dimension, out, error);
+}
+
+/* The side of the square that so many positions cover, the first of them standing beside it; rounded up. */
+static size_t grid_of(size_t positions)
+{
+    size_t grid = 0;
+    while ((grid + 1) * (grid + 1) < positions)
+        grid++;
+    return grid;
+}
+
+static clipc_status derive_resnet(const clipc_weight_files *in, const clipc_open_clip_config *config,
+                                  clipc_config *out, clipc_error *error)
+{
+    const clipc_tensor *width = NULL;
+    const clipc_tensor *positions = NULL;
+    const clipc_tensor *projection = NULL;
+    const clipc_resnet_config *told = config ? &config->resnet : NULL;
+    CLIPC_TRY(find(in, "visual.layer1.0.conv1.weight", 4, &width, error));
+    CLIPC_TRY(find(in, clipc_resnet_sign, 2, &positions, error));
+    CLIPC_TRY(find(in, "visual.attnpool.c_proj.weight", 2, &projection, error));
+    for (size_t stage = 0; stage < 4; stage++) {
+        out->resnet.depths[stage] = clipc_resnet_count_blocks(in->files, in->count, stage);
+        CLIPC_TRY(check_same(in, "the number of blocks in a stage", told ? told->depths[stage] : 0,
+                             out->resnet.depths[stage], error));
+    }
+    out->resnet.width = sides_of(width, 4)[0];
+    CLIPC_TRY(check_same(in, "the ResNet's width", told ? told->width : 0, out->resnet.width, error));
+    CLIPC_TRY(check_size(in, "the number of image positions", sides_of(positions, 2)[0], CLIPC_MAX_TOKENS, error));
+    out->image_size = CLIPC_RESNET_STRIDE * grid_of(sides_of(positions, 2)[0]);
+    CLIPC_TRY(check_same(in, "the size of images", config ? config->image_size : 0, out->image_size, error));
+    CLIPC_TRY(check_size(in, "the ResNet's width", out->resnet.width, CLIPC_MAX_WIDTH / 32, error));
+    out->image.heads = config ? config->image.heads : 32 * out->resnet.width / HEAD_WIDTH;
+    CLIPC_TRY(clipc_config_set_resnet(out, in->files[0].name, error));
+    return set_dimension(in, sides_of(projection, 2)[0], out, error);
 }
 
 static clipc_status derive_image(const clipc_weight_files *in, const clipc_open_clip_config *config,
@@ -198,8 +241,12 @@ clipc_status clipc_config_derive(const clipc_weight_files *in, const clipc_open_
                                  clipc_activation activation, bool image, bool text, clipc_config *out,
                                  clipc_error *error)
 {
-    CLIPC_TRY(derive_parts(in, config, image, out, error));
-    if (image)
+    if (image && clipc_weight_files_find(in->files, in->count, clipc_resnet_sign)) {
+        *out = clipc_config_clip();
+        CLIPC_TRY(derive_resnet(in, config, out, error));
+    } else
+        CLIPC_TRY(derive_parts(in, config, image, out, error));
+    if (image && !clipc_config_is_resnet(out))
         CLIPC_TRY(derive_image(in, config, activation, out, error));
     if (text)
         CLIPC_TRY(derive_text(in, config, activation, out, error));

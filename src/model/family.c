@@ -1,6 +1,7 @@
 #include "model/family.h"
 
 #include "base/memory.h"
+#include "model/resnet.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -83,7 +84,9 @@ static clipc_status each_of_tower(const clipc_family *family, const clipc_config
 clipc_status clipc_family_each(const clipc_family *family, const clipc_config *config, const clipc_weights *weights,
                                bool image, bool text, clipc_slot_function function, void *context, clipc_error *error)
 {
-    if (image && clipc_config_has_tower(config, true))
+    if (image && clipc_config_is_resnet(config))
+        CLIPC_TRY(clipc_resnet_each(config, weights, function, context, error));
+    else if (image && clipc_config_has_tower(config, true))
         CLIPC_TRY(each_of_tower(family, config, weights, true, function, context, error));
     if (text && clipc_config_has_tower(config, false))
         CLIPC_TRY(each_of_tower(family, config, weights, false, function, context, error));
@@ -92,10 +95,15 @@ clipc_status clipc_family_each(const clipc_family *family, const clipc_config *c
 
 clipc_status clipc_weights_allocate(const clipc_config *config, clipc_weights *weights, clipc_error *error)
 {
-    weights->image.layers = clipc_allocate(config->image.layers, sizeof *weights->image.layers);
+    const size_t convolutions = clipc_resnet_count(config);
+    const size_t image_layers = convolutions ? 0 : config->image.layers;
+    weights->image.layers = clipc_allocate(image_layers, sizeof *weights->image.layers);
+    weights->image.convolutions = clipc_allocate(convolutions, sizeof *weights->image.convolutions);
     weights->text.layers = clipc_allocate(config->text.layers, sizeof *weights->text.layers);
-    if (!weights->image.layers || !weights->text.layers)
-        return clipc_fail_memory(error, (config->image.layers + config->text.layers) * sizeof(clipc_layer_weights),
+    if (!weights->image.layers || !weights->image.convolutions || !weights->text.layers)
+        return clipc_fail_memory(error,
+                                 (image_layers + config->text.layers) * sizeof(clipc_layer_weights) +
+                                     convolutions * sizeof(clipc_convolution_weights),
                                  "the tables of weights");
     return CLIPC_OK;
 }
@@ -103,8 +111,10 @@ clipc_status clipc_weights_allocate(const clipc_config *config, clipc_weights *w
 void clipc_weights_free(clipc_weights *weights)
 {
     clipc_free(weights->image.layers);
+    clipc_free(weights->image.convolutions);
     clipc_free(weights->text.layers);
     weights->image.layers = NULL;
+    weights->image.convolutions = NULL;
     weights->text.layers = NULL;
     for (size_t i = 0; i < 2; i++) {
         clipc_free(weights->transposed[i]);

@@ -31,8 +31,13 @@ typedef enum clipc_initial {
     CLIPC_INITIAL_MLP,      /* (2 width)^-1/2 */
     CLIPC_INITIAL_TOKEN,    /* 0.02 */
     CLIPC_INITIAL_POSITION, /* 0.01 */
-    CLIPC_INITIAL_COUNT
+    /* Of ResNets, where OpenAI's own start, with BatchNorm as at inference, would let what passes fade away: */
+    CLIPC_INITIAL_BRANCH,      /* gains of what is added to the residual stream: about 1/4 */
+    CLIPC_INITIAL_CONVOLUTION, /* deviation √(2 / 16); those that follow √(2 / 64) to √(2 / 16384) */
+    CLIPC_INITIAL_COUNT = CLIPC_INITIAL_CONVOLUTION + 6
 } clipc_initial;
+
+#define CLIPC_INITIAL_CONVOLUTIONS (CLIPC_INITIAL_COUNT - CLIPC_INITIAL_CONVOLUTION)
 
 /* How the file holds a role's values. */
 typedef enum clipc_form {
@@ -71,6 +76,7 @@ typedef struct clipc_family {
     const char *source; /* whose names these are */
     clipc_tower_roles image;
     clipc_tower_roles text;
+    bool resnet;             /* the image tower may be a ResNet (model/resnet.h) */
     const char *logit_scale; /* a scalar, stored as its logarithm */
     const char *logit_bias;  /* a scalar that models which score by sigmoid have; NULL: none has */
     /* Other tensors that files may have beside the roles; ends with NULL. NULL itself: any. */
@@ -101,6 +107,7 @@ typedef struct clipc_slot {
     size_t layer;
     clipc_initial initial;
     clipc_form form;
+    bool statistic; /* a running mean or variance: no parameter */
     size_t rank;
     size_t shape[4];
     size_t count;

@@ -1,6 +1,6 @@
 /* Finding a family's tensors in files. */
 #include "base/memory.h"
-#include "model/family.h"
+#include "model/resnet.h"
 
 #include <math.h>
 #include <string.h>
@@ -31,7 +31,8 @@ const clipc_family *clipc_family_detect(const clipc_weight_file *files, size_t f
     int most = 0;
     for (size_t i = 0; i < FAMILY_COUNT; i++) {
         const clipc_family *family = families[i];
-        const bool has_image = clipc_weight_files_find(files, file_count, family->image.sign);
+        const bool has_image = clipc_weight_files_find(files, file_count, family->image.sign) ||
+                               (family->resnet && clipc_weight_files_find(files, file_count, clipc_resnet_sign));
         const bool has_text = clipc_weight_files_find(files, file_count, family->text.sign);
         const int rank = 2 * has_text + has_image;
         if (rank <= most)
@@ -197,6 +198,13 @@ static bool is_role(const clipc_tower_roles *tower, const clipc_config *config, 
     return is_among(tower->roles, tower->role_count, config, name);
 }
 
+static bool is_image_role(const clipc_family *family, const clipc_config *config, const char *name)
+{
+    if (clipc_config_is_resnet(config))
+        return strncmp(name, "visual.", strlen("visual.")) == 0 && clipc_resnet_has_name(config, name);
+    return is_role(&family->image, config, name);
+}
+
 static bool is_other(const char *const *others, const char *name)
 {
     for (; *others; others++)
@@ -216,7 +224,7 @@ static clipc_status check_others(const clipc_family *family, const clipc_config 
         for (size_t j = 0; j < in->files[i].tensors->count; j++) {
             const char *name = in->files[i].tensors->by_name[j]->name;
             CLIPC_FAIL_IF(
-                !is_role(&family->image, config, name) && !is_role(&family->text, config, name) &&
+                !is_image_role(family, config, name) && !is_role(&family->text, config, name) &&
                     strcmp(name, family->logit_scale) != 0 &&
                     (!family->logit_bias || strcmp(name, family->logit_bias) != 0) && !is_other(family->others, name),
                 error, CLIPC_ERROR_UNSUPPORTED,
@@ -274,7 +282,8 @@ clipc_status clipc_family_bind(const clipc_family *family, const clipc_config *c
                                size_t file_count, clipc_weights *weights, clipc_error *error)
 {
     search in = {.files = files, .file_count = file_count, .weights = weights};
-    CLIPC_TRY(check_layers(&family->image, config->image.layers, &in, error));
+    if (!clipc_config_is_resnet(config)) /* whose depths are counted in the files */
+        CLIPC_TRY(check_layers(&family->image, config->image.layers, &in, error));
     CLIPC_TRY(check_layers(&family->text, config->text.layers, &in, error));
     CLIPC_TRY(check_others(family, config, &in, error));
     CLIPC_TRY(clipc_weights_allocate(config, weights, error));

@@ -1,8 +1,11 @@
 #include "model/linear.h"
 
+#include "model/resnet.h"
+
 #include <stdio.h>
 
-#define LINEARS_A_LAYER 4
+#define LINEARS_A_LAYER        4
+#define RESNET_POOLING_LINEARS 3 /* query, key_value, projection */
 
 static const clipc_tower_config *tower_of(const clipc_config *config, bool image)
 {
@@ -30,6 +33,8 @@ size_t clipc_linear_count(const clipc_config *config, bool image)
 {
     if (!clipc_config_has_tower(config, image))
         return 0;
+    if (image && clipc_config_is_resnet(config))
+        return clipc_resnet_count(config) + RESNET_POOLING_LINEARS;
     return count_before(image) + LINEARS_A_LAYER * tower_of(config, image)->layers + count_after(config, image);
 }
 
@@ -57,6 +62,43 @@ static clipc_linear of_layer(const clipc_tower_config *tower, const clipc_layer_
         return (clipc_linear){
             .weights = {&layer->fc2_weight}, .biases = {&layer->fc2_bias}, .parts = 1, .outputs = width, .inner = mlp};
     }
+}
+
+/* A convolution's inner dimension is every input of one output; its weights are not yet folded. */
+static clipc_linear of_resnet(const clipc_config *config, const clipc_weights *weights, size_t index)
+{
+    const size_t convolutions = clipc_resnet_count(config);
+    clipc_linear linear = {.parts = 1, .inner = config->image.width, .outputs = config->image.width};
+    if (index < convolutions) {
+        const clipc_convolution at = clipc_resnet_at(config, index);
+        linear.weights[0] = &weights->image.convolutions[index].kernel;
+        linear.outputs = at.outputs;
+        linear.inner = at.inputs * at.kernel * at.kernel;
+        snprintf(linear.name, sizeof linear.name, "image.%s", at.name);
+        return linear;
+    }
+    switch (index - convolutions) {
+    case 0:
+        linear.weights[0] = &weights->image.pooling.query_weight;
+        linear.biases[0] = &weights->image.pooling.query_bias;
+        snprintf(linear.name, sizeof linear.name, "image.pooling.query");
+        break;
+    case 1:
+        linear.parts = 2;
+        linear.weights[0] = &weights->image.pooling.key_weight;
+        linear.biases[0] = &weights->image.pooling.key_bias;
+        linear.weights[1] = &weights->image.pooling.value_weight;
+        linear.biases[1] = &weights->image.pooling.value_bias;
+        snprintf(linear.name, sizeof linear.name, "image.pooling.key_value");
+        break;
+    default:
+        linear.outputs = config->embedding_dimension;
+        linear.weights[0] = &weights->image.projection;
+        linear.biases[0] = &weights->image.projection_bias;
+        snprintf(linear.name, sizeof linear.name, "image.projection");
+        break;
+    }
+    return linear;
 }
 
 /* Of attention pooling: a layer whose query is not computed. */
@@ -92,6 +134,8 @@ clipc_linear clipc_linear_at(const clipc_config *config, const clipc_weights *we
 {
     static const char *const kinds[LINEARS_A_LAYER] = {"query_key_value", "attention_out", "fc1", "fc2"};
     const clipc_tower_config *tower = tower_of(config, image);
+    if (image && clipc_config_is_resnet(config))
+        return of_resnet(config, weights, index);
     if (image && index == 0) {
         clipc_linear linear = {.weights = {&weights->image.patch_embedding},
                                .parts = 1,
@@ -137,6 +181,8 @@ static bool find_among(const clipc_config *config, const clipc_weights *weights,
 bool clipc_slot_linear(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot,
                        clipc_linear_place *out)
 {
+    if (slot->image && clipc_config_is_resnet(config))
+        return slot->tensor != &weights->image.position_embedding; /* BatchNorm is part of the convolutions */
     const size_t count = clipc_linear_count(config, slot->image);
     const size_t before = count_before(slot->image);
     const size_t after = count_after(config, slot->image);

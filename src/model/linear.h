@@ -2,7 +2,8 @@
  * the patch embedding, of both towers four for each layer (query_key_value, attention_out, fc1, fc2), then four of
  * attention pooling, where there is such (key_value, attention_out, fc1, fc2), and the projection, likewise. The bias
  * of the patch embedding, which backends join with the positions, and the query of attention pooling, which is the
- * same for all images, are none of them. */
+ * same for all images, are none of them. Of a ResNet: its convolutions, and of attention pooling query, key_value, and
+ * the projection. */
 #ifndef CLIPC_MODEL_LINEAR_H
 #define CLIPC_MODEL_LINEAR_H
 
@@ -12,7 +13,7 @@
 
 /* Up to three layers that are computed as one. */
 typedef struct clipc_linear {
-    char name[CLIPC_LINEAR_NAME];   /* "image.layers.3.fc1", of an engine file's section */
+    char name[CLIPC_LINEAR_NAME];   /* "image.layers.3.fc1" or "image.layer1.0.conv2", of an engine file's section */
     const clipc_tensor *weights[3]; /* each [outputs, inner] */
     const clipc_tensor *biases[3];  /* each [outputs]; NULL: none */
     size_t parts;

@@ -112,7 +112,7 @@ static clipc_status count_slot(void *context, const clipc_slot *slot, clipc_erro
 {
     (void)error;
     census *counts = context;
-    counts->parameters[slot->image] += slot->count;
+    counts->parameters[slot->image] += slot->statistic ? 0 : slot->count;
     counts->mixed |= counts->any && slot->tensor->dtype != counts->dtype;
     counts->dtype = slot->tensor->dtype;
     counts->any = true;

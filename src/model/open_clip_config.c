@@ -131,6 +131,28 @@ static clipc_status read_epsilon(const section *tower, const char *name, float *
     return CLIPC_OK;
 }
 
+/* Stages as a list make a ModifiedResNet; its attention pooling has 32 times the width. */
+static clipc_status read_resnet(const section *at, const json_t *depths, clipc_open_clip_config *out,
+                                clipc_error *error)
+{
+    size_t head_width = 0;
+    CLIPC_FAIL_IF(json_array_size(depths) != 4, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: vision_cfg.layers has %zu stages, clipc knows ResNets of four", at->file,
+                  json_array_size(depths));
+    for (size_t stage = 0; stage < 4; stage++) {
+        const json_t *depth = json_array_get(depths, stage);
+        CLIPC_FAIL_IF(!json_is_integer(depth) || json_integer_value(depth) < 1 ||
+                          json_integer_value(depth) > (json_int_t)CLIPC_MAX_LAYERS,
+                      error, CLIPC_ERROR_FORMAT, "%s: vision_cfg.layers must be numbers from 1 to %zu", at->file,
+                      CLIPC_MAX_LAYERS);
+        out->resnet.depths[stage] = (size_t)json_integer_value(depth);
+    }
+    CLIPC_TRY(read_size(at, "width", 768, CLIPC_MAX_WIDTH / 32, &out->resnet.width, error));
+    CLIPC_TRY(read_size(at, "head_width", 64, CLIPC_MAX_WIDTH, &head_width, error));
+    out->image.heads = 32 * out->resnet.width / head_width;
+    return CLIPC_OK;
+}
+
 /* timm 1.0.31's SigLIPs, told by how their names begin; the first that fits counts. All have MLPs and positions as
  * their tensors say, and LayerNorms with an epsilon of 1e-6. */
 static const struct {
@@ -178,9 +200,9 @@ static clipc_status read_image(const section *at, bool quick, clipc_open_clip_co
     CLIPC_TRY(read_word(at, "timm_model_name", NULL, &timm, error));
     if (timm)
         return read_timm(at, timm, out, error);
-    tower->unknown = json_is_array(value_of(at, "layers")) ? "a ResNet" : NULL;
-    if (tower->unknown)
-        return CLIPC_OK;
+    const json_t *layers = value_of(at, "layers");
+    if (json_is_array(layers))
+        return read_resnet(at, layers, out, error);
     CLIPC_TRY(read_size(at, "width", 768, CLIPC_MAX_WIDTH, &tower->width, error));
     CLIPC_TRY(read_size(at, "layers", 12, CLIPC_MAX_LAYERS, &tower->layers, error));
     CLIPC_TRY(read_size(at, "head_width", 64, CLIPC_MAX_WIDTH, &head_width, error));

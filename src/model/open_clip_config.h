@@ -20,7 +20,8 @@ typedef struct clipc_open_clip_tower {
 typedef struct clipc_open_clip_config {
     size_t embedding_dimension;
     clipc_open_clip_tower image;
-    bool timm; /* the image tower is timm's vision transformer with attention pooling: SigLIP's */
+    bool timm;                  /* the image tower is timm's vision transformer with attention pooling: SigLIP's */
+    clipc_resnet_config resnet; /* whose width is not in image.width; zeroed when the tower is none */
     size_t image_size;
     size_t patch_size;
     clipc_open_clip_tower text;

@@ -22,36 +22,6 @@ typedef struct source {
 
 /* ---- which tower is there ---- */
 
-/* How many blocks the residual stage has. */
-static size_t count_blocks(const clipc_weight_files *in, unsigned stage)
-{
-    size_t blocks = 0;
-    char name[CLIPC_TENSOR_NAME];
-    for (; blocks < CLIPC_MAX_LAYERS; blocks++) {
-        snprintf(name, sizeof name, "visual.layer%u.%zu.conv1.weight", stage, blocks);
-        if (!clipc_weight_files_find(in->files, in->count, name))
-            break;
-    }
-    return blocks;
-}
-
-/* OpenAI's names of its ModifiedResNets, told by the blocks of their stages. */
-static const char *name_resnet(const clipc_weight_files *in)
-{
-    static const struct {
-        const char *name;
-        size_t blocks[4];
-    } known[] = {
-        {"RN50", {3, 4, 6, 3}},     {"RN101", {3, 4, 23, 3}},     {"RN50x4", {4, 6, 10, 6}},
-        {"RN50x16", {6, 8, 18, 8}}, {"RN50x64", {3, 15, 36, 10}},
-    };
-    const size_t blocks[4] = {count_blocks(in, 1), count_blocks(in, 2), count_blocks(in, 3), count_blocks(in, 4)};
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (memcmp(known[i].blocks, blocks, sizeof blocks) == 0)
-            return known[i].name;
-    return "of an unknown size";
-}
-
 static bool has_prefix(const clipc_weight_files *in, const char *prefix)
 {
     for (size_t i = 0; i < in->count; i++)
@@ -64,9 +34,7 @@ static bool has_prefix(const clipc_weight_files *in, const char *prefix)
 static void explain_absent_image(const source *from, char text[CLIPC_ABSENT_TEXT])
 {
     const clipc_weight_files *in = &from->weights;
-    if (count_blocks(in, 1))
-        snprintf(text, CLIPC_ABSENT_TEXT, "ResNet image tower (%s): not supported yet", name_resnet(in));
-    else if (has_prefix(in, "visual.trunk."))
+    if (has_prefix(in, "visual.trunk."))
         snprintf(text, CLIPC_ABSENT_TEXT, "an image tower of timm: not supported yet");
     else if (has_prefix(in, "visual."))
         snprintf(text, CLIPC_ABSENT_TEXT, "an image tower that is no vision transformer: not supported yet");

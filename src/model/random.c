@@ -68,7 +68,10 @@ static void set_scale(block *at, clipc_initial initial, const clipc_tower_config
     case CLIPC_INITIAL_MLP: *at = (block){.deviation = 1 / sqrtf(2 * width)}; break;
     case CLIPC_INITIAL_TOKEN: *at = (block){.deviation = 0.02F}; break;
     case CLIPC_INITIAL_POSITION: *at = (block){.deviation = 0.01F}; break;
-    case CLIPC_INITIAL_COUNT: break;
+    case CLIPC_INITIAL_BRANCH: *at = (block){.mean = 0.25F, .deviation = 0.005F}; break;
+    default: /* of convolutions */
+        *at = (block){.deviation = sqrtf(2.0F / (float)((size_t)16 << 2 * (initial - CLIPC_INITIAL_CONVOLUTION)))};
+        break;
     }
 }
 

@@ -17,6 +17,13 @@ typedef struct clipc_layer_weights {
     clipc_tensor fc2_weight, fc2_bias; /* [width, mlp_width], [width] */
 } clipc_layer_weights;
 
+/* A convolution and the BatchNorm after it (Ioffe & Szegedy 2015, as at inference). */
+typedef struct clipc_convolution_weights {
+    clipc_tensor kernel;                   /* [outputs, inputs, kernel, kernel] */
+    clipc_tensor norm_weight, norm_bias;   /* [outputs] */
+    clipc_tensor norm_mean, norm_variance; /* [outputs] */
+} clipc_convolution_weights;
+
 typedef struct clipc_weights {
     struct {
         clipc_tensor patch_embedding;    /* [width, 3, patch, patch] */
@@ -28,7 +35,10 @@ typedef struct clipc_weights {
         clipc_tensor norm_post_weight, norm_post_bias;
         clipc_tensor probe;          /* [1, 1, width]: the query of attention pooling, before its projection */
         clipc_layer_weights pooling; /* its attention, norm2 and MLP; norm1 is not used */
-        clipc_tensor projection;     /* [D, width], no bias */
+        clipc_tensor projection;     /* [D, width], no bias, but for a ResNet's */
+        /* Of a ResNet, which has position_embedding, query, key and value of `pooling`, projection, and: */
+        clipc_convolution_weights *convolutions; /* [clipc_resnet_count], in the order of model/resnet.h */
+        clipc_tensor projection_bias;            /* [D] */
     } image;
     struct {
         clipc_tensor token_embedding;    /* [vocabulary, width]; rows are looked up in place */

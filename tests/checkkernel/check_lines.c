@@ -4,14 +4,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const epilogue_names[CLIPC_EPILOGUE_COUNT] = {"bias", "residual", "quick_gelu", "gelu",
-                                                                 "gelu_tanh"};
+static const char *const epilogue_names[CLIPC_EPILOGUE_COUNT] = {"bias",       "residual", "relu",     "residual_relu",
+                                                                 "quick_gelu", "gelu",     "gelu_tanh"};
 
 static double epilogue_reference(clipc_epilogue kind, double x, double before)
 {
     switch (kind) {
     case CLIPC_EPILOGUE_BIAS: return x;
     case CLIPC_EPILOGUE_RESIDUAL: return x + before;
+    case CLIPC_EPILOGUE_RELU: return isnan(x) ? x : fmax(x, 0.0);
+    case CLIPC_EPILOGUE_RESIDUAL_RELU: return isnan(x + before) ? NAN : fmax(x + before, 0.0);
     case CLIPC_EPILOGUE_QUICK_GELU: return x / (1.0 + exp(-1.702 * x));
     case CLIPC_EPILOGUE_GELU: return 0.5 * x * erfc(-x / sqrt(2.0));
     case CLIPC_EPILOGUE_GELU_TANH: return x / (1.0 + exp(-2.0 * sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));

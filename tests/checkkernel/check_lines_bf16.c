@@ -20,6 +20,7 @@ double activation_reference(clipc_epilogue kind, double x)
 {
     switch (kind) {
     case CLIPC_EPILOGUE_BIAS: return x;
+    case CLIPC_EPILOGUE_RELU: return fmax(x, 0.0);
     case CLIPC_EPILOGUE_QUICK_GELU: return x / (1.0 + exp(-1.702 * x));
     case CLIPC_EPILOGUE_GELU: return 0.5 * x * erfc(-x / sqrt(2.0));
     case CLIPC_EPILOGUE_GELU_TANH: return x / (1.0 + exp(-2.0 * sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x)));
@@ -39,7 +40,12 @@ static void check_epilogue(check *c, clipc_epilogue kind, size_t rows, bool nast
     guarded sums = guarded_make(rows * columns);
     guarded bias = guarded_make(columns);
     guarded out = guarded_make(rows * CLIPC_BLOCK);
-    memset(out.values, 0, out.count * sizeof(float));
+    guarded before = guarded_make(out.count);
+    for (size_t i = 0; i < 2 * out.count; i++) {
+        const uint16_t half = clipc_bf16_of_float(random_normal(c));
+        memcpy((char *)out.values + i * sizeof half, &half, sizeof half);
+    }
+    memcpy(before.values, out.values, out.count * sizeof(float));
     for (size_t i = 0; i < sums.count; i++)
         sums.values[i] = nasty ? nasty_values[random_below(c, sizeof nasty_values / sizeof nasty_values[0])]
                                : 4.0f * random_normal(c);
@@ -51,17 +57,21 @@ static void check_epilogue(check *c, clipc_epilogue kind, size_t rows, bool nast
         for (size_t j = 0; j < columns; j++) {
             const double x = (double)(sums.values[i * columns + j] + bias.values[j]);
             const double actual = half_at(&out, i * row_stride, j + 2 * shift, block_stride);
+            const double before_at = half_at(&before, i * row_stride, j + 2 * shift, block_stride);
+            const double expected = kind == CLIPC_EPILOGUE_RESIDUAL_RELU
+                                        ? activation_reference(CLIPC_EPILOGUE_RELU, x + before_at)
+                                        : activation_reference(kind, x);
             if (!isfinite(x))
                 expect_true(c, !isfinite(actual) || x < 0.0, "bf16 epilogue: a value that is not finite");
-            else if (kind != CLIPC_EPILOGUE_BIAS && x < -5.0)
+            else if (kind >= CLIPC_EPILOGUE_QUICK_GELU && x < -5.0)
                 expect_true(c, fabs(actual) < 2e-3 * (1.0 + 1e-9 * fabs(x)), "bf16 epilogue: tail");
             else
-                expect(c, TOLERANCE_BF16_RESULT, actual, activation_reference(kind, x),
-                       fabs(activation_reference(kind, x)) + 1e-30, "bf16 epilogue");
+                expect(c, TOLERANCE_BF16_RESULT, actual, expected, fabs(expected) + 1e-30, "bf16 epilogue");
         }
     }
     guarded_end(c, &sums, "bf16 epilogue changed around its sums");
     guarded_end(c, &bias, "bf16 epilogue changed around its bias");
+    guarded_end(c, &before, "");
     guarded_end(c, &out, "bf16 epilogue wrote outside its rows");
 }
 
@@ -146,8 +156,9 @@ static void check_softmax_rows(check *c)
 
 void check_lines_bf16(check *c)
 {
-    static const clipc_epilogue kinds[] = {CLIPC_EPILOGUE_BIAS, CLIPC_EPILOGUE_QUICK_GELU, CLIPC_EPILOGUE_GELU,
-                                           CLIPC_EPILOGUE_GELU_TANH};
+    static const clipc_epilogue kinds[] = {CLIPC_EPILOGUE_BIAS,          CLIPC_EPILOGUE_RELU,
+                                           CLIPC_EPILOGUE_RESIDUAL_RELU, CLIPC_EPILOGUE_QUICK_GELU,
+                                           CLIPC_EPILOGUE_GELU,          CLIPC_EPILOGUE_GELU_TANH};
     static const size_t widths[] = {1, 2, 15, 16, 17, 31, 33, 97, 512, 768, 1025};
     for (size_t kind = 0; kind < sizeof kinds / sizeof kinds[0]; kind++) {
         for (size_t rows = 1; rows <= c->kernels->bf16.tile_rows; rows++) {

@@ -141,6 +141,9 @@ static size_t check_level(clipc_cpu_level level, uint64_t seed)
         check_product(&c, pool, CLIPC_DTYPE_F32);
         check_attention(&c, pool, CLIPC_DTYPE_F32);
         check_pooled(&c, pool, CLIPC_DTYPE_F32);
+        check_copy_lines(&c);
+        check_average(&c, CLIPC_DTYPE_F32);
+        check_convolution(&c, pool, CLIPC_DTYPE_F32);
     }
     if (bf16) {
         check_gemm_tile(&c, CLIPC_DTYPE_BF16);
@@ -148,6 +151,8 @@ static size_t check_level(clipc_cpu_level level, uint64_t seed)
         check_product(&c, pool, CLIPC_DTYPE_BF16);
         check_attention(&c, pool, CLIPC_DTYPE_BF16);
         check_pooled(&c, pool, CLIPC_DTYPE_BF16);
+        check_average(&c, CLIPC_DTYPE_BF16);
+        check_convolution(&c, pool, CLIPC_DTYPE_BF16);
     }
     if (int8)
         check_i8(&c);

@@ -68,6 +68,10 @@ void check_product(check *c, clipc_thread_pool *pool, clipc_dtype dtype);
 void check_attention(check *c, clipc_thread_pool *pool, clipc_dtype dtype);
 void check_pooled(check *c, clipc_thread_pool *pool, clipc_dtype dtype);
 
+void check_copy_lines(check *c);
+void check_average(check *c, clipc_dtype dtype);
+void check_convolution(check *c, clipc_thread_pool *pool, clipc_dtype dtype);
+
 void bench_gemm(const clipc_kernels *kernels, clipc_dtype dtype, const char *shapes, size_t threads);
 void bench_towers(const char *architecture, clipc_precision precision, clipc_cpu_level level, size_t threads);
 void bench_lines(const clipc_kernels *kernels);

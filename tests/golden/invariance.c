@@ -178,7 +178,8 @@ static void check_model(const char *path, const char *expected_path, bool with_r
         check_level(&with, "ref", NULL);
     clipc_cpu_level best = CLIPC_CPU_C;
     must(clipc_cpu_level_detect(&best, &error), &error);
-    for (; with.precision <= CLIPC_PRECISION_INT8; with.precision++)
+    const bool resnet = clipc_config_is_resnet(&with.model->config); /* of which there is no int8 */
+    for (; with.precision <= (resnet ? CLIPC_PRECISION_BF16 : CLIPC_PRECISION_INT8); with.precision++)
         for (clipc_cpu_level level = CLIPC_CPU_C; level <= best; level++)
             check_level(&with, "cpu", clipc_cpu_level_name(level));
 
@@ -213,6 +214,13 @@ static void test_siglip(void **state)
     check_model(MODELS "siglip", MODELS "siglip/expected.safetensors", true);
 }
 
+static void test_resnets(void **state)
+{
+    (void)state;
+    check_model(MODELS "openai_resnet", MODELS "openai_resnet/expected.safetensors", true);
+    check_model(MODELS "open_clip_resnet", MODELS "open_clip_resnet/expected.safetensors", false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -220,6 +228,7 @@ int main(void)
         cmocka_unit_test(test_one_patch),
         cmocka_unit_test(test_half_precision_weights),
         cmocka_unit_test(test_siglip),
+        cmocka_unit_test(test_resnets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 """Makes the small files that the tests keep in the tree:  make_fixtures.py ROOT
 
-ROOT/golden/models/openai_archive and open_clip: models with what their libraries make of random inputs.
+ROOT/golden/models/openai_archive, openai_resnet, open_clip and open_clip_resnet: models with what their libraries make of random inputs.
 ROOT/unit/torch: files of torch.save and torch.jit.save for the reader's own tests.
 """
 import argparse
@@ -46,21 +46,21 @@ def expect(model, size, vocabulary, random, directory):
     save_file({name: tensor.contiguous() for name, tensor in expected.items()}, directory / "expected.safetensors")
 
 
-def make_openai(directory):
+def make_openai(directory, size, layers, width, patch_size, seed):
     directory.mkdir(parents=True, exist_ok=True)
     vocabulary = golden_models.write_tokenizer(directory)
     model = sources.randomize(clip.model.CLIP(
-        embed_dim=20, image_resolution=16, vision_layers=1, vision_width=64, vision_patch_size=8,
+        embed_dim=20, image_resolution=size, vision_layers=layers, vision_width=width, vision_patch_size=patch_size,
         context_length=CONTEXT, vocab_size=vocabulary, transformer_width=64, transformer_heads=1,
-        transformer_layers=1), 11)
-    pixels, ids = torch.zeros(1, 3, 16, 16), torch.zeros(1, CONTEXT, dtype=torch.int64)
+        transformer_layers=1), seed)
+    pixels, ids = torch.zeros(1, 3, size, size), torch.zeros(1, CONTEXT, dtype=torch.int64)
     clip.model.convert_weights(model)
     model.float()  # the values that fp16 holds
     script = torch.jit.trace_module(model, {"forward": (pixels, ids), "encode_image": (pixels,), "encode_text": (ids,)})
     torch.jit.save(sources.half_of_script(script), str(directory / "model.pt"))
     shrink(directory / "model.pt")
     model.float()  # its parameters are the archive's
-    expect(model, 16, vocabulary, numpy.random.RandomState(12), directory)
+    expect(model, size, vocabulary, numpy.random.RandomState(seed + 1), directory)
 
 
 def shrink(path):
@@ -75,19 +75,23 @@ def shrink(path):
             archive.writestr(zipfile.ZipInfo(name), data)
 
 
-def make_open_clip(directory):
+PATCHES = {"image_size": 15, "layers": 2, "width": 24, "head_width": 8, "patch_size": 5, "norm_kwargs": {"eps": 1e-6}}
+# A stem of one channel.
+BLOCKS = {"image_size": 32, "layers": [1, 1, 2, 1], "width": 3, "head_width": 24, "patch_size": None}
+
+
+def make_open_clip(directory, vision, seed):
     directory.mkdir(parents=True, exist_ok=True)
     vocabulary = golden_models.write_tokenizer(directory)
     config = {"embed_dim": 12,
-              "vision_cfg": {"image_size": 15, "layers": 2, "width": 24, "head_width": 8, "patch_size": 5,
-                             "norm_kwargs": {"eps": 1e-6}},
+              "vision_cfg": vision,
               "text_cfg": {"context_length": CONTEXT, "vocab_size": vocabulary, "width": 20, "heads": 5, "layers": 2}}
-    model = sources.randomize(open_clip.CLIP(**config), 13)
+    model = sources.randomize(open_clip.CLIP(**config), seed)
     torch.save(model.state_dict(), directory / "open_clip_pytorch_model.bin")
     rule = {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "interpolation": "bilinear", "resize_mode": "squash"}
     (directory / "open_clip_config.json").write_text(
         json.dumps({"model_cfg": config, "preprocess_cfg": rule}, indent=1) + "\n")
-    expect(model, 15, vocabulary, numpy.random.RandomState(14), directory)
+    expect(model, vision["image_size"], vocabulary, numpy.random.RandomState(seed + 1), directory)
 
 
 class Inner(torch.nn.Module):
@@ -154,8 +158,11 @@ def main():
     parser.add_argument("root", type=pathlib.Path)
     root = parser.parse_args().root
     torch.set_num_threads(1)
-    make_openai(root / "golden" / "models" / "openai_archive")
-    make_open_clip(root / "golden" / "models" / "open_clip")
+    models = root / "golden" / "models"
+    make_openai(models / "openai_archive", 16, 1, 64, 8, 11)
+    make_openai(models / "openai_resnet", 64, (1, 2, 1, 1), 4, None, 15)
+    make_open_clip(models / "open_clip", PATCHES, 13)
+    make_open_clip(models / "open_clip_resnet", BLOCKS, 17)
     make_torch_files(root / "unit" / "torch")
     for path in root.glob("golden/models/open*/*"):
         path.chmod(0o644)

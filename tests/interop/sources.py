@@ -56,10 +56,19 @@ def randomize(model, seed):
             noise = torch.randn(parameter.shape, generator=generator)
             if name.endswith("logit_scale") or name.endswith("logit_bias"):
                 continue
-            if parameter.dim() < 2:
+            if name.endswith("bn3.weight"):  # 0 at first, and then a block would add nothing
+                parameter.copy_(0.3 + 0.1 * noise)
+            elif parameter.dim() < 2:
                 parameter.add_(0.1 * noise)
+            elif parameter.dim() == 4 and parameter.shape[-1] <= 3:  # of a ResNet
+                parameter.copy_(noise * (2 / parameter[0].numel()) ** 0.5)
             else:
                 parameter.copy_(noise * parameter.shape[-1] ** -0.5 * (0.6 if "embedding" not in name else 0.3))
+        for name, buffer in model.named_buffers():  # the statistics of BatchNorm
+            if name.endswith("running_mean"):
+                buffer.copy_(0.1 * torch.randn(buffer.shape, generator=generator))
+            elif name.endswith("running_var"):
+                buffer.copy_(torch.exp(0.3 * torch.randn(buffer.shape, generator=generator)))
     return model.eval()
 
 
@@ -71,7 +80,8 @@ SMALL = {"embed_dim": 48, "image_resolution": 64, "vision_layers": 3, "vision_wi
 VIT_B_32 = {"embed_dim": 512, "image_resolution": 224, "vision_layers": 12, "vision_width": 768,
             "vision_patch_size": 32, "context_length": 77, "vocab_size": 49408, "transformer_width": 512,
             "transformer_heads": 8, "transformer_layers": 12}
-RN_SMALL = dict(SMALL, vision_layers=(3, 4, 6, 3), vision_width=8, vision_patch_size=None)
+RN_SMALL = dict(SMALL, vision_layers=(1, 2, 1, 3), vision_width=12, vision_patch_size=None)
+RN50 = dict(VIT_B_32, embed_dim=1024, vision_layers=(3, 4, 6, 3), vision_width=64, vision_patch_size=None)
 
 
 def openai_model(shape, seed, half):
@@ -85,7 +95,7 @@ def half_of_script(script):
     """convert_weights of a traced module: what has been traced in fp32 is stored in fp16."""
     for name, parameter in script.named_parameters():
         layer = name.rsplit(".", 2)[-2] if "." in name else ""
-        if not layer.startswith("ln_") and not name.endswith(("logit_scale", "embedding", "embedding.weight")):
+        if not layer.startswith(("ln_", "bn")) and ".downsample.1." not in name and not name.endswith(("logit_scale", "embedding", "embedding.weight")):
             parameter.data = parameter.data.half()
     return script
 
@@ -124,10 +134,10 @@ def openai_archive(shape, half):
     return make
 
 
-def openai_state_dict(half, marked, old=False):
+def openai_state_dict(half, marked, old=False, shape=None):
     def make(folder):
         path = folder / "weights.pt"
-        model = openai_model(SMALL, 2, half)
+        model = openai_model(shape or SMALL, 2, half)
         state = model.state_dict()
         if marked:  # as the state dict of an archive has them
             state["input_resolution"] = torch.tensor(model.visual.input_resolution)
@@ -137,17 +147,6 @@ def openai_state_dict(half, marked, old=False):
         return openai_source(path, model, () if marked else ("--activation", "quick_gelu"))
 
     return make
-
-
-def openai_resnet(folder):
-    path = folder / "RN50.pt"
-    model = openai_model(RN_SMALL, 3, True)
-    state = model.state_dict()
-    for name in ("input_resolution", "context_length", "vocab_size"):
-        state[name] = torch.tensor(64)
-    torch.save(state, path)
-    source = openai_source(path, model)
-    return dataclasses.replace(source, images=None)
 
 
 # ---- open_clip ----
@@ -160,9 +159,10 @@ OPEN_CLIP = {
 PREPROCESS = {"mean": [0.5, 0.45, 0.4], "std": [0.25, 0.2, 0.3], "interpolation": "bicubic", "resize_mode": "shortest"}
 
 
-def open_clip_source(folder, dtype, write, changes=None, preprocess=None, with_config=True, options=()):
-    """`write`(state dict, folder) saves the weights and returns what clipc is given."""
-    config = json.loads(json.dumps(OPEN_CLIP))
+def open_clip_source(folder, dtype, write, changes=None, preprocess=None, with_config=True, options=(), named=None):
+    """`write`(state dict, folder) saves the weights and returns what clipc is given. `named`: a model of open_clip's
+    own list."""
+    config = json.loads(json.dumps(open_clip.get_model_config(named) if named else OPEN_CLIP))
     for key, value in (changes or {}).items():
         if isinstance(value, dict):
             config[key].update(value)
@@ -344,10 +344,13 @@ def transformers_text(form):
 
 
 OPENAI = "OpenAI CLIP"
+OPENAI_RN = "OpenAI CLIP, ResNet"
 OPEN = "open_clip"
 CUSTOM = "open_clip, CustomTextCLIP"
 HF = "transformers CLIPModel"
 TANH = {"vision_cfg": {"act_kwargs": {"approximate": "tanh"}}, "text_cfg": {"act_kwargs": {"approximate": "tanh"}}}
+RESNET = {"vision_cfg": {"layers": [2, 1, 3, 1], "width": 8, "head_width": 32, "image_size": 96, "patch_size": None,
+                         "mlp_ratio": 4.0}}
 SQUASH = {"interpolation": "bilinear", "resize_mode": "squash"}
 
 CASES = [
@@ -357,7 +360,10 @@ CASES = [
     Case(OPENAI, "state dict .pt", "fp16", openai_state_dict(True, False)),
     Case(OPENAI, "state dict .pt", "fp32", openai_state_dict(False, False)),
     Case(OPENAI, "state dict .pt before PyTorch 1.6", "fp16", openai_state_dict(True, True, old=True)),
-    Case(OPENAI + " RN50, text tower", "state dict .pt of an archive", "fp16", openai_resnet),
+    Case(OPENAI_RN, "TorchScript archive .pt", "fp16", openai_archive(RN_SMALL, True)),
+    Case(OPENAI_RN, "TorchScript archive .pt", "fp32", openai_archive(RN_SMALL, False)),
+    Case(OPENAI_RN, "state dict .pt of an archive", "fp16", openai_state_dict(True, True, shape=RN_SMALL)),
+    Case(OPENAI_RN, "state dict .pt", "fp32", openai_state_dict(False, False, shape=RN_SMALL)),
     Case(OPEN, "safetensors", "fp32", open_clip_case(torch.float32, write_open_clip_safetensors)),
     Case(OPEN, "safetensors", "fp16",
          open_clip_case(torch.float16, write_open_clip_safetensors, changes={"quick_gelu": True})),
@@ -371,6 +377,13 @@ CASES = [
          open_clip_case(torch.float32, write_open_clip_bin, with_config=False, options=("--activation", "gelu"),
                         changes={"vision_cfg": {"width": 128, "head_width": 64},
                                  "text_cfg": {"width": 64, "heads": 1}})),
+    Case(OPEN + ", ResNet", "safetensors", "fp32",
+         open_clip_case(torch.float32, write_open_clip_safetensors, changes=RESNET)),
+    Case(OPEN + ", ResNet", "safetensors", "fp16",
+         open_clip_case(torch.float16, write_open_clip_safetensors, changes=dict(RESNET, quick_gelu=True))),
+    Case(OPEN + ", ResNet", "state dict .bin", "fp32", open_clip_case(torch.float32, write_open_clip_bin, changes=RESNET)),
+    Case(CUSTOM + ", ResNet", "safetensors", "fp32",
+         open_clip_case(torch.float32, write_open_clip_safetensors, changes=dict(RESNET, custom_text=True))),
     Case(CUSTOM, "safetensors", "fp32",
          open_clip_case(torch.float32, write_open_clip_safetensors, changes={"custom_text": True})),
     Case(HF, "safetensors", "fp32", transformers_case("safetensors", torch.float32)),
@@ -383,4 +396,9 @@ CASES = [
     Case("transformers CLIPTextModelWithProjection", "safetensors", "fp32", transformers_text("safetensors")),
     Case("transformers CLIPTextModelWithProjection", "pytorch_model.bin", "fp32", transformers_text("bin")),
 ]
-LARGE = [Case(OPENAI + ", ViT-B/32", "TorchScript archive .pt", "fp16", openai_archive(VIT_B_32, True))]
+LARGE = [
+    Case(OPENAI + ", ViT-B/32", "TorchScript archive .pt", "fp16", openai_archive(VIT_B_32, True)),
+    Case(OPENAI + ", RN50", "TorchScript archive .pt", "fp16", openai_archive(RN50, True)),
+    Case(OPEN + ", RN50", "safetensors", "fp32",
+         open_clip_case(torch.float32, write_open_clip_safetensors, named="RN50")),
+]

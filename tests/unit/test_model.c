@@ -54,7 +54,8 @@ static void demo_weights_are_finite(void **state)
     clipc_model_destroy(&model);
 }
 
-/* Parameters of both towers without logit_scale: OpenAI's 151.28 M, open_clip's 986.11 M and 2539.57 M less one. */
+/* Parameters of both towers without logit_scale: OpenAI's 151.28 M, open_clip's 986.11 M and 2539.57 M less one;
+ * those of the ResNets are what openai-clip's CLIP has, counted. */
 static void makes_random_models(void **state)
 {
     (void)state;
@@ -74,6 +75,11 @@ static void makes_random_models(void **state)
         {"ViT-B-16-SigLIP2", 375187968, 196},
         {"ViT-L-16-SigLIP2-256", 881526784, 256},
         {"ViT-SO400M-14-SigLIP2", 1135463600, 256},
+        {"RN50", 102007136, 50},
+        {"RN101", 119688032, 50},
+        {"RN50x4", 178300600, 82},
+        {"RN50x16", 290979216, 145},
+        {"RN50x64", 623258304, 197},
     };
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
         clipc_model *model = NULL;

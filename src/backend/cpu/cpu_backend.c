@@ -2,6 +2,7 @@
 #include "backend/cpu/encoder.h"
 #include "backend/cpu/packed_section.h"
 #include "backend/cpu/peaks.h"
+#include "backend/cpu/resnet_tower.h"
 #include "base/cpu_features.h"
 
 #include <string.h>
@@ -12,10 +13,13 @@ struct compiled {
     clipc_kernels kernels;
     clipc_precision precision;
     clipc_thread_pool *pool;
-    clipc_cpu_tower image; /* zeroed when left out */
+    clipc_cpu_tower image; /* zeroed when left out, or a ResNet */
+    clipc_cpu_resnet resnet;
+    bool is_resnet;
     clipc_cpu_tower text;
-    clipc_cpu_workspace image_workspace; /* both lie in the one block: calls follow one another */
+    clipc_cpu_workspace image_workspace; /* all lie in the one block: calls follow one another */
     clipc_cpu_workspace text_workspace;
+    clipc_cpu_resnet_workspace resnet_workspace;
     void *workspace;
     size_t workspace_bytes;
     clipc_cpu_level level; /* of the processor, or what it was limited to */
@@ -48,6 +52,7 @@ static void destroy(void **compiled)
     if (!old)
         return;
     clipc_cpu_tower_destroy(&old->image);
+    clipc_cpu_resnet_destroy(&old->resnet);
     clipc_cpu_tower_destroy(&old->text);
     clipc_free_aligned(old->workspace);
     clipc_thread_pool_destroy(&old->pool);
@@ -68,12 +73,15 @@ static clipc_status choose_kernels(const char *limit_name, clipc_cpu_level *leve
     return CLIPC_OK;
 }
 
-/* Both towers' workspaces from `base` on; returns the bytes they need, or SIZE_MAX. */
+/* The towers' workspaces from `base` on; returns the bytes they need, or SIZE_MAX. */
 static size_t lay_out_workspace(struct compiled *compiled, const clipc_compile_options *options, void *base)
 {
     clipc_arena image = {.base = base};
     clipc_arena text = {.base = base};
-    if (options->image_tower)
+    if (compiled->is_resnet)
+        clipc_cpu_resnet_plan(&compiled->resnet, options->max_batch, options->threads, CLIPC_ACTIVATION_BUDGET, &image,
+                              &compiled->resnet_workspace);
+    else if (options->image_tower)
         clipc_cpu_workspace_plan(&compiled->image, options->max_batch, options->threads, CLIPC_ACTIVATION_BUDGET,
                                  &image, &compiled->image_workspace);
     if (options->text_tower)
@@ -96,7 +104,7 @@ static clipc_status plan_workspace(struct compiled *compiled, const clipc_compil
 static void log_repacked(const clipc_model *model, const clipc_compile_options *options,
                          const struct compiled *compiled)
 {
-    const size_t layers = compiled->image.repacked + compiled->text.repacked;
+    const size_t layers = compiled->image.repacked + compiled->resnet.repacked + compiled->text.repacked;
     if (!layers || !options->log)
         return;
     clipc_error line; /* its message has room for a sentence, and is made safe to print */
@@ -119,7 +127,11 @@ static clipc_status compile(const clipc_model *model, const clipc_compile_option
     CLIPC_CHECK(choose_kernels(options->cpu_level, &compiled->level, &compiled->kernels, error));
     compiled->precision = choose_precision(options->precision, &compiled->kernels);
     CLIPC_CHECK(clipc_thread_pool_create(options->threads, &compiled->pool, error));
-    if (options->image_tower)
+    compiled->is_resnet = options->image_tower && clipc_config_is_resnet(&model->config);
+    if (compiled->is_resnet)
+        CLIPC_CHECK(clipc_cpu_resnet_create(model, &compiled->kernels, compiled->precision, options->keep_precise,
+                                            compiled->pool, &compiled->resnet, error));
+    else if (options->image_tower)
         CLIPC_CHECK(clipc_cpu_image_tower_create(model, &compiled->kernels, compiled->precision, options->keep_precise,
                                                  compiled->pool, &compiled->image, error));
     if (options->text_tower)
@@ -141,7 +153,8 @@ static void info(const void *compiled, clipc_compiled_info *info)
     *info = (clipc_compiled_info){.precision = self->precision,
                                   .isa = clipc_cpu_level_name(clipc_kernels_level(&self->kernels, self->precision)),
                                   .threads = clipc_thread_pool_threads(self->pool),
-                                  .packed_bytes = self->image.weight_bytes + self->text.weight_bytes,
+                                  .packed_bytes =
+                                      self->image.weight_bytes + self->resnet.weight_bytes + self->text.weight_bytes,
                                   .workspace_bytes = self->workspace_bytes};
 }
 
@@ -162,7 +175,10 @@ static clipc_status encode_images(void *compiled, const float *pixels, size_t co
 {
     (void)error;
     const struct compiled *self = compiled;
-    clipc_cpu_encode_images(&self->image, &self->image_workspace, self->pool, pixels, count, embeddings);
+    if (self->is_resnet)
+        clipc_cpu_resnet_encode(&self->resnet, &self->resnet_workspace, self->pool, pixels, count, embeddings);
+    else
+        clipc_cpu_encode_images(&self->image, &self->image_workspace, self->pool, pixels, count, embeddings);
     return CLIPC_OK;
 }
 
@@ -186,7 +202,10 @@ static clipc_status pack(const clipc_model *model, const clipc_compile_options *
     CLIPC_TRY(choose_kernels(options->cpu_level, &level, &kernels, error));
     const clipc_precision precision = choose_precision(options->precision, &kernels);
     CLIPC_CHECK(clipc_thread_pool_create(options->threads, &pool, error));
-    if (options->image_tower)
+    if (options->image_tower && clipc_config_is_resnet(&model->config))
+        CLIPC_CHECK(
+            clipc_cpu_resnet_pack(model, &kernels, precision, options->keep_precise, pool, function, context, error));
+    else if (options->image_tower)
         CLIPC_CHECK(clipc_cpu_tower_pack(model, true, &kernels, precision, options->keep_precise, pool, function,
                                          context, error));
     if (options->text_tower)
@@ -234,6 +253,7 @@ static clipc_status record_steps(void *compiled, bool on, clipc_error *error)
         self->steps = (clipc_cpu_steps){0};
     self->image_workspace.steps = on ? &self->steps : NULL;
     self->text_workspace.steps = self->image_workspace.steps;
+    self->resnet_workspace.steps = self->image_workspace.steps;
     return CLIPC_OK;
 }
 

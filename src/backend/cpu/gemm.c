@@ -83,17 +83,16 @@ static void multiply_floats(const clipc_gemm *gemm, const struct tile *tile)
                                           tile->row_stride, tile->block_stride);
 }
 
-static void multiply_tile(const clipc_gemm *gemm, size_t index, size_t panel)
+/* row_scales: those of the tile, for I8. */
+static void multiply(const clipc_gemm *gemm, const uint32_t *rows, const clipc_row_scale *row_scales, size_t begin,
+                     size_t height, size_t panel)
 {
     const clipc_gemm_output *output = &gemm->output;
     const clipc_packed_layout *layout = &gemm->weights->layout;
-    const size_t begin = clipc_row_tiles_begin(gemm->tiles, index);
-    const size_t height = clipc_row_tiles_begin(gemm->tiles, index + 1) - begin;
-    const size_t part = gemm->panels_a_part ? panel / gemm->panels_a_part : 0;
     struct tile tile = {.height = height,
                         .panel = gemm->first_panel + panel,
-                        .rows = (const uint32_t *)gemm->rows + part * gemm->part_rows +
-                                (begin * gemm->row_blocks + part * gemm->part_blocks * height) * CLIPC_BLOCK,
+                        .rows = rows,
+                        .row_scales = row_scales,
                         .row_stride = output->packed ? CLIPC_BLOCK : output->row_length,
                         .block_stride = output->packed ? CLIPC_BLOCK * height : CLIPC_BLOCK};
     const size_t unit = panel * layout->panel_columns * clipc_dtype_size(output->dtype) / sizeof(float);
@@ -101,9 +100,24 @@ static void multiply_tile(const clipc_gemm *gemm, size_t index, size_t panel)
                unit % CLIPC_BLOCK;
     fetch_output(tile.out, height, layout->panel_columns * clipc_dtype_size(output->dtype) / sizeof(float),
                  tile.row_stride);
-    if (layout->dtype == CLIPC_DTYPE_I8)
-        tile.row_scales = gemm->row_scales + part * gemm->part_scales + begin;
     (layout->dtype == CLIPC_DTYPE_I8 ? multiply_i8 : multiply_floats)(gemm, &tile);
+}
+
+void clipc_gemm_multiply_tile(const clipc_gemm *gemm, const uint32_t *rows, size_t begin, size_t height, size_t panel)
+{
+    multiply(gemm, rows, NULL, begin, height, panel);
+}
+
+static void multiply_tile(const clipc_gemm *gemm, size_t index, size_t panel)
+{
+    const size_t begin = clipc_row_tiles_begin(gemm->tiles, index);
+    const size_t height = clipc_row_tiles_begin(gemm->tiles, index + 1) - begin;
+    const size_t part = gemm->panels_a_part ? panel / gemm->panels_a_part : 0;
+    const uint32_t *rows = (const uint32_t *)gemm->rows + part * gemm->part_rows +
+                           (begin * gemm->row_blocks + part * gemm->part_blocks * height) * CLIPC_BLOCK;
+    const clipc_row_scale *row_scales =
+        gemm->weights->layout.dtype == CLIPC_DTYPE_I8 ? gemm->row_scales + part * gemm->part_scales + begin : NULL;
+    multiply(gemm, rows, row_scales, begin, height, panel);
 }
 
 static void run_pieces(void *context, size_t begin, size_t end, size_t thread)

@@ -43,6 +43,11 @@ typedef struct clipc_gemm {
 void clipc_write_columns(const clipc_kernels *kernels, uint32_t *row, size_t block_stride, clipc_dtype dtype,
                          size_t column, const float *values, size_t count);
 
+/* The product of one tile of `height` packed rows at `rows` with one panel, counted from first_panel, through the
+ * epilogue to the output's rows from `begin` on. For floats; takes no notice of gemm->rows, row_blocks,
+ * tiles and parts. */
+void clipc_gemm_multiply_tile(const clipc_gemm *gemm, const uint32_t *rows, size_t begin, size_t height, size_t panel);
+
 void clipc_gemm_run(clipc_thread_pool *pool, const clipc_gemm *gemm);
 
 #endif

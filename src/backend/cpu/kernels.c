@@ -7,6 +7,10 @@
     kernels->gemm_tile = clipc_gemm_tile_f32__##isa;                                                                  \
     kernels->epilogue[CLIPC_EPILOGUE_BIAS] = clipc_bias_f32__##isa;                                                   \
     kernels->epilogue[CLIPC_EPILOGUE_RESIDUAL] = clipc_residual_f32__##isa;                                           \
+    kernels->epilogue[CLIPC_EPILOGUE_RELU] = clipc_relu_f32__##isa;                                                   \
+    kernels->epilogue[CLIPC_EPILOGUE_RESIDUAL_RELU] = clipc_residual_relu_f32__##isa;                                 \
+    kernels->copy_lines = clipc_copy_lines_f32__##isa;                                                                \
+    kernels->average = clipc_average_f32__##isa;                                                                      \
     kernels->epilogue[CLIPC_EPILOGUE_QUICK_GELU] = clipc_quick_gelu_f32__##isa;                                       \
     kernels->epilogue[CLIPC_EPILOGUE_GELU] = clipc_gelu_f32__##isa;                                                   \
     kernels->epilogue[CLIPC_EPILOGUE_GELU_TANH] = clipc_gelu_tanh_f32__##isa;                                         \
@@ -19,11 +23,13 @@
         .level = (isa_level), .tile_rows = CLIPC_GEMM_BF16_ROWS__##isa,                                               \
         .tile_columns = CLIPC_GEMM_BF16_COLUMNS__##isa, .gemm_tile = clipc_gemm_tile_bf16__##isa,                     \
         .epilogue = {[CLIPC_EPILOGUE_BIAS] = clipc_bias_bf16__##isa,                                                  \
+                     [CLIPC_EPILOGUE_RELU] = clipc_relu_bf16__##isa,                                                  \
+                     [CLIPC_EPILOGUE_RESIDUAL_RELU] = clipc_residual_relu_bf16__##isa,                                \
                      [CLIPC_EPILOGUE_QUICK_GELU] = clipc_quick_gelu_bf16__##isa,                                      \
                      [CLIPC_EPILOGUE_GELU] = clipc_gelu_bf16__##isa,                                                  \
                      [CLIPC_EPILOGUE_GELU_TANH] = clipc_gelu_tanh_bf16__##isa},                                       \
         .layer_norm = clipc_layer_norm_bf16__##isa, .softmax = clipc_softmax_bf16__##isa,                             \
-        .scale = clipc_scale_bf16__##isa                                                                              \
+        .scale = clipc_scale_bf16__##isa, .average = clipc_average_bf16__##isa                                        \
     }
 
 /* Tiles, lines and epilogues have levels of their own. */

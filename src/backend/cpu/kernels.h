@@ -21,10 +21,13 @@
 #define CLIPC_TILE_ROWS_MAX    14
 #define CLIPC_TILE_COLUMNS_MAX 32
 
-/* What happens to a tile of sums on its way to memory: out = f(sum + bias), or out += sum + bias. */
+/* What happens to a tile of sums on its way to memory: out = f(sum + bias), out += sum + bias, or
+ * out = max(out + sum + bias, 0). */
 typedef enum clipc_epilogue {
     CLIPC_EPILOGUE_BIAS,
     CLIPC_EPILOGUE_RESIDUAL,
+    CLIPC_EPILOGUE_RELU,
+    CLIPC_EPILOGUE_RESIDUAL_RELU,
     CLIPC_EPILOGUE_QUICK_GELU,
     CLIPC_EPILOGUE_GELU,
     CLIPC_EPILOGUE_GELU_TANH,
@@ -51,12 +54,19 @@ typedef void (*clipc_layer_norm_f32)(const float *row, size_t width, const float
  * may be changed. */
 typedef float (*clipc_softmax_f32)(float *scores, size_t count, size_t blocks, float *out, size_t block_stride);
 
+/* Copies `lines` lines, whatever their values are, to lines of block_stride; NULL: zeros. */
+typedef void (*clipc_copy_lines)(const float *from, size_t lines, float *out, size_t block_stride);
+
+/* (((from[0] + from[1]) + from[2]) + from[3]) / 4 of `lines` lines, to lines of block_stride. */
+typedef void (*clipc_average_f32)(const float *const from[4], size_t lines, float *out, size_t block_stride);
+
 /* The same on pairs of bf16: unit k holds the values of k 2k (lower half) and 2k + 1. Products are exact, sums are
  * fp32 in the order of k; processors with bf16 arithmetic take numbers below 2^-126 for 0. */
 typedef void (*clipc_gemm_tile_bf16)(size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b, float *out,
                                      size_t out_stride);
 
-/* Results rounded to bf16, 32 to a line; no residual. With 16 columns, `out` may point to the second half of a line.
+/* Results rounded to bf16, 32 to a line; of the residuals the one with a ReLU. With 16 columns, `out` may point to the
+ * second half of a line.
  */
 typedef void (*clipc_epilogue_bf16)(size_t rows, size_t columns, const float *sums, const float *bias, uint32_t *out,
                                     size_t row_stride, size_t block_stride);
@@ -70,15 +80,19 @@ typedef float (*clipc_softmax_bf16)(const float *scores, size_t count, float sca
 typedef void (*clipc_scale_bf16)(const float *values, size_t groups, float scale, uint32_t *out, size_t first_group,
                                  size_t block_stride);
 
+/* The same mean of lines of 32, rounded to bf16. */
+typedef void (*clipc_average_bf16)(const uint32_t *const from[4], size_t lines, uint32_t *out, size_t block_stride);
+
 typedef struct clipc_bf16_kernels {
     clipc_cpu_level level;
     size_t tile_rows;
     size_t tile_columns;
     clipc_gemm_tile_bf16 gemm_tile;
-    clipc_epilogue_bf16 epilogue[CLIPC_EPILOGUE_COUNT]; /* NULL for the residual */
+    clipc_epilogue_bf16 epilogue[CLIPC_EPILOGUE_COUNT]; /* NULL for the plain residual */
     clipc_layer_norm_bf16 layer_norm;
     clipc_softmax_bf16 softmax;
     clipc_scale_bf16 scale;
+    clipc_average_bf16 average;
 } clipc_bf16_kernels;
 
 /* The same on bytes: unit k holds the values of k 4k … 4k + 3, unsigned in a and signed in b. Sums are exact, but for
@@ -130,6 +144,8 @@ typedef struct clipc_kernels {
     clipc_epilogue_f32 epilogue[CLIPC_EPILOGUE_COUNT];
     clipc_layer_norm_f32 layer_norm;
     clipc_softmax_f32 softmax;
+    clipc_copy_lines copy_lines; /* for both dtypes */
+    clipc_average_f32 average;
     clipc_round_bf16 round_bf16;
     clipc_pack_units pack_units;
     clipc_pack_pairs pack_pairs;
@@ -160,6 +176,12 @@ clipc_epilogue clipc_epilogue_of(clipc_activation activation);
                                size_t row_stride, size_t block_stride);                                               \
     void clipc_residual_f32__##isa(size_t rows, size_t columns, const float *sums, const float *bias, float *out,     \
                                    size_t row_stride, size_t block_stride);                                           \
+    void clipc_relu_f32__##isa(size_t rows, size_t columns, const float *sums, const float *bias, float *out,         \
+                               size_t row_stride, size_t block_stride);                                               \
+    void clipc_residual_relu_f32__##isa(size_t rows, size_t columns, const float *sums, const float *bias,            \
+                                        float *out, size_t row_stride, size_t block_stride);                          \
+    void clipc_copy_lines_f32__##isa(const float *from, size_t lines, float *out, size_t block_stride);               \
+    void clipc_average_f32__##isa(const float *const from[4], size_t lines, float *out, size_t block_stride);         \
     void clipc_quick_gelu_f32__##isa(size_t rows, size_t columns, const float *sums, const float *bias, float *out,   \
                                      size_t row_stride, size_t block_stride);                                         \
     void clipc_gelu_f32__##isa(size_t rows, size_t columns, const float *sums, const float *bias, float *out,         \
@@ -184,6 +206,11 @@ CLIPC_DECLARE_KERNELS(neon);
                                      size_t out_stride);                                                              \
     void clipc_bias_bf16__##isa(size_t rows, size_t columns, const float *sums, const float *bias, uint32_t *out,     \
                                 size_t row_stride, size_t block_stride);                                              \
+    void clipc_relu_bf16__##isa(size_t rows, size_t columns, const float *sums, const float *bias, uint32_t *out,     \
+                                size_t row_stride, size_t block_stride);                                              \
+    void clipc_residual_relu_bf16__##isa(size_t rows, size_t columns, const float *sums, const float *bias,           \
+                                         uint32_t *out, size_t row_stride, size_t block_stride);                      \
+    void clipc_average_bf16__##isa(const uint32_t *const from[4], size_t lines, uint32_t *out, size_t block_stride);  \
     void clipc_quick_gelu_bf16__##isa(size_t rows, size_t columns, const float *sums, const float *bias,              \
                                       uint32_t *out, size_t row_stride, size_t block_stride);                         \
     void clipc_gelu_bf16__##isa(size_t rows, size_t columns, const float *sums, const float *bias, uint32_t *out,     \

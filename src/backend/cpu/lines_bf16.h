@@ -12,15 +12,29 @@
             for (size_t j = 0; j < columns / CLIPC_BLOCK; j++) {                                                      \
                 const line x =                                                                                        \
                     line_add(line_load(sums + i * columns + j * CLIPC_BLOCK), line_load(bias + j * CLIPC_BLOCK));     \
-                line_store_bf16(half_line(out + i * row_stride, j, block_stride), result);                            \
+                uint16_t *at = half_line(out + i * row_stride, j, block_stride);                                      \
+                line_store_bf16(at, result);                                                                          \
             }                                                                                                         \
         }                                                                                                             \
     }
 
 DEFINE_EPILOGUE(clipc_bias_bf16, x)
+/* The second argument is what comes of a number that is none. */
+DEFINE_EPILOGUE(clipc_relu_bf16, line_max(line_set(0.0f), x))
+DEFINE_EPILOGUE(clipc_residual_relu_bf16, line_max(line_set(0.0f), line_add(line_load_bf16(at), x)))
 DEFINE_EPILOGUE(clipc_quick_gelu_bf16, line_low_quick_gelu(x))
 DEFINE_EPILOGUE(clipc_gelu_bf16, line_low_gelu(x))
 DEFINE_EPILOGUE(clipc_gelu_tanh_bf16, line_low_gelu_tanh(x))
+
+void KERNEL(clipc_average_bf16)(const uint32_t *const from[4], size_t lines, uint32_t *out, size_t block_stride)
+{
+    for (size_t j = 0; j < 2 * lines; j++) {
+        line sum = line_load_bf16((const uint16_t *)(const void *)from[0] + j * CLIPC_BLOCK);
+        for (int i = 1; i < 4; i++)
+            sum = line_add(sum, line_load_bf16((const uint16_t *)(const void *)from[i] + j * CLIPC_BLOCK));
+        line_store_bf16(half_line(out, j, block_stride), line_multiply(sum, line_set(0.25f)));
+    }
+}
 
 void KERNEL(clipc_layer_norm_bf16)(const float *row, size_t width, const float *weight, const float *bias,
                                    float epsilon, uint32_t *out, size_t block_stride)

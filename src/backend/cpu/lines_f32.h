@@ -87,9 +87,28 @@ static inline line line_gelu(line x)
 
 DEFINE_EPILOGUE(clipc_bias_f32, x)
 DEFINE_EPILOGUE(clipc_residual_f32, line_add(line_load(at), x))
+/* The second argument is what comes of a number that is none. */
+DEFINE_EPILOGUE(clipc_relu_f32, line_max(line_set(0.0f), x))
+DEFINE_EPILOGUE(clipc_residual_relu_f32, line_max(line_set(0.0f), line_add(line_load(at), x)))
 DEFINE_EPILOGUE(clipc_quick_gelu_f32, line_quick_gelu(x))
 DEFINE_EPILOGUE(clipc_gelu_f32, line_gelu(x))
 DEFINE_EPILOGUE(clipc_gelu_tanh_f32, line_gelu_tanh(x))
+
+void KERNEL(clipc_copy_lines_f32)(const float *from, size_t lines, float *out, size_t block_stride)
+{
+    for (size_t j = 0; j < lines; j++)
+        line_store(out + j * block_stride, from ? line_load(from + j * CLIPC_BLOCK) : line_set(0.0f));
+}
+
+void KERNEL(clipc_average_f32)(const float *const from[4], size_t lines, float *out, size_t block_stride)
+{
+    for (size_t j = 0; j < lines; j++) {
+        const size_t at = j * CLIPC_BLOCK;
+        const line two = line_add(line_load(from[0] + at), line_load(from[1] + at));
+        const line sum = line_add(line_add(two, line_load(from[2] + at)), line_load(from[3] + at));
+        line_store(out + j * block_stride, line_multiply(sum, line_set(0.25f)));
+    }
+}
 
 void KERNEL(clipc_layer_norm_f32)(const float *row, size_t width, const float *weight, const float *bias,
                                   float epsilon, float *out, size_t block_stride)

@@ -3,7 +3,7 @@
 #include <string.h>
 
 clipc_status clipc_packed_section(const clipc_model *model, const clipc_section *section, clipc_dtype dtype,
-                                  clipc_packed_weights *out, clipc_error *error)
+                                  size_t inner, clipc_packed_weights *out, clipc_error *error)
 {
     const bool known_dtype =
         section->dtype == CLIPC_DTYPE_F32 || section->dtype == CLIPC_DTYPE_BF16 || section->dtype == CLIPC_DTYPE_I8;
@@ -13,8 +13,8 @@ clipc_status clipc_packed_section(const clipc_model *model, const clipc_section 
                   CLIPC_ERROR_UNSUPPORTED,
                   "%s: '%s' is packed as %s, this backend reads %s there; convert the original again", model->path,
                   section->name, clipc_dtype_name(section->dtype), clipc_dtype_name(dtype));
-    const clipc_packed_layout layout = clipc_packed_layout_make(
-        section->dtype, known_width ? columns : CLIPC_BLOCK, section->shape[0], section->shape[1], section->shape[2]);
+    const clipc_packed_layout layout = clipc_packed_layout_make(section->dtype, known_width ? columns : CLIPC_BLOCK,
+                                                                section->shape[0], section->shape[1], inner);
     size_t bytes = 0;
     CLIPC_FAIL_IF(
         !known_width || section->panel_count != layout.panel_count || section->depth != layout.depth ||
@@ -30,7 +30,7 @@ clipc_status clipc_cpu_unpack(const clipc_model *model, bool image, const clipc_
 {
     const clipc_section *section = model->linears[image][place->index];
     clipc_packed_weights packed;
-    CLIPC_TRY(clipc_packed_section(model, section, CLIPC_DTYPE_F32, &packed, error));
+    CLIPC_TRY(clipc_packed_section(model, section, CLIPC_DTYPE_F32, section->shape[2], &packed, error));
     const size_t outputs = section->shape[1];
     const size_t inner = section->shape[2];
     const size_t columns = packed.layout.panel_columns;

@@ -7,10 +7,10 @@
 #include "model/model.h"
 
 /* The weights of a section of an engine file, where they lie. Never written to. Those that were kept more precise have
- * more bits than `dtype`. Its shape was checked against the
- * config; here kind of numbers, layout and size are. */
+ * more bits than `dtype`. `inner`: values of an output as packed. Its shape was checked against the config; here kind
+ * of numbers, layout and size are. */
 clipc_status clipc_packed_section(const clipc_model *model, const clipc_section *section, clipc_dtype dtype,
-                                  clipc_packed_weights *out, clipc_error *error);
+                                  size_t inner, clipc_packed_weights *out, clipc_error *error);
 
 /* One tensor of an engine file of fp32 as it was before it was packed, [outputs, inner] or, of a bias, [outputs]:
  * packing fp32 moves numbers and changes none. */

@@ -9,6 +9,9 @@ static const char *const step_names[CLIPC_STEP_KINDS] = {
     [CLIPC_STEP_PATCHES] = "patches and positions",
     [CLIPC_STEP_PATCH_EMBEDDING] = "patch embedding",
     [CLIPC_STEP_TOKEN_EMBEDDING] = "token embedding",
+    [CLIPC_STEP_STEM] = "stem",
+    [CLIPC_STEP_STAGES] = "convolutions 1 × 1",
+    [CLIPC_STEP_STAGES_SPREAD] = "convolutions 3 × 3",
     [CLIPC_STEP_LAYER_NORM] = "layer norm",
     [CLIPC_STEP_QUERY_KEY_VALUE] = "query, key, value",
     [CLIPC_STEP_QUERY_BY_KEYS] = "query × weights of the keys",
@@ -69,6 +72,27 @@ void clipc_cpu_step_end_gemm(clipc_cpu_step_start start, clipc_cpu_step kind, co
         2 * rows * units * (double)layout->depth * outputs,
         (rows + outputs) * units * sizeof(uint32_t) +
             read * rows * outputs * (double)clipc_dtype_size(gemm->output.dtype));
+}
+
+/* With the padding, as above; the bytes are those of the maps, however often a pixel is read. */
+void clipc_cpu_step_end_convolution(clipc_cpu_step_start start, const clipc_convolution_run *run)
+{
+    if (!start.steps)
+        return;
+    const clipc_convolution *shape = run->shape;
+    const clipc_packed_layout *layout = &run->weights->layout;
+    const double rows = (double)(run->items * shape->side * shape->side);
+    const double units = (double)(layout->blocks * CLIPC_BLOCK);
+    const double outputs = (double)(layout->panel_count * layout->panel_columns);
+    const double size = (double)clipc_dtype_size(layout->dtype);
+    const double input = (double)(run->items * shape->input_side * shape->input_side * shape->inputs);
+    const double passes = run->epilogue == CLIPC_EPILOGUE_RESIDUAL_RELU ? 2 : 1;
+    const clipc_cpu_step kind = shape->role <= CLIPC_CONVOLUTION_STEM ? CLIPC_STEP_STEM
+                                : shape->kernel == 1                  ? CLIPC_STEP_STAGES
+                                                                      : CLIPC_STEP_STAGES_SPREAD;
+    add(start, kind, precision_of(layout->dtype), clipc_gemm_name(run->kernels, layout->dtype),
+        2 * rows * units * (double)layout->depth * outputs,
+        outputs * units * sizeof(uint32_t) + size * (input + passes * rows * outputs));
 }
 
 void clipc_cpu_step_end_attention(clipc_cpu_step_start start, const clipc_attention *attention)

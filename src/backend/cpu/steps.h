@@ -3,6 +3,7 @@
 #define CLIPC_BACKEND_CPU_STEPS_H
 
 #include "backend/cpu/attention.h"
+#include "backend/cpu/convolution.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/pooled_attention.h"
 
@@ -13,6 +14,9 @@ typedef enum clipc_cpu_step {
     CLIPC_STEP_PATCHES, /* pixels cut up and packed, positions copied to X */
     CLIPC_STEP_PATCH_EMBEDDING,
     CLIPC_STEP_TOKEN_EMBEDDING,
+    CLIPC_STEP_STEM,   /* the convolutions of a ResNet before its stages */
+    CLIPC_STEP_STAGES, /* those of 1 × 1 pixels in them */
+    CLIPC_STEP_STAGES_SPREAD,
     CLIPC_STEP_LAYER_NORM, /* its result packed for the product that follows */
     CLIPC_STEP_QUERY_KEY_VALUE,
     CLIPC_STEP_QUERY_BY_KEYS, /* the last layer's queries times the weights of the keys: pooled_attention.h */
@@ -40,9 +44,10 @@ typedef struct clipc_cpu_step_start {
 } clipc_cpu_step_start;
 
 clipc_cpu_step_start clipc_cpu_step_begin(clipc_cpu_steps *steps);
-/* The step that ran was this product, this attention, or work row by row, to rows of `dtype`, by the
+/* The step that ran was this product, this convolution, this attention, or work row by row, to rows of `dtype`, by the
  * kernel of that (static) name. */
 void clipc_cpu_step_end_gemm(clipc_cpu_step_start start, clipc_cpu_step kind, const clipc_gemm *gemm);
+void clipc_cpu_step_end_convolution(clipc_cpu_step_start start, const clipc_convolution_run *run);
 void clipc_cpu_step_end_attention(clipc_cpu_step_start start, const clipc_attention *attention);
 void clipc_cpu_step_end_pooled_attention(clipc_cpu_step_start start, const clipc_pooled_attention *attention);
 void clipc_cpu_step_end(clipc_cpu_step_start start, clipc_cpu_step kind, clipc_dtype dtype, const char *kernel);

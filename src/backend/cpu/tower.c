@@ -1,178 +1,19 @@
 #include "backend/cpu/tower.h"
 
-#include "backend/cpu/packed_section.h"
 #include "backend/cpu/pooled_attention.h"
-#include "model/keep_precise.h"
+#include "backend/cpu/weight_builder.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
-/* Linear layers that are computed as one: up to three, each padded to whole rows of buffers. */
-struct stack {
-    const clipc_tensor *weights[3];
-    const clipc_tensor *biases[3]; /* NULL: none */
-    size_t parts;
-    size_t outputs; /* of each part */
-    size_t inner;
-};
-
-struct pack_job {
-    const clipc_kernels *kernels;
-    const struct stack *stack;
-    const clipc_packed_weights *packed;
-    atomic_bool *not_finite;
-};
-
-static void pack_panel(const struct pack_job *job, size_t panel)
-{
-    const struct stack *stack = job->stack;
-    const size_t columns = job->packed->layout.panel_columns;
-    const size_t panels_a_part = job->packed->layout.panel_count / stack->parts;
-    const size_t part = panel / panels_a_part;
-    const size_t first = panel % panels_a_part * columns;
-    const size_t count = first < stack->outputs ? clipc_min(columns, stack->outputs - first) : 0;
-    if (!clipc_pack_panel(job->kernels, job->packed, panel, stack->weights[part], stack->biases[part], first, count,
-                          stack->inner))
-        atomic_store_explicit(job->not_finite, true, memory_order_relaxed);
-}
-
-static void pack_panels(void *context, size_t begin, size_t end, size_t thread)
-{
-    (void)thread;
-    for (size_t panel = begin; panel < end; panel++)
-        pack_panel(context, panel);
-}
-
-/* What the two passes of building a tower share. Packing for an engine file is a third kind of pass, with no memory
- * but for one matrix at a time, which goes to `function`. */
 struct builder {
-    clipc_arena arena;
-    clipc_thread_pool *pool;
+    clipc_weight_builder base;
     clipc_cpu_tower *tower;
-    const clipc_model *model;
-    bool image;
-    size_t linear; /* how many matrices were taken: their number in model/linear.h */
-    size_t repacked;
-    clipc_packed_function function;
-    void *context;
-    atomic_bool not_finite; /* something that was read is NaN or infinite */
-    clipc_status status;    /* of the first failure */
-    clipc_error *error;
 };
-
-/* Fills `packed` from `ready` when that has panels, else from the model's tensors. */
-static void fill(struct builder *builder, const struct stack *stack, const clipc_packed_weights *ready,
-                 const clipc_packed_weights *packed)
-{
-    struct pack_job job = {builder->tower->kernels, stack, packed, &builder->not_finite};
-    if (ready->panels)
-        clipc_repack(ready, packed);
-    else
-        clipc_thread_pool_run(builder->pool, pack_panels, &job, packed->layout.panel_count, 1);
-}
-
-/* Packs one matrix for an engine file and hands it on. */
-static clipc_status hand_on(struct builder *builder, const struct stack *stack, const clipc_packed_weights *ready,
-                            const clipc_packed_layout *layout, size_t bytes)
-{
-    void *block = builder->arena.overflow ? NULL : clipc_allocate_aligned(1, bytes);
-    if (!block)
-        return clipc_fail_memory(builder->error, bytes, "a packed matrix");
-    const clipc_packed_weights packed = clipc_packed_weights_at(layout, block);
-    fill(builder, stack, ready, &packed);
-    const clipc_section section = {.kind = CLIPC_SECTION_PACKED,
-                                   .dtype = layout->dtype,
-                                   .rank = 3,
-                                   .shape = {stack->parts, stack->outputs, stack->inner},
-                                   .panel_columns = layout->panel_columns,
-                                   .panel_count = layout->panel_count,
-                                   .depth = layout->depth,
-                                   .blocks = layout->blocks,
-                                   .bytes = block,
-                                   .size = bytes};
-    const clipc_status status =
-        builder->function(builder->context, builder->image, builder->linear, &section, builder->error);
-    clipc_free_aligned(block);
-    return status;
-}
-
-static void build_layout(struct builder *builder, const struct stack *stack, const clipc_packed_weights *ready,
-                         const clipc_packed_layout *layout, clipc_packed_weights *packed)
-{
-    size_t bytes = 0;
-    if (!clipc_packed_bytes(layout, &bytes))
-        builder->arena.overflow = true;
-    *packed = (clipc_packed_weights){.layout = *layout};
-    if (builder->function) {
-        builder->status = hand_on(builder, stack, ready, layout, bytes);
-        return;
-    }
-    if (ready->panels && ready->layout.panel_columns == layout->panel_columns) {
-        *packed = *ready;
-        return;
-    }
-    builder->repacked += ready->panels != NULL;
-    void *block = clipc_arena_take(&builder->arena, 1, bytes, 1);
-    if (!block)
-        return;
-    *packed = clipc_packed_weights_at(layout, block);
-    fill(builder, stack, ready, packed);
-}
-
-/* `dtype`, or what the next matrix is to be kept in. */
-static clipc_dtype kept_dtype(const struct builder *builder, clipc_dtype dtype)
-{
-    const clipc_cpu_tower *tower = builder->tower;
-    const clipc_model *model = builder->model;
-    if (!tower->keep_precise)
-        return dtype;
-    const clipc_linear linear = clipc_linear_at(&model->config, &model->weights, builder->image, builder->linear);
-    switch (clipc_keep_precise_of(tower->keep_precise, linear.name, tower->precision)) {
-    case CLIPC_PRECISION_FP32: return CLIPC_DTYPE_F32;
-    case CLIPC_PRECISION_BF16: return CLIPC_DTYPE_BF16;
-    default: return dtype;
-    }
-}
-
-static void build_weights(struct builder *builder, const struct stack *stack, clipc_dtype dtype,
-                          clipc_packed_weights *packed)
-{
-    clipc_cpu_tower *tower = builder->tower;
-    const clipc_section **sections = builder->model->linears[builder->image];
-    clipc_packed_weights ready = {0};
-    if (builder->status == CLIPC_OK && sections)
-        builder->status =
-            clipc_packed_section(builder->model, sections[builder->linear], dtype, &ready, builder->error);
-    dtype = ready.panels ? ready.layout.dtype : kept_dtype(builder, dtype);
-    const clipc_packed_layout layout = clipc_packed_layout_make(
-        dtype, clipc_kernels_tile_columns(tower->kernels, dtype), stack->parts, stack->outputs, stack->inner);
-    tower->tallest_tile = clipc_min(tower->tallest_tile, clipc_kernels_tile_rows(tower->kernels, dtype));
-    if (builder->status == CLIPC_OK)
-        build_layout(builder, stack, &ready, &layout, packed);
-    builder->linear++;
-}
-
-static void build_linear(struct builder *builder, const clipc_tensor *weight, const clipc_tensor *bias, size_t outputs,
-                         size_t inner, clipc_dtype dtype, clipc_packed_weights *packed)
-{
-    const struct stack stack = {.weights = {weight}, .biases = {bias}, .parts = 1, .outputs = outputs, .inner = inner};
-    build_weights(builder, &stack, dtype, packed);
-}
 
 /* `rows` rows of padded width. */
 static float *build_rows(struct builder *builder, const clipc_tensor *tensor, size_t rows)
 {
-    const size_t width = builder->tower->config.width;
-    const size_t padded = builder->tower->padded_width;
-    float *out = clipc_arena_floats(&builder->arena, rows, padded);
-    if (!builder->arena.base)
-        return NULL;
-    memset(out, 0, rows * padded * sizeof *out);
-    for (size_t row = 0; row < rows; row++)
-        clipc_tensor_read(tensor, row * width, width, out + row * padded);
-    if (clipc_tensor_first_not_finite(tensor) != SIZE_MAX)
-        atomic_store_explicit(&builder->not_finite, true, memory_order_relaxed);
-    return out;
+    return clipc_build_rows(&builder->base, tensor, rows, builder->tower->config.width, builder->tower->padded_width);
 }
 
 static clipc_cpu_norm build_norm(struct builder *builder, const clipc_tensor *weight, const clipc_tensor *bias)
@@ -188,18 +29,18 @@ static void build_layer(struct builder *builder, const clipc_layer_weights *from
     const size_t width = builder->tower->config.width;
     const size_t mlp_width = builder->tower->config.mlp_width;
     const clipc_dtype dtype = builder->tower->layer_dtype;
-    const struct stack attention = {.weights = {&from->query_weight, &from->key_weight, &from->value_weight},
-                                    .biases = {&from->query_bias, &from->key_bias, &from->value_bias},
-                                    .parts = 3,
-                                    .outputs = width,
-                                    .inner = width};
+    const clipc_weight_stack attention = {.weights = {&from->query_weight, &from->key_weight, &from->value_weight},
+                                          .biases = {&from->query_bias, &from->key_bias, &from->value_bias},
+                                          .parts = 3,
+                                          .outputs = width,
+                                          .inner = width};
     to->norm1 = build_norm(builder, &from->norm1_weight, &from->norm1_bias);
-    build_weights(builder, &attention, dtype, &to->query_key_value);
-    build_linear(builder, &from->attention_out_weight, &from->attention_out_bias, width, width, dtype,
-                 &to->attention_out);
+    clipc_build_weights(&builder->base, &attention, dtype, &to->query_key_value);
+    clipc_build_linear(&builder->base, &from->attention_out_weight, &from->attention_out_bias, width, width, dtype,
+                       &to->attention_out);
     to->norm2 = build_norm(builder, &from->norm2_weight, &from->norm2_bias);
-    build_linear(builder, &from->fc1_weight, &from->fc1_bias, mlp_width, width, dtype, &to->fc1);
-    build_linear(builder, &from->fc2_weight, &from->fc2_bias, width, mlp_width, dtype, &to->fc2);
+    clipc_build_linear(&builder->base, &from->fc1_weight, &from->fc1_bias, mlp_width, width, dtype, &to->fc1);
+    clipc_build_linear(&builder->base, &from->fc2_weight, &from->fc2_bias, width, mlp_width, dtype, &to->fc2);
 }
 
 struct keys_job {
@@ -221,7 +62,7 @@ static void build_last_keys(struct builder *builder, const clipc_cpu_layer *last
     clipc_cpu_tower *tower = builder->tower;
     const size_t heads = tower->config.heads;
     const clipc_dtype from = last->query_key_value.layout.dtype;
-    if (builder->function || tower->pools_by_attention || builder->status != CLIPC_OK ||
+    if (builder->base.function || tower->pools_by_attention || builder->base.status != CLIPC_OK ||
         tower->config.width / heads % CLIPC_ROW_PADDING != 0 ||
         (from == CLIPC_DTYPE_I8 ? CLIPC_DTYPE_BF16 : from) != tower->dtype)
         return;
@@ -229,26 +70,27 @@ static void build_last_keys(struct builder *builder, const clipc_cpu_layer *last
         clipc_pooled_keys_layout(tower->kernels, tower->dtype, heads, tower->config.width);
     size_t bytes = 0;
     if (!clipc_packed_bytes(&layout, &bytes))
-        builder->arena.overflow = true;
-    tower->tallest_tile = clipc_min(tower->tallest_tile, clipc_kernels_tile_rows(tower->kernels, tower->dtype));
+        builder->base.arena.overflow = true;
+    builder->base.tallest_tile =
+        clipc_min(builder->base.tallest_tile, clipc_kernels_tile_rows(tower->kernels, tower->dtype));
     tower->last_keys = (clipc_packed_weights){.layout = layout};
-    void *block = clipc_arena_take(&builder->arena, 1, bytes, 1);
+    void *block = clipc_arena_take(&builder->base.arena, 1, bytes, 1);
     if (!block)
         return;
     tower->last_keys = clipc_packed_weights_at(&layout, block);
     struct keys_job job = {tower, &last->query_key_value};
-    clipc_thread_pool_run(builder->pool, fill_keys, &job, heads, 1);
+    clipc_thread_pool_run(builder->base.pool, fill_keys, &job, heads, 1);
 }
 
 static void build_layers(struct builder *builder, const clipc_layer_weights *from)
 {
     clipc_cpu_tower *tower = builder->tower;
     clipc_cpu_layer unused = {0};
-    tower->layers = clipc_arena_take(&builder->arena, tower->config.layers, 1, sizeof *tower->layers);
+    tower->layers = clipc_arena_take(&builder->base.arena, tower->config.layers, 1, sizeof *tower->layers);
     for (size_t i = 0; i < tower->config.layers; i++)
-        build_layer(builder, &from[i], builder->arena.base ? &tower->layers[i] : &unused);
+        build_layer(builder, &from[i], builder->base.arena.base ? &tower->layers[i] : &unused);
     if (tower->config.layers)
-        build_last_keys(builder, builder->arena.base ? &tower->layers[tower->config.layers - 1] : &unused);
+        build_last_keys(builder, builder->base.arena.base ? &tower->layers[tower->config.layers - 1] : &unused);
 }
 
 /* Adds the tensor [width] to positions `first` … `end` - 1. */
@@ -279,9 +121,9 @@ static void build_pooling_query(struct builder *builder, const clipc_model *mode
     const size_t width = tower->config.width;
     const float *probe = build_rows(builder, &model->weights.image.probe, 1);
     float *query = build_rows(builder, &model->weights.image.pooling.query_bias, 1);
-    float *row = clipc_arena_floats(&builder->arena, 1, tower->padded_width);
+    float *row = clipc_arena_floats(&builder->base.arena, 1, tower->padded_width);
     tower->pooling_query = row;
-    if (!builder->arena.base)
+    if (!builder->base.arena.base)
         return;
     for (size_t i = 0; i < width; i++) {
         double sum = (double)query[i];
@@ -291,7 +133,7 @@ static void build_pooling_query(struct builder *builder, const clipc_model *mode
         query[i] = (float)sum;
     }
     if (clipc_tensor_first_not_finite(weight) != SIZE_MAX)
-        atomic_store_explicit(&builder->not_finite, true, memory_order_relaxed);
+        atomic_store_explicit(&builder->base.not_finite, true, memory_order_relaxed);
     memset(row, 0, tower->padded_width * sizeof *row);
     if (clipc_cpu_tower_attention_dtype(tower) == CLIPC_DTYPE_BF16)
         tower->kernels->round_bf16(query, width, (uint16_t *)(void *)row);
@@ -306,26 +148,28 @@ static void build_pooling(struct builder *builder, const clipc_model *model)
     const clipc_layer_weights *from = &model->weights.image.pooling;
     const size_t width = tower->config.width;
     const size_t mlp_width = tower->config.mlp_width;
-    const struct stack attention = {.weights = {&from->key_weight, &from->value_weight},
-                                    .biases = {&from->key_bias, &from->value_bias},
-                                    .parts = 2,
-                                    .outputs = width,
-                                    .inner = width};
+    const clipc_weight_stack attention = {.weights = {&from->key_weight, &from->value_weight},
+                                          .biases = {&from->key_bias, &from->value_bias},
+                                          .parts = 2,
+                                          .outputs = width,
+                                          .inner = width};
     build_pooling_query(builder, model);
-    build_weights(builder, &attention, tower->dtype, &tower->pooling.query_key_value);
-    build_linear(builder, &from->attention_out_weight, &from->attention_out_bias, width, width, tower->dtype,
-                 &tower->pooling.attention_out);
+    clipc_build_weights(&builder->base, &attention, tower->dtype, &tower->pooling.query_key_value);
+    clipc_build_linear(&builder->base, &from->attention_out_weight, &from->attention_out_bias, width, width,
+                       tower->dtype, &tower->pooling.attention_out);
     tower->pooling.norm2 = build_norm(builder, &from->norm2_weight, &from->norm2_bias);
-    build_linear(builder, &from->fc1_weight, &from->fc1_bias, mlp_width, width, tower->dtype, &tower->pooling.fc1);
-    build_linear(builder, &from->fc2_weight, &from->fc2_bias, width, mlp_width, tower->dtype, &tower->pooling.fc2);
+    clipc_build_linear(&builder->base, &from->fc1_weight, &from->fc1_bias, mlp_width, width, tower->dtype,
+                       &tower->pooling.fc1);
+    clipc_build_linear(&builder->base, &from->fc2_weight, &from->fc2_bias, width, mlp_width, tower->dtype,
+                       &tower->pooling.fc2);
 }
 
 static void build_image_tower(struct builder *builder, const clipc_model *model)
 {
     clipc_cpu_tower *tower = builder->tower;
     const size_t width = tower->config.width;
-    build_linear(builder, &model->weights.image.patch_embedding, NULL, width,
-                 3 * tower->patch_size * tower->patch_size, tower->layer_dtype, &tower->patch_embedding);
+    clipc_build_linear(&builder->base, &model->weights.image.patch_embedding, NULL, width,
+                       3 * tower->patch_size * tower->patch_size, tower->layer_dtype, &tower->patch_embedding);
     build_positions(builder, model);
     if (model->config.norm_pre)
         tower->norm_pre =
@@ -336,8 +180,8 @@ static void build_image_tower(struct builder *builder, const clipc_model *model)
     if (tower->pools_by_attention)
         build_pooling(builder, model);
     if (model->config.image_projection)
-        build_linear(builder, &model->weights.image.projection, NULL, tower->embedding_dimension, width, tower->dtype,
-                     &tower->projection);
+        clipc_build_linear(&builder->base, &model->weights.image.projection, NULL, tower->embedding_dimension, width,
+                           tower->dtype, &tower->projection);
 }
 
 static void build_text_tower(struct builder *builder, const clipc_model *model)
@@ -347,9 +191,9 @@ static void build_text_tower(struct builder *builder, const clipc_model *model)
     build_layers(builder, model->weights.text.layers);
     tower->norm_final =
         build_norm(builder, &model->weights.text.norm_final_weight, &model->weights.text.norm_final_bias);
-    build_linear(builder, &model->weights.text.projection,
-                 model->config.text_projection_bias ? &model->weights.text.projection_bias : NULL,
-                 tower->embedding_dimension, tower->config.width, tower->dtype, &tower->projection);
+    clipc_build_linear(&builder->base, &model->weights.text.projection,
+                       model->config.text_projection_bias ? &model->weights.text.projection_bias : NULL,
+                       tower->embedding_dimension, tower->config.width, tower->dtype, &tower->projection);
 }
 
 /* What follows from the kernels and the precision. */
@@ -379,38 +223,48 @@ static void scan_tokens(void *context, size_t begin, size_t end, size_t thread)
     rows.data = (const uint8_t *)rows.data + begin * width * clipc_dtype_size(rows.dtype);
     rows.count = (end - begin) * width;
     if (clipc_tensor_first_not_finite(&rows) != SIZE_MAX)
-        atomic_store_explicit(&builder->not_finite, true, memory_order_relaxed);
+        atomic_store_explicit(&builder->base.not_finite, true, memory_order_relaxed);
 }
 
 static void scan_token_embedding(struct builder *builder)
 {
-    const size_t rows = builder->model->config.vocabulary_size;
-    clipc_thread_pool_run(builder->pool, scan_tokens, builder, rows, clipc_max(rows / 64, 1));
+    const size_t rows = builder->base.model->config.vocabulary_size;
+    clipc_thread_pool_run(builder->base.pool, scan_tokens, builder, rows, clipc_max(rows / 64, 1));
 }
 
 static clipc_status build(clipc_cpu_tower *tower, const clipc_model *model, clipc_thread_pool *pool,
                           void (*build_tower)(struct builder *, const clipc_model *), const char *what,
                           clipc_error *error)
 {
-    struct builder builder = {.pool = pool, .tower = tower, .model = model, .image = tower->image, .error = error};
+    struct builder builder = {.base = {.pool = pool,
+                                       .kernels = tower->kernels,
+                                       .precision = tower->precision,
+                                       .keep_precise = tower->keep_precise,
+                                       .tallest_tile = SIZE_MAX,
+                                       .model = model,
+                                       .image = tower->image,
+                                       .error = error},
+                              .tower = tower};
     build_tower(&builder, model);
-    if (builder.status != CLIPC_OK)
-        return builder.status;
-    tower->repacked = builder.repacked;
-    tower->weight_bytes = builder.arena.used;
-    if (!builder.arena.overflow)
+    if (builder.base.status != CLIPC_OK)
+        return builder.base.status;
+    tower->repacked = builder.base.repacked;
+    tower->weight_bytes = builder.base.arena.used;
+    if (!builder.base.arena.overflow)
         tower->weights = clipc_allocate_aligned(1, tower->weight_bytes);
     if (!tower->weights)
         return clipc_fail_memory(error, tower->weight_bytes, what);
-    builder.arena = (clipc_arena){.base = tower->weights};
-    builder.linear = 0;
+    builder.base.arena = (clipc_arena){.base = tower->weights};
+    builder.base.linear = 0;
     build_tower(&builder, model);
     tower->keep_precise = NULL; /* the caller's */
-    if (!builder.image && !model->known_finite)
+    tower->tallest_tile = builder.base.tallest_tile;
+    if (!builder.base.image && !model->known_finite)
         scan_token_embedding(&builder);
-    if (!atomic_load(&builder.not_finite))
+    if (!atomic_load(&builder.base.not_finite))
         return CLIPC_OK;
-    return clipc_model_check_finite(model, builder.image, !builder.image, clipc_thread_pool_threads(pool), error);
+    return clipc_model_check_finite(model, builder.base.image, !builder.base.image, clipc_thread_pool_threads(pool),
+                                    error);
 }
 
 static clipc_cpu_tower image_tower(const clipc_model *model, const clipc_kernels *kernels, clipc_precision precision,
@@ -464,17 +318,21 @@ clipc_status clipc_cpu_tower_pack(const clipc_model *model, bool image, const cl
 {
     clipc_cpu_tower tower = image ? image_tower(model, kernels, precision, keep_precise)
                                   : text_tower(model, kernels, precision, keep_precise);
-    struct builder builder = {.pool = pool,
-                              .tower = &tower,
-                              .model = model,
-                              .image = image,
-                              .function = function,
-                              .context = context,
-                              .error = error};
+    struct builder builder = {.base = {.pool = pool,
+                                       .kernels = kernels,
+                                       .precision = precision,
+                                       .keep_precise = keep_precise,
+                                       .tallest_tile = SIZE_MAX,
+                                       .model = model,
+                                       .image = image,
+                                       .function = function,
+                                       .context = context,
+                                       .error = error},
+                              .tower = &tower};
     (image ? build_image_tower : build_text_tower)(&builder, model);
-    if (builder.status == CLIPC_OK && builder.arena.overflow)
+    if (builder.base.status == CLIPC_OK && builder.base.arena.overflow)
         return clipc_fail_memory(error, SIZE_MAX, "a packed matrix");
-    return builder.status;
+    return builder.base.status;
 }
 
 void clipc_cpu_tower_destroy(clipc_cpu_tower *tower)

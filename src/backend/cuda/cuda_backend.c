@@ -166,6 +166,9 @@ static clipc_status compile(const clipc_model *model, const clipc_compile_option
     CLIPC_FAIL_IF(model->engine_file, error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: its weights are packed for the cpu backend; give backend cuda the model that it was made of",
                   model->path);
+    CLIPC_FAIL_IF(options->image_tower && clipc_config_is_resnet(&model->config), error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: its image tower is a ResNet, which backend cuda cannot take yet",
+                  model->path[0] ? model->path : model->name);
     CLIPC_TRY(clipc_model_check_finite(model, options->image_tower, options->text_tower, options->threads, error));
     struct compiled *compiled = clipc_allocate(1, sizeof *compiled);
     if (!compiled)

@@ -43,4 +43,22 @@ void clipc_ref_add(float *sum, const float *values, size_t count);
 void clipc_ref_patch_embedding(const float *pixels, size_t image_size, size_t patch_size, const float *weight,
                                size_t width, float *patch, float *output);
 
+/* A convolution of kernel × kernel pixels, `kernel` being odd, with kernel / 2 zeros around the image, and no bias, as
+ * torch.nn.Conv2d: input [inputs, side, side], weight [outputs, inputs, kernel, kernel], output [outputs, s, s] with
+ * s = side / stride, rounded up. */
+void clipc_ref_convolution(const float *input, size_t inputs, size_t side, const float *weight, size_t outputs,
+                           size_t kernel, size_t stride, float *output);
+
+/* values[c][i] = (values[c][i] - mean[c]) / √(variance[c] + epsilon) × weight[c] + bias[c]: BatchNorm at inference,
+ * Ioffe & Szegedy 2015. values [channels, area], the rest [channels]. */
+void clipc_ref_batch_norm(float *values, size_t channels, size_t area, const float *weight, const float *bias,
+                          const float *mean, const float *variance, double epsilon);
+
+/* values[i] = max(values[i], 0). */
+void clipc_ref_relu(float *values, size_t count);
+
+/* The means of squares of pool × pool pixels that lie side by side: input [channels, side, side], output
+ * [channels, s, s] with s = side / pool, rounded down. */
+void clipc_ref_average_pool(const float *input, size_t channels, size_t side, size_t pool, float *output);
+
 #endif

@@ -167,6 +167,10 @@ static const float *pool_class_token(const clipc_model *model, clipc_ref_workspa
 void clipc_ref_encode_image(const clipc_model *model, clipc_ref_workspace *workspace, const float *pixels,
                             float *embedding)
 {
+    if (clipc_config_is_resnet(&model->config)) {
+        clipc_ref_encode_resnet(model, workspace, pixels, embedding);
+        return;
+    }
     const clipc_config *config = &model->config;
     const bool by_attention = config->image_pooling == CLIPC_IMAGE_POOL_ATTENTION;
     const item image = {.tower = &config->image,

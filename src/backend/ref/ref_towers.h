@@ -18,6 +18,11 @@ typedef struct clipc_ref_workspace {
     float *weight;  /* the largest matrix, as fp32 */
     float *bias;    /* the longest vector, as fp32 */
     double *scores; /* [tokens] */
+    /* Of a ResNet; else NULL. */
+    float *maps[4];     /* each the largest result of a convolution */
+    float *pooled;      /* the largest input of one that averages it */
+    float *norms;       /* [4][norm_length]: of BatchNorm */
+    size_t norm_length; /* channels, at most */
     size_t bytes;
     clipc_tap_target tap;
 } clipc_ref_workspace;
@@ -27,9 +32,11 @@ clipc_status clipc_ref_workspace_create(const clipc_model *model, bool image_tow
 /* Frees the arrays and zeroes *workspace. */
 void clipc_ref_workspace_destroy(clipc_ref_workspace *workspace);
 
-/* Both write one raw projection [D]. The embedding of a text is its last token's. */
+/* All write one raw projection [D]. The embedding of a text is its last token's. */
 void clipc_ref_encode_image(const clipc_model *model, clipc_ref_workspace *workspace, const float *pixels,
                             float *embedding);
+void clipc_ref_encode_resnet(const clipc_model *model, clipc_ref_workspace *workspace, const float *pixels,
+                             float *embedding); /* clipc_ref_encode_image, when the tower is a ResNet */
 void clipc_ref_encode_text(const clipc_model *model, clipc_ref_workspace *workspace, const int32_t *ids, size_t tokens,
                            float *embedding);
 

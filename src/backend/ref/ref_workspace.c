@@ -1,6 +1,7 @@
 #include "backend/ref/ref_towers.h"
 #include "base/checked.h"
 #include "base/memory.h"
+#include "model/resnet.h"
 
 /* The largest of each dimension over the towers in use. The config's limits keep every product within 64 bits. */
 typedef struct clipc_ref_dimensions {
@@ -10,6 +11,7 @@ typedef struct clipc_ref_dimensions {
     size_t patch;  /* values of one patch */
     size_t weight; /* values of the largest matrix */
     size_t bias;   /* values of the longest vector */
+    size_t map;    /* of a ResNet: values of the largest map of features */
 } clipc_ref_dimensions;
 
 static void widen(clipc_ref_dimensions *dimensions, const clipc_tower_config *tower, size_t tokens,
@@ -23,12 +25,23 @@ static void widen(clipc_ref_dimensions *dimensions, const clipc_tower_config *to
     dimensions->bias = clipc_max(dimensions->bias, rows);
 }
 
+static void measure_resnet(const clipc_config *config, clipc_ref_dimensions *dimensions)
+{
+    const size_t count = clipc_resnet_count(config);
+    for (size_t i = 0; i < count; i++) {
+        const clipc_convolution at = clipc_resnet_at(config, i);
+        dimensions->map = clipc_max(dimensions->map, at.outputs * at.side * at.side);
+        dimensions->weight = clipc_max(dimensions->weight, at.outputs * at.inputs * at.kernel * at.kernel);
+    }
+}
+
 static clipc_ref_dimensions measure(const clipc_model *model, bool image_tower, bool text_tower)
 {
     const clipc_config *config = &model->config;
     clipc_ref_dimensions dimensions = {.patch = 1};
     if (image_tower) {
         widen(&dimensions, &config->image, config->image_tokens, config->embedding_dimension);
+        measure_resnet(config, &dimensions);
         const size_t kernel = model->weights.image.patch_embedding.count;
         dimensions.patch = kernel / config->image.width;
         dimensions.weight = clipc_max(dimensions.weight, kernel);
@@ -42,7 +55,7 @@ clipc_status clipc_ref_workspace_create(const clipc_model *model, bool image_tow
                                         clipc_ref_workspace *out, clipc_error *error)
 {
     const clipc_ref_dimensions size = measure(model, image_tower, text_tower);
-    clipc_ref_workspace made = {0};
+    clipc_ref_workspace made = {.norm_length = size.bias};
     const struct {
         float **array;
         size_t rows;
@@ -58,6 +71,12 @@ clipc_status clipc_ref_workspace_create(const clipc_model *model, bool image_tow
         {&made.patch, 1, size.patch},
         {&made.weight, 1, size.weight},
         {&made.bias, 1, size.bias},
+        {&made.maps[0], 1, size.map},
+        {&made.maps[1], 1, size.map},
+        {&made.maps[2], 1, size.map},
+        {&made.maps[3], 1, size.map},
+        {&made.pooled, 1, size.map},
+        {&made.norms, size.map ? 4 : 0, size.bias},
     };
     for (size_t i = 0; i < sizeof plan / sizeof *plan; i++) {
         const size_t count = plan[i].rows * plan[i].columns;
@@ -90,5 +109,9 @@ void clipc_ref_workspace_destroy(clipc_ref_workspace *workspace)
     clipc_free(workspace->weight);
     clipc_free(workspace->bias);
     clipc_free(workspace->scores);
+    for (size_t i = 0; i < 4; i++)
+        clipc_free(workspace->maps[i]);
+    clipc_free(workspace->pooled);
+    clipc_free(workspace->norms);
     *workspace = (clipc_ref_workspace){0};
 }
