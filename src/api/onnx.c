@@ -1,5 +1,6 @@
 /* Writing ONNX graphs. */
 #include "base/memory.h"
+#include "model/resnet.h"
 #include "onnx/tower.h"
 
 #include <stdio.h>
@@ -90,15 +91,14 @@ clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_
     CLIPC_FAIL_IF(model->engine_file, error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: an engine file holds packed weights, which no graph can be made of", model->path);
     CLIPC_TRY(clipc_model_check_tower(model, !options->text, error));
-    CLIPC_FAIL_IF(!options->text && clipc_config_is_resnet(&model->config), error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: its image tower is a ResNet, which the export to ONNX cannot take yet",
-                  model->path[0] ? model->path : model->name);
     CLIPC_TRY(clipc_model_check_finite(model, !options->text, options->text, 0, error));
 
     const clipc_tower_config *tower = options->text ? &model->config.text : &model->config.image;
+    const size_t convolutions = options->text ? 0 : clipc_resnet_count(&model->config);
     clipc_onnx_graph graph;
     clipc_onnx_graph_init(&graph, options->text ? "clip_textual" : "clip_visual", options->opset,
-                          tower->layers * LAYER_WEIGHTS + OTHER_WEIGHTS, error);
+                          tower->layers * LAYER_WEIGHTS + convolutions * CLIPC_CONVOLUTION_PARTS + OTHER_WEIGHTS,
+                          error);
     graph.dtype = options->precision == CLIPC_PRECISION_FP16 ? CLIPC_DTYPE_F16 : CLIPC_DTYPE_F32;
     graph.fold = options->fold != 0;
     graph.layer_norm_plugin = options->layer_norm_plugin != 0;

@@ -31,6 +31,8 @@ clipc_onnx_value clipc_onnx_add_mlp(clipc_onnx_graph *graph, const char *name, c
  */
 clipc_onnx_value clipc_onnx_layers(clipc_onnx_graph *graph, const clipc_tower_config *config,
                                    const clipc_layer_weights *layers, clipc_onnx_value x, clipc_onnx_value mask);
+/* A ResNet's image tower from pixels [batch, 3, size, size] of the graph's type to projections [batch, D]. */
+clipc_onnx_value clipc_onnx_resnet(clipc_onnx_graph *graph, const clipc_model *model, clipc_onnx_value pixels);
 /* To fp32 and, when wanted, to unit length: the output [batch, D]. */
 void clipc_onnx_finish(clipc_onnx_graph *graph, const clipc_onnx_options *options, clipc_onnx_value x,
                        size_t dimension);

@@ -95,6 +95,10 @@ void clipc_onnx_add_image_tower(clipc_onnx_graph *graph, const clipc_model *mode
         x = NODE(graph, "Cast", "pixels", x);
         clipc_onnx_set_integer(graph, "to", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16);
     }
+    if (clipc_config_is_resnet(config)) {
+        clipc_onnx_finish(graph, options, clipc_onnx_resnet(graph, model, x), config->embedding_dimension);
+        return;
+    }
     x = embed_patches(graph, config, weights, x);
     if (config->class_token) {
         x = NODE(graph, "Concat", "tokens", repeat_class(graph, model, options, x), x);
