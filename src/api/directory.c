@@ -23,6 +23,9 @@ static clipc_status check_parts(const clipc_model *model, clipc_error *error)
                        (config->class_token == known.class_token && config->patch_bias == known.patch_bias &&
                         config->norm_pre == known.norm_pre && config->image_pooling == known.image_pooling &&
                         config->image_projection == known.image_projection);
+    CLIPC_FAIL_IF(clipc_config_is_resnet(config), error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: its image tower is a ResNet, which transformers does not have as a CLIP's",
+                  model->path[0] ? model->path : model->name);
     const bool text = !clipc_config_has_tower(config, false) ||
                       (config->causal == known.causal && config->text_projection_bias == known.text_projection_bias);
     CLIPC_FAIL_IF(!image || !text, error, CLIPC_ERROR_UNSUPPORTED,

@@ -182,7 +182,7 @@ bool clipc_slot_linear(const clipc_config *config, const clipc_weights *weights,
                        clipc_linear_place *out)
 {
     if (slot->image && clipc_config_is_resnet(config))
-        return slot->tensor != &weights->image.position_embedding; /* BatchNorm is part of the convolutions */
+        return false; /* what is packed is no longer what the file had */
     const size_t count = clipc_linear_count(config, slot->image);
     const size_t before = count_before(slot->image);
     const size_t after = count_after(config, slot->image);
@@ -194,6 +194,8 @@ bool clipc_slot_linear(const clipc_config *config, const clipc_weights *weights,
 
 bool clipc_slot_is_linear(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot)
 {
+    if (slot->image && clipc_config_is_resnet(config))
+        return slot->tensor != &weights->image.position_embedding; /* BatchNorm is part of the convolutions */
     clipc_linear_place place;
     return clipc_slot_linear(config, weights, slot, &place);
 }

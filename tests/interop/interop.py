@@ -76,6 +76,8 @@ def run_case(clipc, case, images):
         convert(clipc, source, engine, "--precision", "fp32")
         rows.append((case.family, f"{case.format} → engine file", case.precision,
                      compare(clipc, source, images, folder, engine)))
+        if "ResNet" in case.family or "RN50" in case.family:  # transformers has no such model
+            return rows
         directory = made / "converted"
         convert(clipc, source, f"{directory}/")
         check_same(clipc, source, images, folder, directory)
