@@ -5,17 +5,9 @@
 
 #include "onnx/arena.h"
 #include "onnx/constant.h"
+#include "onnx/external.h"
 
 #include "onnx.pb-c.h"
-
-/* Finds a file that lies beside the graph; `location` is a relative path without "..". The bytes stay the owner's. */
-typedef clipc_status (*clipc_onnx_external_function)(void *user, const char *location, const uint8_t **bytes,
-                                                     size_t *size, clipc_error *error);
-
-typedef struct clipc_onnx_external {
-    clipc_onnx_external_function find;
-    void *user;
-} clipc_onnx_external;
 
 typedef struct clipc_onnx_file {
     const char *name; /* what messages call the file */

@@ -2,6 +2,7 @@
 
 #include "base/checked.h"
 #include "base/memory.h"
+#include "onnx/file.h"
 #include "onnx/import_weights.h"
 #include "onnx/recognize.h"
 

@@ -3,7 +3,8 @@
 #define CLIPC_ONNX_IMPORT_H
 
 #include "model/weights.h"
-#include "onnx/file.h"
+#include "onnx/arena.h"
+#include "onnx/external.h"
 
 /* The towers of one file, with what their weights are views of besides the file. */
 typedef struct clipc_onnx_import {

@@ -17,6 +17,7 @@ import numpy
 from PIL import Image
 
 warnings.filterwarnings("ignore")
+import onnx_graphs  # noqa: E402
 import siglip_sources  # noqa: E402
 import sources  # noqa: E402
 
@@ -145,7 +146,8 @@ def main():
     arguments = parser.parse_args()
     images = image_files()
     rows = []
-    for case in sources.CASES + siglip_sources.CASES + (sources.LARGE if arguments.large else []):
+    everything = sources.CASES + onnx_graphs.CASES + siglip_sources.CASES
+    for case in everything + (sources.LARGE if arguments.large else []):
         if arguments.only not in f"{case.family} {case.format} {case.precision}":
             continue
         for row in run_case(arguments.clipc, case, images):

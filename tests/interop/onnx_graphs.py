@@ -10,6 +10,7 @@ import dataclasses
 import logging
 
 import clip
+import clip.model
 import numpy
 import onnx
 import onnx.numpy_helper
@@ -125,6 +126,15 @@ def export(module, sample, path, how):
                         size_threshold=256)
 
 
+def halved(module):
+    """OpenAI's LayerNorm computes in fp32 and keeps its weights so."""
+    module = module.half()
+    for part in module.modules():
+        if isinstance(part, clip.model.LayerNorm):
+            part.float()
+    return module
+
+
 def stored_values(graph, name):
     for array in graph.initializer:
         if array.name == name:
@@ -167,7 +177,7 @@ def graphs(make_modules, how):
         runners = []
         for module, sample, name in ((visual, torch.zeros(items, 3, size, size), FILES[0]), (textual, ids, FILES[1])):
             if how.half:
-                module, sample = module.half(), sample.half() if sample.is_floating_point() else sample
+                module, sample = halved(module), sample.half() if sample.is_floating_point() else sample
             export(module, sample, folder / name, how)
             runners.append(quantize(folder / name, how) if how.quantize else module.float())
         return source(folder, size, *runners)

@@ -4,6 +4,7 @@
 #include "model/model.h"
 #include "onnx/import.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include <cmocka.h>
 
 #define MODELS CLIPC_SOURCE_DIR "/tests/golden/models/"
+#define GRAPHS CLIPC_SOURCE_DIR "/tests/unit/onnx/"
 #define ROOM   ((size_t)1 << 22)
 
 typedef struct memory_file {
@@ -204,6 +206,116 @@ static void test_round_trip_of_halves(void **state)
     clipc_model_destroy(&model);
 }
 
+/* ---- graphs of other exporters ---- */
+
+static void read_file(const char *path, memory_file *out)
+{
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    out->size = fread(out->bytes, 1, ROOM, file);
+    assert_true(out->size > 0 && out->size < ROOM);
+    fclose(file);
+}
+
+/* The weights that all of them were made of, under transformers' names. */
+static void read_common(clipc_config *config, clipc_safetensors **file, clipc_weights *weights)
+{
+    static memory_file json;
+    clipc_error error = {0};
+    read_file(GRAPHS "config.json", &json);
+    read_file(GRAPHS "model.safetensors", &data_file);
+    assert_int_equal(clipc_config_parse(json.bytes, json.size, "config.json", config, &error), CLIPC_OK);
+    assert_int_equal(clipc_safetensors_open(data_file.bytes, data_file.size, "weights", file, &error), CLIPC_OK);
+    const clipc_weight_file weight_file = {"weights", clipc_safetensors_table(*file)};
+    if (clipc_family_bind(&clipc_family_transformers, config, &weight_file, 1, weights, &error) != CLIPC_OK)
+        fail_msg("%s", error.message);
+}
+
+typedef struct distance {
+    comparison between;
+    double worst; /* difference in steps of 1 / 255 of a tensor's range */
+} distance;
+
+static clipc_status measure_slot(void *context, const clipc_slot *slot, clipc_error *error)
+{
+    (void)error;
+    distance *found = context;
+    const clipc_tensor *other = same_slot(&found->between, slot);
+    float least = 0;
+    float most = 0;
+    float apart = 0;
+    for (size_t i = 0; i < slot->count; i++) {
+        float a = 0;
+        float b = 0;
+        clipc_tensor_read(slot->tensor, i, 1, &a);
+        clipc_tensor_read(other, i, 1, &b);
+        least = fminf(least, a);
+        most = fmaxf(most, a);
+        apart = fmaxf(apart, fabsf(a - b));
+    }
+    const double steps = (double)apart / (double)(most - least) * 255;
+    found->worst = steps > found->worst ? steps : found->worst;
+    return CLIPC_OK;
+}
+
+static void expect_common(const char *name, bool text, bool integers)
+{
+    char path[1024];
+    clipc_error error = {0};
+    clipc_config config;
+    clipc_safetensors *file = NULL;
+    clipc_weights weights = {0};
+    clipc_onnx_import found;
+    snprintf(path, sizeof path, GRAPHS "%s_%s.onnx", name, text ? "textual" : "visual");
+    read_common(&config, &file, &weights);
+    read_file(path, &graph_file);
+    if (import(&found, &error) != CLIPC_OK)
+        fail_msg("%s: %s", path, error.message);
+    assert_int_equal(found.image, !text);
+    assert_int_equal(found.text, text);
+    assert_int_equal(found.integers, integers);
+    compare_towers(text ? &found.config.text : &found.config.image, text ? &config.text : &config.image);
+    assert_int_equal(text ? found.config.max_positions : found.config.image_size,
+                     text ? config.max_positions : config.image_size);
+    if (text)
+        assert_int_equal(found.config.pooling, CLIPC_POOL_LARGEST_ID);
+    comparison between = {.weights = &weights, .other = &found.weights};
+    distance apart = {.between = between};
+    if (integers)
+        clipc_family_each(&clipc_family_transformers, &config, &weights, !text, text, measure_slot, &apart, &error);
+    else
+        clipc_family_each(&clipc_family_transformers, &config, &weights, !text, text, compare_slot, &between, &error);
+    if (integers) /* half a step, and at the ends up to half a step more, as zero must be a whole number */
+        assert_true(apart.worst > 0.1 && apart.worst < 1.01);
+    clipc_onnx_import_free(&found);
+    clipc_weights_free(&weights);
+    clipc_safetensors_close(&file);
+}
+
+static void test_other_exporters(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"openai_12",
+                                        "openai_14_unfolded",
+                                        "openai_17",
+                                        "openai_18_export",
+                                        "transformers_12_eager",
+                                        "transformers_17_sdpa",
+                                        "transformers_20_export"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        for (int text = 0; text < 2; text++)
+            expect_common(names[i], text, false);
+}
+
+static void test_integers(void **state)
+{
+    (void)state;
+    for (int text = 0; text < 2; text++) {
+        expect_common("openai_17_quint8", text, true);
+        expect_common("transformers_14_quint8", text, true);
+    }
+}
+
 /* ---- what is refused ---- */
 
 static void expect_refused(clipc_status status, const char *words)
@@ -269,6 +381,8 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_round_trip_of_options),
         cmocka_unit_test(test_round_trip_of_halves),
+        cmocka_unit_test(test_other_exporters),
+        cmocka_unit_test(test_integers),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
