@@ -96,6 +96,7 @@ check-interop: setup-check all
 	@scripts/python_venv.sh build-venv-interop tests/interop/requirements.txt
 	build-venv-interop/bin/python tests/interop/interop.py build/clipc --large --write docs/formats.md
 	build-venv-interop/bin/python tests/interop/onnx_export.py build/clipc demo siglip $(filter-out %/siglip %/siglip_fp16 %/siglip_one_patch,$(wildcard tests/golden/models/*))
+	build-venv-interop/bin/python tests/interop/onnx_quantize.py build/clipc demo tests/golden/models/odd_widths
 	build-venv-interop/bin/python tests/interop/onnx_plugin.py build/clipc $(if $(TENSORRT_ROOT),$$($(MAKE) -s plugin))
 	$(MAKE) check-tensorrt-rtx
 

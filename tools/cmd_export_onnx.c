@@ -18,6 +18,7 @@ static const char *const synopsis[] = {
     "            [--input-name NAME] [--output-name NAME]",
     "            [--token-type int64|int32] [--no-fold] [--normalize]",
     "            [--external-data] [--layernorm onnx|plugin]",
+    "            [--quantize dynamic-quint8]",
     NULL,
 };
 
@@ -89,6 +90,16 @@ static const char *const examples[] = {
          0,                                                                                                           \
          0,                                                                                                           \
          NULL},                                                                                                       \
+        {prefix "quantize",                                                                                           \
+         0,                                                                                                           \
+         OPTION_CHOICE,                                                                                               \
+         "HOW",                                                                                                       \
+         "integers in place of floats" of ", as ONNX Runtime's quantize_dynamic makes them: none (default) or "       \
+         "dynamic-quint8",                                                                                            \
+         offsetof(tool_settings, field.quantize),                                                                     \
+         0,                                                                                                           \
+         0,                                                                                                           \
+         "none|dynamic-quint8"},                                                                                      \
         {prefix "normalize",                                                                                          \
          0,                                                                                                           \
          OPTION_FLAG,                                                                                                 \
@@ -138,6 +149,9 @@ static onnx_settings settle(const onnx_settings *both, const onnx_settings *own)
         .dynamic_axes = own->dynamic_axes ? own->dynamic_axes : both->dynamic_axes,
         .batch = own->batch ? own->batch : both->batch,
         .no_fold = own->no_fold || both->no_fold,
+        .quantize = own->quantize    ? own->quantize
+                    : both->quantize ? both->quantize
+                                     : "none",
         .token_type = both->token_type ? both->token_type : "int64",
         .layer_norm = both->layer_norm ? both->layer_norm : "onnx",
         .normalize = own->normalize || both->normalize,
@@ -165,6 +179,7 @@ static clipc_onnx_options graph_options(const onnx_settings *settings, bool text
     graph.input_axis = axes->input;
     graph.output_axis = axes->output;
     graph.fold = !settings->no_fold;
+    graph.quantize_dynamic = strcmp(settings->quantize, "dynamic-quint8") == 0;
     graph.int32_tokens = strcmp(settings->token_type, "int32") == 0;
     graph.normalize = settings->normalize;
     graph.layer_norm_plugin = strcmp(settings->layer_norm, "plugin") == 0;

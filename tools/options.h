@@ -15,6 +15,7 @@ typedef struct onnx_settings {
     const char *dynamic_axes;
     uint64_t batch;
     bool no_fold;
+    const char *quantize;
     const char *token_type;
     const char *layer_norm;
     bool normalize;

@@ -452,6 +452,10 @@ typedef struct clipc_onnx_options {
     /* 0 (default); else each LayerNorm is one node "ClipcLayerNorm", the plugin of libclipc_trt_plugins.so, which
      * TensorRT alone can run */
     int layer_norm_plugin;
+    /* 0 (default); else the products of weights are of integers, as onnxruntime.quantization.quantize_dynamic with
+     * QUInt8 makes them of the fp32 graph: weights are bytes with one step each, activations become bytes by a step
+     * that is found for each batch, so rows depend on their neighbours. Weights are always stored turned. */
+    int quantize_dynamic;
 } clipc_onnx_options;
 
 CLIPC_API void clipc_onnx_options_init(clipc_onnx_options *options);

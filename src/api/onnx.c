@@ -46,6 +46,11 @@ static clipc_status check_options(const clipc_onnx_options *options, clipc_error
                   "ONNX: the batch is axis 0 of both input and output, so both vary or neither does");
     CLIPC_FAIL_IF(!options->input_axis && (options->batch == 0 || options->batch > LONGEST_BATCH), error,
                   CLIPC_ERROR_ARGUMENT, "ONNX: a fixed batch of %zu, not 1 to %zu", options->batch, LONGEST_BATCH);
+    CLIPC_FAIL_IF(options->quantize_dynamic && options->precision != CLIPC_PRECISION_FP32, error,
+                  CLIPC_ERROR_UNSUPPORTED, "ONNX: a quantised graph computes in integers and fp32, not %s",
+                  clipc_precision_name(options->precision));
+    CLIPC_FAIL_IF(options->quantize_dynamic && !options->fold, error, CLIPC_ERROR_UNSUPPORTED,
+                  "ONNX: a quantised graph holds its weights turned, as products of integers read them");
     return CLIPC_OK;
 }
 
@@ -101,6 +106,7 @@ clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_
                           error);
     graph.dtype = options->precision == CLIPC_PRECISION_FP16 ? CLIPC_DTYPE_F16 : CLIPC_DTYPE_F32;
     graph.fold = options->fold != 0;
+    graph.integers = options->quantize_dynamic != 0;
     graph.layer_norm_plugin = options->layer_norm_plugin != 0;
     clipc_status status = CLIPC_OK;
     CLIPC_CHECK(add_metadata(&graph, model, options, error));

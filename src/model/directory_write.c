@@ -116,7 +116,7 @@ static clipc_status write_slot(void *context, const clipc_slot *slot, clipc_erro
     for (size_t first = 0; first < tensor->count; first += PIECE) {
         const size_t count = clipc_min(PIECE, tensor->count - first);
         const uint8_t *bytes = (const uint8_t *)tensor->data + first * size;
-        if (tensor->dtype == it->dtype) {
+        if (tensor->dtype == it->dtype && !tensor->pitch) {
             CLIPC_TRY(write_bytes(it->sink, bytes, count * size, error));
         } else {
             clipc_tensor_read(tensor, first, count, it->room);

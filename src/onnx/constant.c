@@ -1,7 +1,7 @@
 #include "onnx/constant.h"
 
 #include "io/read_f16.h"
-#include "onnx/half.h"
+#include "io/half.h"
 
 #include <string.h>
 

@@ -4,6 +4,8 @@
 #include "base/memory.h"
 #include "io/half.h"
 
+#include <float.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -216,6 +218,8 @@ static Onnx__TensorProto *add_tensor(clipc_onnx_graph *graph, const char *name, 
 
 static int element_type(clipc_dtype dtype)
 {
+    if (dtype == CLIPC_DTYPE_U8)
+        return ONNX__TENSOR_PROTO__DATA_TYPE__UINT8;
     return dtype == CLIPC_DTYPE_F16 ? ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16 : ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
 }
 
@@ -233,7 +237,8 @@ clipc_onnx_value clipc_onnx_weight_value(clipc_onnx_graph *graph, const char *na
         return "";
     }
     const size_t bytes = tensor->count * clipc_dtype_size(dtype);
-    graph->weights[graph->weight_count] = (clipc_onnx_weight){tensor, layout, dtype, bytes};
+    graph->weights[graph->weight_count] =
+        (clipc_onnx_weight){.tensor = tensor, .layout = layout, .dtype = dtype, .step = 1, .bytes = bytes};
     message->raw_data = (ProtobufCBinaryData){bytes, (uint8_t *)graph->weight_marks + graph->weight_count++};
     return message->name;
 }
@@ -245,6 +250,54 @@ static void set_bytes(clipc_onnx_graph *graph, Onnx__TensorProto *tensor, const 
         return;
     memcpy(copy, bytes, size);
     tensor->raw_data = (ProtobufCBinaryData){size, copy};
+}
+
+/* The least and the largest number, zero among them. */
+static bool find_range(clipc_onnx_graph *graph, const clipc_tensor *tensor, float range[2])
+{
+    const size_t room = BLOCK_BYTES / sizeof(float);
+    float *values = clipc_allocate(room, sizeof *values);
+    range[0] = range[1] = 0;
+    if (!values) {
+        graph->status = clipc_fail_memory(graph->error, BLOCK_BYTES, tensor->name);
+        return false;
+    }
+    for (size_t begin = 0; begin < tensor->count; begin += room) {
+        const size_t count = clipc_min(room, tensor->count - begin);
+        clipc_tensor_read(tensor, begin, count, values);
+        for (size_t i = 0; i < count; i++) {
+            range[0] = values[i] < range[0] ? values[i] : range[0];
+            range[1] = values[i] > range[1] ? values[i] : range[1];
+        }
+    }
+    clipc_free(values);
+    return true;
+}
+
+clipc_onnx_bytes clipc_onnx_weight_bytes(clipc_onnx_graph *graph, const char *name, const clipc_tensor *tensor,
+                                         clipc_onnx_layout layout)
+{
+    float range[2];
+    clipc_onnx_bytes made = {.bytes = "", .step = "", .zero = ""};
+    if (stopped(graph) || !find_range(graph, tensor, range))
+        return made;
+    const double exact = ((double)range[1] - (double)range[0]) / 255;
+    const bool usable = exact >= (double)FLT_MIN; /* else all numbers are as good as zero */
+    const float step = usable ? (float)exact : 1;
+    const uint8_t zero = usable ? (uint8_t)rint(-(double)range[0] / exact) : 0;
+    made.bytes = clipc_onnx_weight_value(graph, name, tensor, layout, CLIPC_DTYPE_U8);
+    if (stopped(graph))
+        return made;
+    graph->weights[graph->weight_count - 1].step = step;
+    graph->weights[graph->weight_count - 1].zero = zero;
+    made.step = clipc_onnx_scalar(graph, clipc_onnx_text(graph, "%s/step", name), step);
+    Onnx__TensorProto *tensor_of_zero =
+        add_tensor(graph, clipc_onnx_text(graph, "%s/zero", name), ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, NULL, 0);
+    if (!tensor_of_zero)
+        return made;
+    set_bytes(graph, tensor_of_zero, &zero, 1);
+    made.zero = tensor_of_zero->name;
+    return made;
 }
 
 clipc_onnx_value clipc_onnx_integers(clipc_onnx_graph *graph, const char *name, const int64_t *values, size_t count)
@@ -309,6 +362,21 @@ clipc_onnx_value clipc_onnx_node(clipc_onnx_graph *graph, const char *operator, 
     node->name = names[count];
     graph->graph.node[graph->graph.n_node++] = node;
     return names[count];
+}
+
+clipc_onnx_value clipc_onnx_another_output(clipc_onnx_graph *graph, const char *output)
+{
+    if (stopped(graph))
+        return "";
+    Onnx__NodeProto *node = graph->graph.node[graph->graph.n_node - 1];
+    char **names = cut(graph, node->n_output + 1, sizeof *names);
+    if (!names)
+        return "";
+    memcpy(names, node->output, node->n_output * sizeof *names);
+    names[node->n_output] = message_text(graph, output);
+    node->output = names;
+    node->n_output++;
+    return names[node->n_output - 1];
 }
 
 static Onnx__AttributeProto *add_attribute(clipc_onnx_graph *graph, const char *name,

@@ -22,13 +22,24 @@ typedef enum clipc_onnx_layout {
 typedef struct clipc_onnx_weight {
     const clipc_tensor *tensor;
     clipc_onnx_layout layout;
-    clipc_dtype dtype; /* F32 or F16 */
+    clipc_dtype dtype; /* F32, F16, or U8: round(value / step) + zero */
+    float step;
+    uint8_t zero;
     size_t bytes;
 } clipc_onnx_weight;
+
+/* Bytes that stand for numbers: number = (byte - zero) × step. */
+typedef struct clipc_onnx_bytes {
+    clipc_onnx_value of; /* what they were made of, or NULL */
+    clipc_onnx_value bytes;
+    clipc_onnx_value step;
+    clipc_onnx_value zero;
+} clipc_onnx_bytes;
 
 typedef struct clipc_onnx_graph {
     unsigned opset;
     clipc_dtype dtype;      /* of the arithmetic: F32 or F16 */
+    bool integers;          /* weights are bytes, and so become what they are multiplied with */
     bool layer_norm_plugin; /* LayerNorm is the operator of clipc's TensorRT plugin */
     bool fold;              /* store weights the way the operators read them, instead of transposing in the graph */
     /* what follows belongs to graph.c and graph_write.c */
@@ -39,6 +50,7 @@ typedef struct clipc_onnx_graph {
     clipc_onnx_weight *weights;
     char *weight_marks; /* the address of mark i, as raw data, stands for weight i until it is written */
     size_t weight_count;
+    clipc_onnx_bytes last_bytes; /* of an activation */
     clipc_status status;
     clipc_error *error;
 } clipc_onnx_graph;
@@ -65,6 +77,10 @@ void clipc_onnx_output(clipc_onnx_graph *graph, const char *name, const clipc_on
 /* A weight, which must live as long as the graph. `dtype` is F32 or F16; a value that fp16 does not hold fails. */
 clipc_onnx_value clipc_onnx_weight_value(clipc_onnx_graph *graph, const char *name, const clipc_tensor *tensor,
                                          clipc_onnx_layout layout, clipc_dtype dtype);
+/* The same as bytes, by one step for the whole weight, as onnxruntime.quantization finds it for QUInt8: from the least
+ * to the largest number, zero among them, in 255 steps. Reads the weight. */
+clipc_onnx_bytes clipc_onnx_weight_bytes(clipc_onnx_graph *graph, const char *name, const clipc_tensor *tensor,
+                                         clipc_onnx_layout layout);
 clipc_onnx_value clipc_onnx_integers(clipc_onnx_graph *graph, const char *name, const int64_t *values, size_t count);
 /* fp32 numbers of any shape, stored in the graph's type. */
 clipc_onnx_value clipc_onnx_numbers(clipc_onnx_graph *graph, const char *name, const float *values,
@@ -78,6 +94,8 @@ clipc_onnx_value clipc_onnx_node(clipc_onnx_graph *graph, const char *operator, 
                                  const clipc_onnx_value *inputs);
 #define CLIPC_ONNX_NODE(graph, operator, output, ...)                                                                 \
     clipc_onnx_node(graph, operator, output, (const clipc_onnx_value[]){__VA_ARGS__, NULL})
+/* One more output of the node added last. */
+clipc_onnx_value clipc_onnx_another_output(clipc_onnx_graph *graph, const char *output);
 /* Attributes of the node added last. */
 void clipc_onnx_set_integer(clipc_onnx_graph *graph, const char *name, int64_t value);
 void clipc_onnx_set_float(clipc_onnx_graph *graph, const char *name, float value);

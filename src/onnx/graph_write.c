@@ -62,8 +62,26 @@ static void put(sink *out, const void *bytes, size_t size)
 
 /* ---- weights ---- */
 
+/* Rounded to even, as all of it is computed in fp32. */
+static void put_bytes(sink *out, const clipc_onnx_weight *weight, const float *values, size_t count)
+{
+    uint8_t bytes[1024];
+    for (size_t begin = 0; begin < count; begin += sizeof bytes) {
+        const size_t part = count - begin < sizeof bytes ? count - begin : sizeof bytes;
+        for (size_t i = 0; i < part; i++) {
+            const float value = rintf(values[begin + i] / weight->step) + (float)weight->zero;
+            bytes[i] = (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
+        }
+        put(out, bytes, part);
+    }
+}
+
 static void put_values(sink *out, const clipc_onnx_weight *weight, const float *values, size_t count)
 {
+    if (weight->dtype == CLIPC_DTYPE_U8) {
+        put_bytes(out, weight, values, count);
+        return;
+    }
     if (weight->dtype == CLIPC_DTYPE_F32) {
         put(out, values, count * sizeof *values);
         return;

@@ -1,7 +1,7 @@
 #include "onnx/import_weights.h"
 
 #include "base/memory.h"
-#include "onnx/half.h"
+#include "io/half.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 #include "onnx/interpret.h"
 
 #include "base/checked.h"
+#include "onnx/plugin.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -298,10 +299,15 @@ static const clipc_onnx_operator_entry *const tables[] = {
     clipc_onnx_product_operators, clipc_onnx_integer_operators,  clipc_onnx_token_operators,
 };
 
+static bool is_known_domain(const char *domain)
+{
+    return !domain || !domain[0] || strcmp(domain, "ai.onnx") == 0 || strcmp(domain, "com.microsoft") == 0 ||
+           strcmp(domain, CLIPC_ONNX_PLUGIN_DOMAIN) == 0;
+}
+
 static clipc_onnx_operator find_operator(const Onnx__NodeProto *node)
 {
-    const char *domain = node->domain ? node->domain : "";
-    if (!node->op_type || (domain[0] && strcmp(domain, "ai.onnx") != 0 && strcmp(domain, "com.microsoft") != 0))
+    if (!node->op_type || !is_known_domain(node->domain))
         return NULL;
     for (size_t i = 0; i < sizeof tables / sizeof tables[0]; i++)
         for (const clipc_onnx_operator_entry *entry = tables[i]; entry->name; entry++)

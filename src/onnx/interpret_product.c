@@ -1,6 +1,7 @@
 /* Operators of rows: linear layers, patches, attention, normalisation. */
 #include "onnx/interpret.h"
 #include "onnx/interpret_parts.h"
+#include "onnx/plugin.h"
 
 #include <math.h>
 #include <string.h>
@@ -408,5 +409,6 @@ const clipc_onnx_operator_entry clipc_onnx_product_operators[] = {
     {"ReduceL2", run_reduce},
     {"ReduceSumSquare", run_reduce},
     {"LayerNormalization", run_layer_norm},
+    {CLIPC_ONNX_PLUGIN, run_layer_norm},
     {NULL, NULL},
 };

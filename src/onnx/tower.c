@@ -96,9 +96,11 @@ clipc_onnx_value clipc_onnx_layer_norm(clipc_onnx_graph *graph, const char *name
 
 /* ---- linear layers and activations ---- */
 
-clipc_onnx_value clipc_onnx_linear(clipc_onnx_graph *graph, const char *name, clipc_onnx_value x,
-                                   const clipc_tensor *weight, const clipc_tensor *bias)
+static clipc_onnx_value matrix_product(clipc_onnx_graph *graph, const char *name, clipc_onnx_value x,
+                                       const clipc_tensor *weight)
 {
+    if (graph->integers)
+        return clipc_onnx_integer_product(graph, name, x, weight);
     clipc_onnx_value matrix =
         clipc_onnx_weight_value(graph, within(graph, name, "weight"), weight,
                                 graph->fold ? CLIPC_ONNX_TRANSPOSED : CLIPC_ONNX_AS_STORED, graph->dtype);
@@ -107,7 +109,13 @@ clipc_onnx_value clipc_onnx_linear(clipc_onnx_graph *graph, const char *name, cl
         matrix = NODE(graph, "Transpose", within(graph, name, "transposed"), matrix);
         clipc_onnx_set_integers(graph, "perm", turned, 2);
     }
-    const clipc_onnx_value product = NODE(graph, "MatMul", within(graph, name, "product"), x, matrix);
+    return NODE(graph, "MatMul", within(graph, name, "product"), x, matrix);
+}
+
+clipc_onnx_value clipc_onnx_linear(clipc_onnx_graph *graph, const char *name, clipc_onnx_value x,
+                                   const clipc_tensor *weight, const clipc_tensor *bias)
+{
+    const clipc_onnx_value product = matrix_product(graph, name, x, weight);
     if (!bias)
         return product;
     const clipc_onnx_value shift =

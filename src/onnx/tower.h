@@ -26,6 +26,14 @@ clipc_onnx_value clipc_onnx_attention(clipc_onnx_graph *graph, const char *name,
 clipc_onnx_value clipc_onnx_add_mlp(clipc_onnx_graph *graph, const char *name, const char *norm_name,
                                     const clipc_tower_config *config, const clipc_layer_weights *layer,
                                     clipc_onnx_value x);
+/* Products of integers in place of those of floats, with all weights as bytes: x Wᵀ; the grid of patches; rows of a
+ * table. */
+clipc_onnx_value clipc_onnx_integer_product(clipc_onnx_graph *graph, const char *name, clipc_onnx_value x,
+                                            const clipc_tensor *weight);
+clipc_onnx_value clipc_onnx_integer_patches(clipc_onnx_graph *graph, const char *name, clipc_onnx_value pixels,
+                                            const clipc_tensor *weight, int64_t patch);
+clipc_onnx_value clipc_onnx_integer_rows(clipc_onnx_graph *graph, const char *name, const clipc_tensor *table,
+                                         clipc_onnx_value ids);
 /* All layers of one tower over x [batch, tokens, width]. `mask` [1, 1, tokens, tokens] is added to the scores, or
  * NULL.
  */

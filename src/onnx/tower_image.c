@@ -3,22 +3,39 @@
 
 #define NODE CLIPC_ONNX_NODE
 
+static clipc_onnx_value convolve(clipc_onnx_graph *graph, const clipc_config *config, const clipc_weights *weights,
+                                 clipc_onnx_value pixels)
+{
+    static const int64_t channels[4] = {1, -1, 1, 1};
+    const int64_t patch[2] = {(int64_t)config->patch_size, (int64_t)config->patch_size};
+    const clipc_tensor *weight = &weights->image.patch_embedding;
+    clipc_onnx_value bias = NULL;
+    if (config->patch_bias)
+        bias = clipc_onnx_weight_value(graph, "patch_embedding/bias", &weights->image.patch_bias, CLIPC_ONNX_AS_STORED,
+                                       graph->dtype);
+    if (graph->integers) {
+        const clipc_onnx_value grid = clipc_onnx_integer_patches(graph, "patch_embedding", pixels, weight, patch[0]);
+        if (!bias)
+            return grid;
+        bias = NODE(graph, "Reshape", "patch_embedding/bias_of_channels", bias,
+                    clipc_onnx_integers(graph, "patch_embedding/channels", channels, 4));
+        return NODE(graph, "Add", "patch_embedding/grid", grid, bias);
+    }
+    const clipc_onnx_value kernel =
+        clipc_onnx_weight_value(graph, "patch_embedding/weight", weight, CLIPC_ONNX_AS_STORED, graph->dtype);
+    const clipc_onnx_value grid = NODE(graph, "Conv", "patch_embedding/grid", pixels, kernel, bias);
+    clipc_onnx_set_integers(graph, "kernel_shape", patch, 2);
+    clipc_onnx_set_integers(graph, "strides", patch, 2);
+    return grid;
+}
+
 /* [batch, width, rows, columns] of patches to [batch, patches, width]. */
 static clipc_onnx_value embed_patches(clipc_onnx_graph *graph, const clipc_config *config,
                                       const clipc_weights *weights, clipc_onnx_value pixels)
 {
     static const int64_t turned[3] = {0, 2, 1};
-    const int64_t patch[2] = {(int64_t)config->patch_size, (int64_t)config->patch_size};
     const int64_t flat[3] = {0, (int64_t)config->image.width, -1};
-    const clipc_onnx_value kernel = clipc_onnx_weight_value(
-        graph, "patch_embedding/weight", &weights->image.patch_embedding, CLIPC_ONNX_AS_STORED, graph->dtype);
-    clipc_onnx_value bias = NULL;
-    if (config->patch_bias)
-        bias = clipc_onnx_weight_value(graph, "patch_embedding/bias", &weights->image.patch_bias, CLIPC_ONNX_AS_STORED,
-                                       graph->dtype);
-    const clipc_onnx_value grid = NODE(graph, "Conv", "patch_embedding/grid", pixels, kernel, bias);
-    clipc_onnx_set_integers(graph, "kernel_shape", patch, 2);
-    clipc_onnx_set_integers(graph, "strides", patch, 2);
+    const clipc_onnx_value grid = convolve(graph, config, weights, pixels);
     const clipc_onnx_value shape = clipc_onnx_integers(graph, "patch_embedding/shape", flat, 3);
     const clipc_onnx_value columns = NODE(graph, "Reshape", "patch_embedding/columns", grid, shape);
     const clipc_onnx_value rows = NODE(graph, "Transpose", "patch_embedding/rows", columns);

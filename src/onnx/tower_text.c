@@ -64,6 +64,15 @@ static clipc_onnx_value take_last(clipc_onnx_graph *graph, clipc_onnx_value x, s
     return NODE(graph, "Reshape", "pooled", x, clipc_onnx_integers(graph, "pooled/shape", flat, 2));
 }
 
+static clipc_onnx_value embed_tokens(clipc_onnx_graph *graph, const clipc_tensor *tokens, clipc_onnx_value ids)
+{
+    if (graph->integers)
+        return clipc_onnx_integer_rows(graph, "token_embedding", tokens, ids);
+    const clipc_onnx_value table =
+        clipc_onnx_weight_value(graph, "token_embedding", tokens, CLIPC_ONNX_AS_STORED, graph->dtype);
+    return NODE(graph, "Gather", "tokens", table, ids);
+}
+
 void clipc_onnx_add_text_tower(clipc_onnx_graph *graph, const clipc_model *model, const clipc_onnx_options *options)
 {
     const clipc_config *config = &model->config;
@@ -74,9 +83,7 @@ void clipc_onnx_add_text_tower(clipc_onnx_graph *graph, const clipc_model *model
     const clipc_onnx_value ids = clipc_onnx_input(
         graph, options->input_name,
         narrow ? ONNX__TENSOR_PROTO__DATA_TYPE__INT32 : ONNX__TENSOR_PROTO__DATA_TYPE__INT64, sides, 2);
-    const clipc_onnx_value table = clipc_onnx_weight_value(graph, "token_embedding", &weights->text.token_embedding,
-                                                           CLIPC_ONNX_AS_STORED, graph->dtype);
-    clipc_onnx_value x = NODE(graph, "Gather", "tokens", table, ids);
+    clipc_onnx_value x = embed_tokens(graph, &weights->text.token_embedding, ids);
     x = NODE(graph, "Add", "positions", x,
              clipc_onnx_weight_value(graph, "position_embedding", &weights->text.position_embedding,
                                      CLIPC_ONNX_AS_STORED, graph->dtype));

@@ -4,7 +4,7 @@
 #include "io/read_f16.h"
 #include "model/model.h"
 #include "onnx/graph.h"
-#include "onnx/half.h"
+#include "io/half.h"
 
 #include <math.h>
 #include <setjmp.h>
