@@ -463,8 +463,8 @@ CLIPC_API void clipc_onnx_options_init(clipc_onnx_options *options);
 /* Writes one tower front to back through `write`, reading each weight as it is written. With `external` not NULL the
  * weights go there instead, into the file that will lie beside the graph as `external_name`; protocol buffers end at 2
  * GiB, so a larger tower needs that (CLIPC_ERROR_LIMIT otherwise). Metadata hold config, preprocessing rule, template
- * and logit scale. Engine files hold packed weights and are CLIPC_ERROR_UNSUPPORTED, as is a weight that fp16 cannot
- * hold; weights that are not finite fail as in clipc_engine_create. `options` may be NULL. */
+ * and logit scale. Of engine files those of fp32 can be exported; others are CLIPC_ERROR_UNSUPPORTED, as is a weight
+ * that fp16 cannot hold; weights that are not finite fail as in clipc_engine_create. `options` may be NULL. */
 CLIPC_API clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_options *options,
                                                clipc_write_function write, void *user, clipc_write_function external,
                                                void *external_user, const char *external_name, clipc_error *error);

@@ -1,5 +1,7 @@
 /* Writing ONNX graphs. */
+#include "backend/backend.h"
 #include "base/memory.h"
+#include "model/linear.h"
 #include "model/resnet.h"
 #include "onnx/tower.h"
 
@@ -79,6 +81,33 @@ fail:
     return status;
 }
 
+/* ---- engine files ---- */
+
+typedef struct search {
+    const clipc_model *model;
+    const clipc_tensor *tensor;
+    float *values;
+} search;
+
+static clipc_status unpack_slot(void *context, const clipc_slot *slot, clipc_error *error)
+{
+    const search *of = context;
+    clipc_linear_place place;
+    if (slot->tensor != of->tensor)
+        return CLIPC_OK;
+    CLIPC_FAIL_IF(!clipc_slot_linear(&of->model->config, &of->model->weights, slot, &place), error,
+                  CLIPC_ERROR_INTERNAL, "%s: tensor '%s' has no bytes", of->model->path, slot->name);
+    return clipc_backend_cpu.unpack(of->model, slot->image, &place, of->values, error);
+}
+
+/* Packed layers are those of backend cpu; packing fp32 moves numbers and changes none. */
+static clipc_status unpack(const void *user, const clipc_tensor *tensor, float *values, clipc_error *error)
+{
+    const clipc_model *model = user;
+    search of = {model, tensor, values};
+    return clipc_family_each(model->family, &model->config, &model->weights, true, true, unpack_slot, &of, error);
+}
+
 clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_options *options,
                                      clipc_write_function write, void *user, clipc_write_function external,
                                      void *external_user, const char *external_name, clipc_error *error)
@@ -93,13 +122,17 @@ clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_
     if (!options)
         options = &defaults;
     CLIPC_TRY(check_options(options, error));
-    CLIPC_FAIL_IF(model->engine_file, error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: an engine file holds packed weights, which no graph can be made of", model->path);
+    CLIPC_FAIL_IF(model->engine_file && model->precision != CLIPC_PRECISION_FP32, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: its weights were rounded to %s when it was made; only an engine file of fp32 still has the "
+                  "original ones",
+                  model->path, clipc_precision_name(model->precision));
     CLIPC_TRY(clipc_model_check_tower(model, !options->text, error));
     CLIPC_TRY(clipc_model_check_finite(model, !options->text, options->text, 0, error));
 
     const clipc_tower_config *tower = options->text ? &model->config.text : &model->config.image;
     const size_t convolutions = options->text ? 0 : clipc_resnet_count(&model->config);
+    CLIPC_FAIL_IF(convolutions && (options->quantize_dynamic || model->engine_file), error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: a ResNet's graph is made of its own weights, in floats", model->path);
     clipc_onnx_graph graph;
     clipc_onnx_graph_init(&graph, options->text ? "clip_textual" : "clip_visual", options->opset,
                           tower->layers * LAYER_WEIGHTS + convolutions * CLIPC_CONVOLUTION_PARTS + OTHER_WEIGHTS,
@@ -107,6 +140,8 @@ clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_
     graph.dtype = options->precision == CLIPC_PRECISION_FP16 ? CLIPC_DTYPE_F16 : CLIPC_DTYPE_F32;
     graph.fold = options->fold != 0;
     graph.integers = options->quantize_dynamic != 0;
+    graph.unpack = unpack;
+    graph.unpack_user = model;
     graph.layer_norm_plugin = options->layer_norm_plugin != 0;
     clipc_status status = CLIPC_OK;
     CLIPC_CHECK(add_metadata(&graph, model, options, error));

@@ -1,7 +1,7 @@
 #include "onnx/constant.h"
 
-#include "io/read_f16.h"
 #include "io/half.h"
+#include "io/read_f16.h"
 
 #include <string.h>
 

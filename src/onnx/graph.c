@@ -252,26 +252,42 @@ static void set_bytes(clipc_onnx_graph *graph, Onnx__TensorProto *tensor, const 
     tensor->raw_data = (ProtobufCBinaryData){size, copy};
 }
 
-/* The least and the largest number, zero among them. */
-static bool find_range(clipc_onnx_graph *graph, const clipc_tensor *tensor, float range[2])
+clipc_status clipc_onnx_unpack(const clipc_onnx_graph *graph, const clipc_tensor *tensor, clipc_tensor *out,
+                               float **block, clipc_error *error)
 {
-    const size_t room = BLOCK_BYTES / sizeof(float);
-    float *values = clipc_allocate(room, sizeof *values);
+    *block = NULL;
+    *out = *tensor;
+    if (tensor->data)
+        return CLIPC_OK;
+    CLIPC_FAIL_IF(!graph->unpack, error, CLIPC_ERROR_INTERNAL, "ONNX graph: a weight has no bytes");
+    *block = clipc_allocate_aligned(tensor->count, sizeof **block);
+    if (!*block)
+        return clipc_fail_memory(error, tensor->count * sizeof **block, "an unpacked weight");
+    out->name = tensor->name ? tensor->name : "a packed weight";
+    out->data = *block;
+    out->dtype = CLIPC_DTYPE_F32;
+    return graph->unpack(graph->unpack_user, tensor, *block, error);
+}
+
+/* The least and the largest number, zero among them. */
+static clipc_status find_range(const clipc_onnx_graph *graph, const clipc_tensor *tensor, float range[2])
+{
+    enum { ROOM = 1024 };
+    float values[ROOM];
+    float *block = NULL;
+    clipc_tensor weight;
+    const clipc_status status = clipc_onnx_unpack(graph, tensor, &weight, &block, graph->error);
     range[0] = range[1] = 0;
-    if (!values) {
-        graph->status = clipc_fail_memory(graph->error, BLOCK_BYTES, tensor->name);
-        return false;
-    }
-    for (size_t begin = 0; begin < tensor->count; begin += room) {
-        const size_t count = clipc_min(room, tensor->count - begin);
-        clipc_tensor_read(tensor, begin, count, values);
+    for (size_t begin = 0; status == CLIPC_OK && begin < weight.count; begin += ROOM) {
+        const size_t count = clipc_min(ROOM, weight.count - begin);
+        clipc_tensor_read(&weight, begin, count, values);
         for (size_t i = 0; i < count; i++) {
             range[0] = values[i] < range[0] ? values[i] : range[0];
             range[1] = values[i] > range[1] ? values[i] : range[1];
         }
     }
-    clipc_free(values);
-    return true;
+    clipc_free_aligned(block);
+    return status;
 }
 
 clipc_onnx_bytes clipc_onnx_weight_bytes(clipc_onnx_graph *graph, const char *name, const clipc_tensor *tensor,
@@ -279,7 +295,10 @@ clipc_onnx_bytes clipc_onnx_weight_bytes(clipc_onnx_graph *graph, const char *na
 {
     float range[2];
     clipc_onnx_bytes made = {.bytes = "", .step = "", .zero = ""};
-    if (stopped(graph) || !find_range(graph, tensor, range))
+    if (stopped(graph))
+        return made;
+    graph->status = find_range(graph, tensor, range);
+    if (stopped(graph))
         return made;
     const double exact = ((double)range[1] - (double)range[0]) / 255;
     const bool usable = exact >= (double)FLT_MIN; /* else all numbers are as good as zero */

@@ -36,12 +36,18 @@ typedef struct clipc_onnx_bytes {
     clipc_onnx_value zero;
 } clipc_onnx_bytes;
 
+/* Writes the numbers of a weight that has no data to `values`. */
+typedef clipc_status (*clipc_onnx_unpack_function)(const void *user, const clipc_tensor *tensor, float *values,
+                                                   clipc_error *error);
+
 typedef struct clipc_onnx_graph {
     unsigned opset;
     clipc_dtype dtype;      /* of the arithmetic: F32 or F16 */
     bool integers;          /* weights are bytes, and so become what they are multiplied with */
     bool layer_norm_plugin; /* LayerNorm is the operator of clipc's TensorRT plugin */
     bool fold;              /* store weights the way the operators read them, instead of transposing in the graph */
+    clipc_onnx_unpack_function unpack; /* for weights that have no data, or NULL */
+    const void *unpack_user;
     /* what follows belongs to graph.c and graph_write.c */
     Onnx__ModelProto model;
     Onnx__GraphProto graph;
@@ -105,6 +111,10 @@ void clipc_onnx_set_string(clipc_onnx_graph *graph, const char *name, const char
 void clipc_onnx_set_domain(clipc_onnx_graph *graph, const char *domain);
 
 void clipc_onnx_metadata(clipc_onnx_graph *graph, const char *key, const char *value);
+
+/* The weight itself, or one with its numbers in *block, to be freed with clipc_free_aligned. */
+clipc_status clipc_onnx_unpack(const clipc_onnx_graph *graph, const clipc_tensor *tensor, clipc_tensor *out,
+                               float **block, clipc_error *error);
 
 /* ---- writing ---- */
 

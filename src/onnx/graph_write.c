@@ -126,7 +126,7 @@ static void put_transposed(sink *out, const clipc_onnx_weight *weight, float *va
     }
 }
 
-static void put_weight(sink *out, const clipc_onnx_weight *weight)
+static void put_numbers(sink *out, const clipc_onnx_weight *weight)
 {
     const bool transposed = weight->layout == CLIPC_ONNX_TRANSPOSED;
     const size_t room = transposed ? weight->tensor->shape[0] * TURNED_COLUMNS : BLOCK_BYTES / sizeof(float);
@@ -138,6 +138,18 @@ static void put_weight(sink *out, const clipc_onnx_weight *weight)
     else
         put_as_stored(out, weight, values, room);
     clipc_free_aligned(values);
+}
+
+static void put_weight(sink *out, const clipc_onnx_weight *weight)
+{
+    clipc_tensor tensor;
+    float *block = NULL;
+    clipc_onnx_weight unpacked = *weight;
+    out->status = clipc_onnx_unpack(out->graph, weight->tensor, &tensor, &block, out->error);
+    unpacked.tensor = &tensor;
+    if (out->status == CLIPC_OK)
+        put_numbers(out, &unpacked);
+    clipc_free_aligned(block);
 }
 
 static void append(ProtobufCBuffer *base, size_t size, const uint8_t *bytes)

@@ -25,6 +25,19 @@ class OnnxModels(Case):
         self.run_clipc("convert", "--model", "graphs", "--precision", "fp32", "back.clipc")
         self.check_same("--model", "back.clipc")
 
+    def test_from_an_engine_file(self):
+        self.run_clipc("convert", "--precision", "fp32", "packed.clipc")
+        self.run_clipc("export-onnx", "-o", "direct", "--visual-quantize", "dynamic-quint8")
+        self.run_clipc("export-onnx", "-o", "graphs", "--model", "packed.clipc", "--visual-quantize", "dynamic-quint8")
+        for name in ("clip_visual.onnx", "clip_textual.onnx"):
+            with open(self.path("direct", name), "rb") as one, open(self.path("graphs", name), "rb") as other:
+                self.assertEqual(one.read(), other.read())
+        self.run_clipc("export-onnx", "-o", "graphs", "--model", "packed.clipc")
+        self.check_same("--model", "graphs")
+        self.run_clipc("convert", "--precision", "int8", "rounded.clipc")
+        self.run_clipc("export-onnx", "-o", "graphs", "--model", "rounded.clipc", status=3)
+        self.assertIn("rounded to int8", self.stderr)
+
     def test_two_files(self):
         self.run_clipc("export-onnx", "-o", ".", "--opset", "12", "--no-fold", "--normalize")
         os.rename(self.path("clip_visual.onnx"), self.path("v.onnx"))

@@ -1,10 +1,10 @@
 /* Exported graphs, read back as messages: names, shapes, the weights' bytes, and what is refused. Other runtimes run
  * them in tests/interop. */
 #include "base/memory.h"
+#include "io/half.h"
 #include "io/read_f16.h"
 #include "model/model.h"
 #include "onnx/graph.h"
-#include "io/half.h"
 
 #include <math.h>
 #include <setjmp.h>
