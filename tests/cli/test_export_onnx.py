@@ -79,9 +79,15 @@ class ExportOnnx(Case):
         self.assertEqual(os.listdir(self.path("out")), ["clip_visual.onnx"])
 
     def test_engine_file(self):
-        self.run_clipc("convert", "demo.clipc")
-        self.export("--model", "demo.clipc", status=3)
-        self.assertIn("packed", self.stderr)
+        """Of fp32 it still has the weights that it was made of; of any other precision it has not."""
+        self.export()
+        graphs = [self.content(name) for name in FILES]
+        self.run_clipc("convert", "fp32.clipc", "--precision", "fp32")
+        self.export("--model", "fp32.clipc")
+        self.assertEqual([self.content(name) for name in FILES], graphs)
+        self.run_clipc("convert", "int8.clipc", "--precision", "int8")
+        self.export("--model", "int8.clipc", status=3)
+        self.assertIn("rounded", self.stderr)
 
     def test_model_directory_as_target(self):
         shutil.copytree(DEMO_MODEL, self.path("out"))

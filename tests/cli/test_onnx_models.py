@@ -24,6 +24,8 @@ class OnnxModels(Case):
         self.check_same("--model", "graphs")
         self.run_clipc("convert", "--model", "graphs", "--precision", "fp32", "back.clipc")
         self.check_same("--model", "back.clipc")
+        self.run_clipc("convert", "--model", "graphs", "back/")  # matrices that the graph holds turned
+        self.check_same("--model", "back")
 
     def test_from_an_engine_file(self):
         self.run_clipc("convert", "--precision", "fp32", "packed.clipc")
