@@ -588,6 +588,7 @@ CLIPC_API void clipc_npy_destroy(clipc_npy **array);
  * once made, like a single array. */
 typedef struct clipc_npz clipc_npz;
 
+/* CLIPC_ERROR_FORMAT when an array's bytes do not have the checksum (CRC-32) that the archive states. */
 CLIPC_API clipc_status clipc_npz_open(const char *path, clipc_npz **out, clipc_error *error);
 CLIPC_API size_t clipc_npz_count(const clipc_npz *npz);
 /* The name without .npy, and the array, of the index-th in the order of names; NULL past the last. The archive owns

@@ -6,6 +6,7 @@
 #include "io/zip_archive.h"
 
 #include <string.h>
+#include <zlib.h>
 
 #define SUFFIX ".npy"
 
@@ -40,6 +41,8 @@ static clipc_status read_array(const clipc_zip_entry *entry, const char *path, c
 {
     CLIPC_FAIL_IF(!entry->stored, error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: '%s' is compressed; write it with numpy.savez, not numpy.savez_compressed", path, name);
+    CLIPC_FAIL_IF(crc32_z(0, entry->bytes, entry->size) != entry->checksum, error, CLIPC_ERROR_FORMAT,
+                  "%s: '%s' is damaged: its bytes do not have the checksum that the archive states", path, name);
     clipc_status status = clipc_npy_parse(entry->bytes, entry->size, name, &array->layout, error);
     if (status != CLIPC_OK)
         return clipc_fail_within(error, status, "%s", path);

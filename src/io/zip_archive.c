@@ -190,6 +190,7 @@ static clipc_status read_record(const reader *in, const uint8_t **at, const uint
         .name = (const char *)begin + RECORD_SIZE,
         .name_length = name_length,
         .stored = read_16(begin + 10) == 0 && !(flags & (FLAG_ENCRYPTED | FLAG_STRONG | FLAG_MASKED_HEADER)),
+        .checksum = read_32(begin + 16),
     };
     CLIPC_FAIL_IF(!read_wide_extra(begin + RECORD_SIZE + name_length, extra_length, &from), error, CLIPC_ERROR_FORMAT,
                   "%s: entry '%.*s' has a damaged extra field", in->name, (int)name_length, entry->name);

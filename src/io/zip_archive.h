@@ -13,7 +13,8 @@ typedef struct clipc_zip_entry {
     size_t name_length;
     const uint8_t *bytes; /* as they lie in the archive */
     size_t size;
-    bool stored; /* neither compressed nor encrypted: the bytes are the file's */
+    bool stored;       /* neither compressed nor encrypted: the bytes are the file's */
+    uint32_t checksum; /* CRC-32 of the file, as the directory states it; clipc_zip_open does not compare it */
 } clipc_zip_entry;
 
 typedef struct clipc_zip_archive clipc_zip_archive;

@@ -216,6 +216,38 @@ static void opens_files(void **state)
     assert_non_null(strstr(error.message, path));
 }
 
+/* A seed of the fuzz target, made by numpy.savez. */
+static void compares_checksums_of_archives(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/clipc_npz_XXXXXX";
+    FILE *seed = fopen(CLIPC_SOURCE_DIR "/fuzz/corpus/npz/two", "rb");
+    const int descriptor = mkstemp(path);
+    assert_true(seed && descriptor >= 0);
+    const size_t size = fread(file_bytes, 1, sizeof file_bytes, seed);
+    assert_int_equal(fclose(seed), 0);
+    assert_int_equal(write(descriptor, file_bytes, size), size);
+    clipc_npz *archive = NULL;
+    clipc_error error = {0};
+    assert_int_equal(clipc_npz_open(path, &archive, &error), CLIPC_OK);
+    assert_int_equal(clipc_npz_count(archive), 2);
+    const uint8_t *data = clipc_npy_data(clipc_npz_array(archive, 0));
+    const size_t first = *data;
+    clipc_npz_destroy(&archive);
+    /* The first byte behind the header of the first array, that ends with a line feed. */
+    size_t at = 0;
+    while (at < size && file_bytes[at] != '\n')
+        at++;
+    assert_true(++at < size && file_bytes[at] == first);
+    const uint8_t flipped = file_bytes[at] ^ 1;
+    assert_int_equal(pwrite(descriptor, &flipped, 1, (off_t)at), 1);
+    assert_int_equal(clipc_npz_open(path, &archive, &error), CLIPC_ERROR_FORMAT);
+    assert_null(archive);
+    assert_non_null(strstr(error.message, "checksum"));
+    assert_int_equal(close(descriptor), 0);
+    assert_int_equal(unlink(path), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -226,6 +258,7 @@ int main(void)
         cmocka_unit_test(refuses_bad_headers),
         cmocka_unit_test(refuses_bad_sizes),
         cmocka_unit_test(opens_files),
+        cmocka_unit_test(compares_checksums_of_archives),
     };
     return cmocka_run_group_tests_name("npy", tests, NULL, NULL);
 }
