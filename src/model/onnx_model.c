@@ -186,6 +186,16 @@ clipc_status clipc_model_fill_onnx(clipc_model *model, const char *const paths[2
     return clipc_model_finish(model, paths[0], template_text, paths[0], error);
 }
 
+/* Each graph must hold the tower that it was named for: both at once may be swapped. */
+static clipc_status check_towers(const clipc_model *model, const char *visual, const char *textual, clipc_error *error)
+{
+    CLIPC_FAIL_IF(visual && !model->graphs[0]->image, error, CLIPC_ERROR_ARGUMENT,
+                  "%s: is given as the image tower, but holds no image tower", visual);
+    CLIPC_FAIL_IF(textual && !model->graphs[visual ? 1 : 0]->text, error, CLIPC_ERROR_ARGUMENT,
+                  "%s: is given as the text tower, but holds no text tower", textual);
+    return CLIPC_OK;
+}
+
 clipc_status clipc_model_open_graphs(const char *visual, const char *textual, const clipc_model_config *config,
                                      clipc_model **out, clipc_error *error)
 {
@@ -194,12 +204,7 @@ clipc_status clipc_model_open_graphs(const char *visual, const char *textual, co
     clipc_status status = CLIPC_OK;
     CLIPC_CHECK(clipc_model_allocate(slash ? slash + 1 : paths[0], paths[0], out, error));
     CLIPC_CHECK(clipc_model_fill_onnx(*out, paths, config, error));
-    const bool wrong = (visual && !clipc_config_has_tower(&(*out)->config, true)) ||
-                       (textual && !clipc_config_has_tower(&(*out)->config, false));
-    if (wrong)
-        CLIPC_CHECK(clipc_fail(error, CLIPC_ERROR_ARGUMENT, "%s: holds no %s tower",
-                               clipc_config_has_tower(&(*out)->config, true) ? textual : visual,
-                               clipc_config_has_tower(&(*out)->config, true) ? "text" : "image"));
+    CLIPC_CHECK(check_towers(*out, visual, textual, error));
     return CLIPC_OK;
 fail:
     clipc_model_release(out);

@@ -48,6 +48,7 @@ class OnnxModels(Case):
         self.assertEqual(self.embed("image", IMAGES, "--model", "v.onnx"), self.embed("image", IMAGES))
         self.assertEqual(self.embed("text", TEXTS, "--textual", "t.onnx"), self.embed("text", TEXTS))
         for arguments, word in [(["--visual", "t.onnx"], "image"), (["--textual", "v.onnx"], "text"),
+                                (["--visual", "t.onnx", "--textual", "v.onnx"], "t.onnx: is given as the image tower"),
                                 (["--visual", "absent.onnx"], "absent.onnx")]:
             self.run_clipc("inspect", *arguments, status=3)
             self.assertIn(word, self.stderr)
