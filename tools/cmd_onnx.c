@@ -5,8 +5,12 @@
 #include "output.h"
 #include "session.h"
 
+#include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char *const synopsis[] = {
     "onnx replace-layernorm IN.onnx OUT.onnx",
@@ -31,6 +35,13 @@ static int write_output(void *output, const void *bytes, size_t size)
     return 0;
 }
 
+static bool is_same_file(const char *a, const char *b)
+{
+    struct stat left;
+    struct stat right;
+    return stat(a, &left) == 0 && stat(b, &right) == 0 && left.st_dev == right.st_dev && left.st_ino == right.st_ino;
+}
+
 /* Files of external data are named relative to the graph. */
 static bool same_directory(const char *a, const char *b)
 {
@@ -41,12 +52,57 @@ static bool same_directory(const char *a, const char *b)
     return length_a == length_b && strncmp(a, b, length_a) == 0;
 }
 
+/* Quits when `out` is the file at `location`, beside the graph `in`. */
+static void check_location(const char *in, const char *out, const char *location, size_t length)
+{
+    const char *slash = strrchr(in, '/');
+    char *path = format_text("%.*s%.*s", slash ? (int)(slash - in) + 1 : 0, in, (int)length, location);
+    if (is_same_file(path, out))
+        quit(STATUS_USAGE, "%s: holds weights of %s and would be replaced by the output", out, in);
+    free(path);
+}
+
+/* Finds every StringStringEntryProto {key: "location", value}, as encoders write it: fields by number, the value
+ * behind its length in base 128. Bytes that only look like one can do no more than refuse a file of that very name. */
+static void check_locations(const char *in, const char *out, const unsigned char *bytes, size_t size)
+{
+    static const char key[] = "\x0a\x08location\x12";
+    const unsigned char *end = bytes + size;
+    for (const unsigned char *at = bytes; (at = memmem(at, (size_t)(end - at), key, strlen(key)));) {
+        at += strlen(key);
+        size_t length = 0;
+        for (unsigned shift = 0; at < end && shift < 14; shift += 7) {
+            length |= (size_t)(*at & 127u) << shift;
+            if (*at++ < 128)
+                break;
+        }
+        if (length <= (size_t)(end - at))
+            check_location(in, out, (const char *)at, length);
+    }
+}
+
+static void check_external(const char *in, const char *out)
+{
+    struct stat info;
+    const int file = open(in, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return; /* the library says why */
+    if (fstat(file, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0) {
+        const size_t size = (size_t)info.st_size;
+        void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, file, 0);
+        if (bytes != MAP_FAILED) {
+            check_locations(in, out, bytes, size);
+            munmap(bytes, size);
+        }
+    }
+    close(file);
+}
+
 static int replace_layer_norm(const char *in, const char *out)
 {
-    struct stat from;
-    struct stat to;
-    if (stat(in, &from) == 0 && stat(out, &to) == 0 && from.st_dev == to.st_dev && from.st_ino == to.st_ino)
+    if (is_same_file(in, out))
         quit(STATUS_USAGE, "onnx: %s would be written over itself", in);
+    check_external(in, out);
     clipc_error error = {0};
     clipc_onnx_replaced replaced = {0};
     output_file *output = output_open(out);

@@ -45,6 +45,18 @@ class Onnx(Case):
         self.replace("missing.onnx", "out.onnx", status=3)
         self.assertIn("missing.onnx", self.stderr)
 
+    def test_weights_are_not_replaced(self):
+        self.export("--external-data")
+        before = self.content(GRAPH + ".data")
+        os.symlink("graphs/clip_visual.onnx.data", self.path("link"))
+        for name in (GRAPH + ".data", "link", "./graphs/../graphs/clip_visual.onnx.data"):
+            self.replace(GRAPH, name, status=2)
+            self.assertIn("holds weights of graphs/clip_visual.onnx", self.stderr)
+            self.assertEqual(self.content(GRAPH + ".data"), before)
+        self.write("graphs/other.data", "x")
+        self.replace(GRAPH, "graphs/other.data")
+        self.replace(GRAPH, "graphs/out.onnx")
+
     def test_broken_graph(self):
         self.export()
         with open(self.path("cut.onnx"), "wb") as file:
