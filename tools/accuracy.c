@@ -14,17 +14,20 @@ static const char *const outputs[] = {"image_embeddings", "text_embeddings"};
 accuracy_gate accuracy_gate_parse(const char *text)
 {
     accuracy_gate gate = {.cosine = -2, .top1 = -1};
-    for (const char *at = text; at && *at;) {
+    for (const char *at = text; at;) {
         const bool cosine = strncmp(at, "cos:", 4) == 0;
         const char *number = strchr(at, ':');
         char *end = NULL;
         const double value = number ? strtod(number + 1, &end) : 0;
         if ((!cosine && strncmp(at, "top1:", 5) != 0) || !number || end == number + 1 || (*end && *end != ','))
             quit(STATUS_USAGE, "--accuracy-gate: '%s' is not cos:NUMBER or top1:NUMBER", text);
+        double *asked = cosine ? &gate.cosine : &gate.top1;
+        if (*asked >= 0)
+            quit(STATUS_USAGE, "--accuracy-gate: '%s' asks for %s twice", text, cosine ? "cos" : "top1");
         if (!(value >= 0 && value <= 1))
             quit(STATUS_USAGE, "--accuracy-gate: %g is out of range (0 to 1)", value);
-        *(cosine ? &gate.cosine : &gate.top1) = value;
-        at = *end ? end + 1 : end;
+        *asked = value;
+        at = *end ? end + 1 : NULL;
     }
     return gate;
 }

@@ -68,15 +68,14 @@ static bool passes_gate(const tool_settings *settings, const clipc_model *model,
     return accuracy_passes(measured, gate);
 }
 
-static uint64_t write_file(const tool_settings *settings, const clipc_model *model)
+static uint64_t write_file(const tool_settings *settings, const clipc_model *model, output_file **output)
 {
     const clipc_engine_config config = session_engine_config(settings);
-    output_file *output = output_open(settings->output);
     clipc_error error = {0};
-    if (clipc_model_convert(model, &config, write_output, output, &error) != CLIPC_OK)
+    if (clipc_model_convert(model, &config, write_output, *output, &error) != CLIPC_OK)
         quit_failed(&error);
-    output_close(output);
-    output_publish(&output);
+    output_close(*output);
+    output_publish(output);
     clipc_model_info info;
     uint64_t bytes = 0;
     tool_settings made = {.model = settings->output};
@@ -115,24 +114,40 @@ static void print_result(const tool_settings *settings, const clipc_engine_info 
     free(text);
 }
 
+static void check_command_line(const tool_settings *settings, const accuracy_gate *gate)
+{
+    if (!settings->output)
+        quit(STATUS_USAGE, "build: no output file (-o OUT.clipc)");
+    if (strcmp(settings->output, "-") == 0)
+        quit(STATUS_USAGE, "build: an engine file has a name (-o OUT.clipc); clipc convert writes to pipes");
+    if (!output_names_regular(settings->output))
+        quit(STATUS_USAGE, "build: %s is no regular file; clipc convert writes to pipes and devices",
+             settings->output);
+    if (!accuracy_gate_asks(gate) && (model_inputs_given(settings) || settings->count || settings->seed))
+        quit(STATUS_USAGE, "build: inputs are for a gate, and none is asked for (--accuracy-gate cos:0.9999)");
+    model_inputs_check(settings, "build");
+}
+
 static int run(const tool_settings *given)
 {
     tool_settings settings = operand_or_model(given, "build");
     const accuracy_gate gate = accuracy_gate_parse(settings.accuracy_gate);
-    if (!settings.output)
-        quit(STATUS_USAGE, "build: no output file (-o OUT.clipc)");
-    if (strcmp(settings.output, "-") == 0)
-        quit(STATUS_USAGE, "build: an engine file has a name (-o OUT.clipc); clipc convert writes to pipes");
+    check_command_line(&settings, &gate);
     if (strcmp(settings.backend, "auto") == 0)
         settings.backend = "cpu"; /* the one with engine files, as for convert */
     clipc_model_info info;
     accuracy measured = {0};
     uint64_t bytes = 0;
+    output_file *output = output_open(settings.output); /* first, as measuring may take long */
     clipc_model *model = session_open_model(&settings, &info);
     const clipc_engine_info engine = session_plan_engine(&settings, model);
     const bool passed = !accuracy_gate_asks(&gate) || passes_gate(&settings, model, &gate, &measured);
-    if (passed)
-        bytes = write_file(&settings, model);
+    if (passed) {
+        bytes = write_file(&settings, model, &output);
+    } else {
+        output_close(output);
+        output_discard(&output);
+    }
     print_result(&settings, &engine, &gate, &measured, passed, bytes);
     clipc_model_destroy(&model);
     return passed ? STATUS_DONE : STATUS_INPUT;

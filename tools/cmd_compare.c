@@ -3,6 +3,7 @@
 
 #include "compare_report.h"
 #include "comparison.h"
+#include "conflicts.h"
 #include "json_line.h"
 #include "message.h"
 #include "model_inputs.h"
@@ -104,6 +105,11 @@ static comparison_limits read_limits(const tool_settings *settings)
     return limits;
 }
 
+static bool is_tensorrt(const tool_settings *settings)
+{
+    return strcmp(settings->backend, "tensorrt") == 0;
+}
+
 static void open_side(side *opened, const tool_settings *settings, const char *operand)
 {
     *opened = (side){.operand = operand};
@@ -113,6 +119,8 @@ static void open_side(side *opened, const tool_settings *settings, const char *o
         return;
     }
     opened->settings = operand_settings(settings, operand);
+    if (!is_tensorrt(&opened->settings))
+        opened->settings.tensorrt_cache = NULL; /* the other side's */
     opened->model = session_open_model(&opened->settings, &opened->info);
 }
 
@@ -208,14 +216,37 @@ static void take_inputs(model_inputs *inputs, const tool_settings *settings, con
     model_inputs_create(inputs, &wanted, model->model);
 }
 
-static int run(const tool_settings *settings)
+/* Before any work: whatever would be ignored, or would replace what is read. */
+static void check_command_line(const tool_settings *settings)
 {
-    const comparison_limits limits = read_limits(settings);
     if (settings->operands.count != 2)
         quit(STATUS_USAGE, "compare: two operands, A and B, not %zu (images are named by --image)",
              settings->operands.count);
     if (settings->model || settings->architecture)
         quit(STATUS_USAGE, "compare: A and B name the models, --model does not belong here");
+    size_t tensors = 0;
+    bool takes_cache = false;
+    for (size_t i = 0; i < 2; i++) {
+        const char *operand = settings->operands.items[i];
+        if (tensor_set_is_operand(operand)) {
+            conflicts_check_tensors(settings, operand);
+            tensors++;
+        } else {
+            const tool_settings own = operand_settings(settings, operand);
+            takes_cache = takes_cache || is_tensorrt(&own);
+        }
+    }
+    if (settings->tensorrt_cache && !takes_cache)
+        quit(STATUS_USAGE, "compare: --tensorrt-cache is for an operand PATH@tensorrt");
+    if (tensors == 2 && (model_inputs_given(settings) || settings->save_inputs))
+        quit(STATUS_USAGE, "compare: both operands are tensors, which take no inputs");
+    model_inputs_check(settings, "compare");
+}
+
+static int run(const tool_settings *settings)
+{
+    const comparison_limits limits = read_limits(settings);
+    check_command_line(settings);
     side a;
     side b;
     model_inputs inputs = {.origin = "none"};

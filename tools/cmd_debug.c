@@ -309,6 +309,7 @@ static int run(const tool_settings *settings)
         quit(STATUS_USAGE, "debug precision: --precision int8 or bf16, as PATH@cpu:int8 says, too");
     if (strcmp(state.settings.backend, "auto") == 0)
         state.settings.backend = "cpu"; /* the one that mixes precisions */
+    model_inputs_check(settings, "debug precision");
     clipc_model_info info;
     accuracy before;
     accuracy after;

@@ -1,6 +1,7 @@
 /* clipc export-onnx: both towers as graphs for other runtimes. */
 #include "commands.h"
 
+#include "conflicts.h"
 #include "message.h"
 #include "onnx_axes.h"
 #include "output.h"
@@ -215,6 +216,24 @@ static void export_tower(const clipc_model *model, const tool_settings *settings
     free(external_path);
 }
 
+static bool says_something(const onnx_settings *tower)
+{
+    return tower->opset || tower->dtype || tower->input_name || tower->output_name || tower->dynamic_axes ||
+           tower->batch || tower->no_fold || tower->quantize || tower->normalize || tower->external_data;
+}
+
+/* A model of graphs may lie where the new ones go. */
+static void check_not_model(const tool_settings *settings, const clipc_model *model)
+{
+    static const char *const names[] = {"clip_visual.onnx", "clip_visual.onnx.data", "clip_textual.onnx",
+                                        "clip_textual.onnx.data"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char *path = format_text("%s/%s", settings->out_directory, names[i]);
+        conflicts_check_not_model(path, model);
+        free(path);
+    }
+}
+
 static int run(const tool_settings *settings)
 {
     if (settings->operands.count)
@@ -223,8 +242,13 @@ static int run(const tool_settings *settings)
         quit(STATUS_USAGE, "export-onnx: no folder to write to (--out-dir DIR)");
     if (settings->visual_only && settings->textual_only)
         quit(STATUS_USAGE, "export-onnx: --visual-only and --textual-only leave nothing");
+    if (settings->visual_only && says_something(&settings->textual))
+        quit(STATUS_USAGE, "export-onnx: --visual-only leaves out the tower that a --textual-… option is for");
+    if (settings->textual_only && says_something(&settings->visual))
+        quit(STATUS_USAGE, "export-onnx: --textual-only leaves out the tower that a --visual-… option is for");
     clipc_model_info info;
     clipc_model *model = session_open_model(settings, &info);
+    check_not_model(settings, model);
     output_directory(settings->out_directory);
     /* A tower that is asked for and absent is a failure; one that is just not there is left out. */
     if (settings->visual_only || (!settings->textual_only && !info.image_absent))

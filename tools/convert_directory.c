@@ -79,6 +79,8 @@ void convert_to_directory(const tool_settings *source, const char *path)
 {
     if (strcmp(source->backend, "auto") != 0)
         quit(STATUS_USAGE, "convert: --backend is of engine files; a directory of transformers is for no backend");
+    if (source->keep_precise)
+        quit(STATUS_USAGE, "convert: --keep-precise is of engine files; a directory of transformers has one dtype");
     check_empty(path);
     clipc_model_info info;
     clipc_model *model = session_open_model(source, &info);

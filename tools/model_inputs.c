@@ -1,5 +1,6 @@
 #include "model_inputs.h"
 
+#include "conflicts.h"
 #include "image_pipeline.h"
 #include "message.h"
 #include "npz_writer.h"
@@ -23,6 +24,14 @@ static clipc_model_info info_of(const clipc_model *model)
 bool model_inputs_given(const tool_settings *settings)
 {
     return settings->images.count || settings->texts.count || settings->text_files.count || settings->load_inputs;
+}
+
+void model_inputs_check(const tool_settings *settings, const char *command)
+{
+    if (settings->load_inputs && (settings->images.count || settings->texts.count || settings->text_files.count))
+        quit(STATUS_USAGE, "%s: --load-inputs gives all the inputs; --image, --text and --file do not go with it",
+             command);
+    conflicts_check(settings, &settings->images);
 }
 
 /* ---- from files ---- */

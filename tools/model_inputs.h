@@ -25,6 +25,8 @@ void model_inputs_create(model_inputs *inputs, const tool_settings *settings, co
 /* As arrays "pixels" [images, 3, height, width], "ids" [texts, longest] with zeros at the end, "lengths" [texts]. */
 void model_inputs_save(const model_inputs *inputs, const char *path);
 void model_inputs_free(model_inputs *inputs);
+/* Quits with STATUS_USAGE when some of the inputs named would be ignored, or conflicts_check finds something. */
+void model_inputs_check(const tool_settings *settings, const char *command);
 /* Whether the command line asks for anything but random ones. */
 bool model_inputs_given(const tool_settings *settings);
 

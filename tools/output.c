@@ -121,6 +121,11 @@ output_file *output_open(const char *path)
     return created;
 }
 
+bool output_names_regular(const char *path)
+{
+    return strcmp(path, "-") != 0 && !is_written_through(path);
+}
+
 bool output_is_regular(const output_file *output)
 {
     return output->final != NULL;

@@ -12,6 +12,8 @@ typedef struct output_file output_file;
  * beside it, which takes its name in output_publish. Quits with STATUS_SYSTEM when that is impossible, and with
  * STATUS_USAGE when an image would be replaced. */
 output_file *output_open(const char *path);
+/* Whether output_open would make a regular file of it, which appears when it is complete. */
+bool output_names_regular(const char *path);
 /* True when it is a regular file: it can be patched, and files may be put beside it. */
 bool output_is_regular(const output_file *output);
 

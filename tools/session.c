@@ -18,8 +18,12 @@ static void on_log(void *user, clipc_log_level level, const char *message)
         message_detail("%s", message);
 }
 
+/* The library knows the option as a field of its config. */
 void quit_failed(const clipc_error *error)
 {
+    static const char field[] = "keep_precise: ";
+    if (strncmp(error->message, field, strlen(field)) == 0)
+        quit(STATUS_USAGE, "--keep-precise: %s", error->message + strlen(field));
     quit(STATUS_SYSTEM, "%s", error->message);
 }
 
@@ -40,8 +44,36 @@ static void check_architecture(const char *name)
     quit(STATUS_USAGE, "--arch: unknown architecture '%s' (see clipc help bench)", name);
 }
 
+/* A pattern that is there again has said all, or the opposite. */
+static void check_not_again(const char *list, const char *part, size_t length)
+{
+    for (const char *at = list; at < part; at += strcspn(at, ",") + 1)
+        if (strcspn(at, ",=") == length && memcmp(at, part, length) == 0)
+            quit(STATUS_USAGE, "--keep-precise: '%.*s' is there twice", (int)length, part);
+}
+
+/* What the library, which knows the layers, cannot see or takes for harmless. */
+static void check_keep_precise(const char *list)
+{
+    for (const char *at = list; at;) {
+        const size_t length = strcspn(at, ",");
+        if (length == 0)
+            quit(STATUS_USAGE, "--keep-precise: %s", *list ? "a part of the list is empty" : "the list is empty");
+        check_not_again(list, at, strcspn(at, ",="));
+        at = at[length] ? at + length + 1 : NULL;
+    }
+}
+
+static void check_engine_options(const tool_settings *settings)
+{
+    check_keep_precise(settings->keep_precise);
+    if (settings->tensorrt_cache && strcmp(settings->backend, "tensorrt") != 0)
+        quit(STATUS_USAGE, "--tensorrt-cache: only --backend tensorrt has one, not %s", settings->backend);
+}
+
 clipc_model *session_open_model(const tool_settings *settings, clipc_model_info *info)
 {
+    check_engine_options(settings);
     clipc_model_config config;
     clipc_model_config_init(&config);
     config.log = on_log;

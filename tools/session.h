@@ -7,7 +7,8 @@
 
 #include "clipc/clipc.h"
 
-/* --model, else $CLIPC_MODEL, else the demo model; with --arch a random model of that shape. */
+/* --model, else $CLIPC_MODEL, else the demo model; with --arch a random model of that shape. Options of the engine
+ * that would be ignored are refused here, as every command comes by. */
 clipc_model *session_open_model(const tool_settings *settings, clipc_model_info *info);
 /* Ends the program when the model lacks the tower, with the reason. */
 void session_require_tower(const clipc_model *model, bool image);

@@ -199,7 +199,7 @@ static void read_npz(tensor_set *set, const char *path)
     clipc_npz_destroy(&archive);
 }
 
-static void read_file(tensor_set *set, const char *path)
+static void read_file(void *set, const char *path)
 {
     if (ends_with(path, ".npz"))
         read_npz(set, path);
@@ -207,16 +207,21 @@ static void read_file(tensor_set *set, const char *path)
         read_npy(set, path);
 }
 
+void tensor_set_read(tensor_set *set, const char *path)
+{
+    tensor_set_each_file(path, read_file, set);
+}
+
 static int is_array_entry(const struct dirent *entry)
 {
     return is_array_name(entry->d_name);
 }
 
-void tensor_set_read(tensor_set *set, const char *path)
+void tensor_set_each_file(const char *path, void (*use)(void *context, const char *file), void *context)
 {
     struct stat info;
     if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)) {
-        read_file(set, path);
+        use(context, path);
         return;
     }
     struct dirent **entries = NULL;
@@ -225,7 +230,7 @@ void tensor_set_read(tensor_set *set, const char *path)
         quit(STATUS_SYSTEM, "%s: cannot read: %s", path, strerror(errno));
     for (int i = 0; i < count; i++) {
         char *file = format_text("%s/%s", path, entries[i]->d_name);
-        read_file(set, file);
+        use(context, file);
         free(file);
         free(entries[i]);
     }

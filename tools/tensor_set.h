@@ -35,6 +35,8 @@ void tensor_set_tap(void *user, const clipc_tap *tap);
 bool tensor_set_is_operand(const char *path);
 /* Reads them, as fp32; a .npy file gives one array of the file's name. Quits with STATUS_SYSTEM when that fails. */
 void tensor_set_read(tensor_set *set, const char *path);
+/* Calls `use` with each file that it reads of `path`. */
+void tensor_set_each_file(const char *path, void (*use)(void *context, const char *file), void *context);
 
 /* One line of a shape, "4 × 256", that the caller frees. */
 char *tensor_shape_text(const named_tensor *tensor);

@@ -43,6 +43,19 @@ class Build(Case):
         with open(self.path("a.clipc"), "rb") as a, open(self.path("b.clipc"), "rb") as b:
             self.assertEqual(a.read(), b.read())
 
+    def test_texts_are_not_replaced(self):
+        self.write("texts.txt", "a\nb\n")
+        self.run_clipc("build", "-o", "texts.txt", *GATE, "-f", "texts.txt", status=2)
+        self.assertIn("is an input and would be replaced", self.stderr)
+        self.assert_only("texts.txt")
+
+    def test_a_missed_gate_leaves_what_was_there(self):
+        self.write("a.clipc", "before")
+        self.run_clipc("build", "@cpu:int8", "-o", "a.clipc", "--accuracy-gate", "cos:1", status=1)
+        with open(self.path("a.clipc"), "rb") as file:
+            self.assertEqual(file.read(), b"before")
+        self.assert_only("a.clipc")
+
     def test_top1(self):
         made = self.json_lines("build", "-o", "a.clipc", "--precision", "int8", "--accuracy-gate", "top1:0.9",
                                *INPUTS, "--json")[0]
@@ -68,7 +81,20 @@ class Build(Case):
             (["build", "-o", "a.clipc", "--accuracy-gate", "cos:2"], 2, "out of range"),
             (["build", "-o", "a.clipc", "--accuracy-gate", "top1:1", "--text", "a"], 2, "at least two texts"),
             (["build", "-o", "a.clipc", "--backend", "ref"], 3, "no engine files"),
-            (["build", "-o", "a.clipc", "--keep-precise", "image.0.fc9", "--precision", "int8"], 3, "names no linear"),
+            (["build", "-o", "a.clipc", "--keep-precise", "image.0.fc9", "--precision", "int8"], 2, "names no linear"),
+            (["build", "-o", "a.clipc", "--accuracy-gate", ""], 2, "cos:NUMBER"),
+            (["build", "-o", "a.clipc", "--accuracy-gate", "cos:0.9,"], 2, "cos:NUMBER"),
+            (["build", "-o", "a.clipc", "--accuracy-gate", "cos:0.9,,top1:0.9"], 2, "cos:NUMBER"),
+            (["build", "-o", "a.clipc", "--accuracy-gate", "cos:0.9,cos:0.8"], 2, "cos twice"),
+            (["build", "-o", "a.clipc", "--accuracy-gate", "top1:0,top1:0"], 2, "top1 twice"),
+            (["build", "-o", "a.clipc", "-f", "absent.txt"], 2, "inputs are for a gate"),
+            (["build", "-o", "a.clipc", "--load-inputs", "absent.npz"], 2, "inputs are for a gate"),
+            (["build", "-o", "a.clipc", "--seed", "2"], 2, "inputs are for a gate"),
+            (["build", "-o", "a.clipc", *GATE, "--load-inputs", "absent.npz", "-f", "absent.txt"], 2, "all the inputs"),
+            (["build", "-o", "a.clipc", "--tensorrt-cache", "plans"], 2, "--tensorrt-cache"),
+            (["build", "-o", "/dev/null", *GATE], 2, "no regular file"),
+            (["build", "-o", "absent/a.clipc", *GATE, "-f", "absent.txt"], 3, "cannot create"),
+            (["debug", "precision", "@cpu:int8", *GATE, "--load-inputs", "absent.npz", "-t", "a"], 2, "all the inputs"),
             (["debug"], 2, "what is to be found"), (["debug", "speed"], 2, "what is to be found"),
             (["debug", "precision", "@cpu:int8"], 2, "near enough"),
             (["debug", "precision", "@cpu:fp32", *GATE], 2, "int8 or bf16"),

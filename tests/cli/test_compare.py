@@ -4,6 +4,7 @@ import ast
 import json
 import math
 import os
+import shutil
 import struct
 import zipfile
 
@@ -132,6 +133,61 @@ class Compare(Case):
         self.assertEqual(self.compare("@cpu:fp32", "all.npz", "--atol", "1e-6")["failed"], 0)
         self.compare("@cpu:fp32", "all.npz", "--atol", "1e-6", "--no-normalize", status=1)
 
+    def refused(self, words, kept, *arguments):
+        """The command ends with status 2 and leaves the files as they are."""
+        before = {name: self.content(name) for name in kept}
+        self.run_clipc("compare", *arguments, status=2)
+        self.assertIn(words, self.stderr, arguments)
+        for name in kept:
+            self.assertEqual(self.content(name), before[name], arguments)
+
+    def content(self, name):
+        with open(self.path(name), "rb") as file:
+            return file.read()
+
+    def test_no_output_replaces_what_is_read(self):
+        shutil.copytree(DEMO_MODEL, self.path("own"))
+        self.write("texts.txt", "a cat\na dog\n")
+        self.write("list.txt", sample("cat") + "\n")
+        self.run_clipc("compare", "@cpu:fp32", "@cpu:fp32", "--save-inputs", "in.npz", "--save-outputs", "out.npz")
+        os.mkdir(self.path("folder"))
+        shutil.copy(self.path("out.npz"), self.path("folder/out.npz"))
+        os.symlink("out.npz", self.path("link.npz"))
+        weights = "own/model.safetensors"
+        model, given = "is a file of the model", "is an input and would be replaced"
+        for option in ("--save-inputs", "--save-outputs", "--html"):
+            for words, name, arguments in [
+                (model, weights, ["own", "@cpu"]), (model, weights, ["@cpu", "own@cpu:fp32"]),
+                (model, weights, ["own", "out.npz", "--load-inputs", "in.npz"]),
+                (given, "out.npz", ["@cpu", "out.npz", "--load-inputs", "in.npz"]),
+                (given, "link.npz", ["out.npz", "@cpu", "--load-inputs", "in.npz"]),
+                (given, "folder/out.npz", ["@cpu", "folder", "--load-inputs", "in.npz"]),
+                (given, "in.npz", ["@cpu", "@cpu", "--load-inputs", "in.npz"]),
+                (given, "texts.txt", ["@cpu", "@cpu", "-f", "texts.txt"]),
+                (given, "list.txt", ["@cpu", "@cpu", "--image", "@list.txt"]),
+            ]:
+                self.refused(words, [name], *arguments, option, name)
+        self.refused(given, ["out.npz"], "folder", "out.npz", "--html", "out.npz")
+
+    def test_no_output_replaces_another(self):
+        os.mkdir(self.path("sub"))
+        for first, second in [("x", "x"), ("x", "./x"), ("sub/x", "sub/../sub/x"), ("-", "-")]:
+            for one, other in [("--save-inputs", "--save-outputs"), ("--html", "--save-inputs")]:
+                self.refused("two outputs", [], "@cpu", "@cpu", one, first, other, second)
+        self.assert_only("sub")
+        self.run_clipc("compare", "@cpu:fp32", "@cpu:fp32", "--save-inputs", "x", "--save-outputs", "sub/x")
+        self.run_clipc("compare", "@cpu:fp32", "@cpu:fp32", "--save-inputs", "/dev/null", "--save-outputs",
+                       "/dev/null")
+
+    def test_a_damaged_archive(self):
+        self.write_npz("a.npz", {"x": npy([2], [1.0, 2.0])})
+        data = bytearray(self.content("a.npz"))
+        data[data.index(struct.pack("<2f", 1, 2))] ^= 1
+        self.write("b.npz", bytes(data))
+        self.run_clipc("compare", "a.npz", "a.npz")
+        self.run_clipc("compare", "a.npz", "b.npz", status=3)
+        self.assertIn("'x' is damaged", self.stderr)
+
     def test_page(self):
         self.run_clipc("compare", "@cpu:fp32", "@cpu:int8", "--mark-all", "--html", "page.html", status=1)
         with open(self.path("page.html"), encoding="utf-8") as file:
@@ -158,6 +214,12 @@ class Compare(Case):
             (["@cpu", "@cpu", "--image", "none.png"], 3, "none.png"), (["zip.npz", "a.npz"], 3, "numpy.savez"),
             (["text.npz", "a.npz"], 3, "no .npy array"), (["broken.npz", "a.npz"], 3, "broken.npz"),
             (["@cpu", "@cpu", "--model", DEMO_MODEL], 2, "does not belong"),
+            (["@cpu", "@cpu", "--load-inputs", "a.npz", "--image", JPEG], 2, "all the inputs"),
+            (["@cpu", "@cpu", "--load-inputs", "a.npz", "--text", "a"], 2, "all the inputs"),
+            (["a.npz", "a.npz", "--image", JPEG], 2, "take no inputs"),
+            (["a.npz", "a.npz", "--save-inputs", "in.npz"], 2, "take no inputs"),
+            (["@cpu", "@ref", "--tensorrt-cache", "plans"], 2, "PATH@tensorrt"),
+            (["@cpu", "@cpu", "-f", "-", "--image", "-"], 2, "read once only"),
         ]:
             self.run_clipc("compare", *arguments, status=status)
             self.assertIn(words, self.stderr, arguments)

@@ -137,6 +137,10 @@ class Convert(Case):
         for precision in ["int8", "fp8"]:
             self.run_clipc("convert", GOLDEN, "out/", "--precision", precision, status=3)
             self.assertIn("not " + precision, self.stderr)
+        self.run_clipc("convert", GOLDEN, "out/", "--keep-precise", "*", status=2)
+        self.assertIn("--keep-precise is of engine files", self.stderr)
+        self.run_clipc("convert", GOLDEN, "out.clipc", "--tensorrt-cache", "plans", "--backend", "cpu", status=2)
+        self.assertIn("--tensorrt-cache: only --backend tensorrt", self.stderr)
         self.run_clipc("convert", GOLDEN, "out/", "--backend", "cpu", status=2)
         self.run_clipc("convert", GOLDEN, "b.clipc", "--precision", "bf16")
         self.run_clipc("convert", "b.clipc", "out/", status=3)

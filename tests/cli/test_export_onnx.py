@@ -62,6 +62,9 @@ class ExportOnnx(Case):
             (["--batch", "3", "--dynamic-axes", "batch"], "--batch"),
             (["--opset", "11"], "out of range"),
             (["--visual-only", "--textual-only"], "nothing"),
+            (["--visual-only", "--textual-opset", "14"], "leaves out the tower"),
+            (["--visual-only", "--textual-normalize"], "leaves out the tower"),
+            (["--textual-only", "--visual-external-data"], "leaves out the tower"),
             (["model"], "not expected"),
         ]:
             with self.subTest(arguments=arguments):

@@ -22,6 +22,10 @@ class KeepPrecise(Case):
         self.run_clipc("convert", "kept.clipc", "--precision", "int8", "--keep-precise", "image.*=fp32")
         self.assertEqual(self.embed("--model", "kept.clipc"), kept)
 
+    def test_an_exception_is_no_contradiction(self):
+        kept = self.embed("--precision", "int8", "--keep-precise", "image.*,image.0.fc1=fp32")
+        self.assertEqual(len(kept), 256)
+
     def test_inspect_lists_the_layers(self):
         self.run_clipc("convert", "kept.clipc", "--precision", "int8", "--keep-precise", "image.3.fc2,text.*.fc1=fp32")
         layers = self.json_lines("inspect", "kept.clipc", "--layers", "--json")[0]["layers"]
@@ -39,12 +43,17 @@ class KeepPrecise(Case):
 
     def test_refusals(self):
         for given, words in [("image.99.fc2", "names no linear layer"), ("image.0.fc1=int4", "neither fp32 nor bf16"),
-                             ("*.fc1=", "neither fp32 nor bf16")]:
+                             ("*.fc1=", "neither fp32 nor bf16"), ("", "the list is empty"),
+                             ("image.0.fc1,", "part of the list is empty"),
+                             ("image.0.fc1,,image.1.fc1", "part of the list is empty"),
+                             ("image.0.fc1=fp32,image.0.fc1=bf16", "'image.0.fc1' is there twice"),
+                             ("*.fc1,image.0.fc2,*.fc1", "'*.fc1' is there twice")]:
             self.run_clipc("embed", "image", JPEG, "-o", "out.npy", "--precision", "int8", "--backend", "cpu",
-                           "--keep-precise", given, status=3)
+                           "--keep-precise", given, status=2)
+            self.assertIn("--keep-precise: ", self.stderr)
             self.assertIn(words, self.stderr)
-        self.run_clipc("convert", "x.clipc", "--precision", "fp32", "--keep-precise", "*", status=3)
-        self.assertIn("nothing is more precise", self.stderr)
+        self.run_clipc("convert", "x.clipc", "--precision", "fp32", "--keep-precise", "*", status=2)
+        self.assertIn("--keep-precise: nothing is more precise", self.stderr)
         self.assert_only()
 
 
