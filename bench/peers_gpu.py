@@ -21,7 +21,7 @@ VISION = {"ViT-B-32": dict(hidden_size=768, intermediate_size=3072, num_hidden_l
           "ViT-L-14": dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16,
                            patch_size=14, image_size=224, projection_dim=768)}
 TEXT = dict(hidden_size=512, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=8, projection_dim=512)
-# name: tower, architecture, batch, tokens of each of torch's inputs (0: image), must and aim of issue 5 over torch's best
+# name: tower, architecture, batch, tokens of each of torch's inputs (0: image)
 ROWS = {"image-b32-1": ("image", "ViT-B-32", 1, 0), "text-b32-1": ("text", "ViT-B-32", 1, 12),
         "image-b32-32": ("image", "ViT-B-32", 32, 0), "image-b32-256": ("image", "ViT-B-32", 256, 0),
         "image-b32-1024": ("image", "ViT-B-32", 1024, 0), "image-l14-256": ("image", "ViT-L-14", 256, 0),

@@ -343,7 +343,8 @@ static void run_node(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
     }
     const clipc_onnx_operator run = find_operator(node);
     if (!run || of->input_count > CLIPC_ONNX_INPUTS) {
-        of->outputs[0] = clipc_onnx_refuse(in, of, run ? "too many inputs" : "an operator that no CLIP tower needs");
+        of->outputs[0] =
+            clipc_onnx_refuse(in, of, run ? "has too many inputs" : "is an operator that no CLIP tower needs");
         return;
     }
     run(in, of);
@@ -358,7 +359,7 @@ static void set_outputs(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
             value = &of->outputs[0];
         known made = *value;
         if (!made.constant && !made.expression && !made.refusal)
-            made = clipc_onnx_refuse(in, of, "an output that no CLIP tower needs");
+            made = clipc_onnx_refuse(in, of, "has an output that no CLIP tower needs");
         set_value(in, of->node->output[i], &made);
     }
 }

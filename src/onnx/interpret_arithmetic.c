@@ -190,7 +190,7 @@ static void run_unary(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
     else {
         for (size_t i = 0; i < CLIPC_ONNX_SAMPLES; i++)
             if (!activate(of, samples_of(x->expression)[i], &samples[i])) {
-                of->outputs[0] = clipc_onnx_refuse(in, of, "an operator that no CLIP tower needs here");
+                of->outputs[0] = clipc_onnx_refuse(in, of, "is an operator that no CLIP tower needs here");
                 return;
             }
         of->outputs[0] = make_function(in, of, argument_of(x->expression), samples, x->layout);
@@ -257,7 +257,7 @@ static known with_number(clipc_onnx_interpreter *in, clipc_onnx_operation *of, c
     const double *given = samples_of(x->expression);
     for (size_t i = 0; i < CLIPC_ONNX_SAMPLES; i++)
         if (!numbers(of, number_first ? number : given[i], number_first ? given[i] : number, &samples[i]))
-            return clipc_onnx_refuse(in, of, "an operator that no CLIP tower needs here");
+            return clipc_onnx_refuse(in, of, "is an operator that no CLIP tower needs here");
     return make_function(in, of, argument_of(x->expression), samples, layout);
 }
 
@@ -359,7 +359,7 @@ static void run_with_activation(clipc_onnx_interpreter *in, clipc_onnx_operation
     if (argument_of(a->expression) == argument_of(b->expression)) {
         for (size_t i = 0; i < CLIPC_ONNX_SAMPLES; i++)
             if (!numbers(of, samples_of(a->expression)[i], samples_of(b->expression)[i], &samples[i])) {
-                of->outputs[0] = clipc_onnx_refuse(in, of, "an operator that no CLIP tower needs here");
+                of->outputs[0] = clipc_onnx_refuse(in, of, "is an operator that no CLIP tower needs here");
                 return;
             }
         of->outputs[0] = make_function(in, of, argument_of(a->expression), samples, &layout);
@@ -367,7 +367,7 @@ static void run_with_activation(clipc_onnx_interpreter *in, clipc_onnx_operation
     }
     if (!is_operator(of, "Add") || a->expression->features != b->expression->features ||
         a->expression->tokens != b->expression->tokens) {
-        of->outputs[0] = clipc_onnx_refuse(in, of, "two activations meet that do not in a CLIP tower");
+        of->outputs[0] = clipc_onnx_refuse(in, of, "brings two activations together that do not meet in a CLIP tower");
         return;
     }
     made = clipc_onnx_derive(CLIPC_ONNX_SUM, a->expression);

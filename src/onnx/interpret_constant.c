@@ -16,7 +16,7 @@ static known from_numbers(clipc_onnx_interpreter *in, const clipc_onnx_operation
     const clipc_onnx_constant *made =
         clipc_onnx_constant_create(in->arena, reals ? CLIPC_DTYPE_F32 : CLIPC_DTYPE_I64, &count, rank, &values);
     if (!made)
-        return clipc_onnx_refuse(in, of, "a constant that is too large");
+        return clipc_onnx_refuse(in, of, "is a constant that is too large");
     if (count)
         memcpy(values, reals ? (const void *)reals : (const void *)integers, count * (reals ? 4 : 8));
     return clipc_onnx_of_constant(made);

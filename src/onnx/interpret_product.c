@@ -291,7 +291,7 @@ known clipc_onnx_masked(clipc_onnx_interpreter *in, const clipc_onnx_operation *
     if (once.rank < 2 || rank < 2 || once.shape[once.rank - 1] != tokens || once.shape[once.rank - 2] != tokens ||
         !clipc_onnx_layout_is(scores->layout, rank - 1, CLIPC_ONNX_KEY, tokens) ||
         !clipc_onnx_layout_is(scores->layout, rank - 2, CLIPC_ONNX_TOKEN, tokens) || !clipc_onnx_afford(in, count))
-        return clipc_onnx_refuse(in, of, "a mask that is not one number for each pair of %zu tokens", tokens);
+        return clipc_onnx_refuse(in, of, "has a mask that is not one number for each pair of %zu tokens", tokens);
     for (size_t i = 0; i < count && (causal || open); i++) {
         const int look = reading(mask, clipc_onnx_constant_offset(&once, i), meaning);
         const bool before = i % tokens <= i / tokens % tokens;
@@ -299,7 +299,7 @@ known clipc_onnx_masked(clipc_onnx_interpreter *in, const clipc_onnx_operation *
         open = open && look == 1;
     }
     if (!causal && !open)
-        return clipc_onnx_refuse(in, of, "a mask that is neither causal nor empty");
+        return clipc_onnx_refuse(in, of, "has a mask that is neither causal nor empty");
     clipc_onnx_expression masked = *scores->expression;
     masked.causal = masked.causal || (causal && tokens > 1);
     return clipc_onnx_of_expression(in, of, &masked, scores->layout);

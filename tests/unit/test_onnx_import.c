@@ -390,7 +390,7 @@ static void test_refusals(void **state)
     expect_refused(CLIPC_ERROR_UNSUPPORTED, "/attention/mixed' (MatMul)");
     export_graph(model, &options, false);
     rename_all("Conv", "Bonv");
-    expect_refused(CLIPC_ERROR_UNSUPPORTED, "(Bonv) an operator that no CLIP tower needs");
+    expect_refused(CLIPC_ERROR_UNSUPPORTED, "(Bonv) is an operator that no CLIP tower needs");
     export_graph(model, &options, false);
     rename_all("strides", "scrides");
     expect_refused(CLIPC_ERROR_UNSUPPORTED, "(Conv) is a convolution whose patches");
