@@ -84,6 +84,7 @@ void bench_work_create(bench_work *work, const tool_settings *settings, const cl
 {
     *work = (bench_work){.text = strcmp(settings->tower, "text") == 0,
                          .batch = settings->batch ? (size_t)settings->batch : 1};
+    session_require_tower(model, !work->text);
     if (work->text) {
         parse_tokens(work, settings->tokens, info->context_length);
         make_ids(work, model, info);

@@ -265,8 +265,9 @@ const tool_command command_export_onnx = {
     .synopsis = synopsis,
     .description =
         "Writes clip_visual.onnx (pixels [batch, 3, height, width] to embeddings [batch, D], both fp32) and "
-        "clip_textual.onnx (token ids [batch, context length], padded behind the end token with anything, to "
-        "embeddings). clipc preprocess and clipc tokenize make what they read.\n\n"
+        "clip_textual.onnx (token ids [batch, context length], padded behind the end token with zeros, to "
+        "embeddings). clipc preprocess and clipc tokenize make what they read. A SigLIP's texts are filled up to the "
+        "context with its pad token, and the network sees that: clipc tokenize prints all of it.\n\n"
         "Every option of a graph may be given for one tower as --visual-… or --textual-…. Metadata of the graphs hold "
         "the config, the preprocessing rule, the template and logit_scale (the factor, not its logarithm).",
     .examples = examples,

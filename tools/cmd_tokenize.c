@@ -92,8 +92,9 @@ const tool_command command_tokenize = {
     .synopsis = synopsis,
     .description =
         "Prints one JSON array a text: start token, the text's ids, end token, without padding, truncated to "
-        "the model's context length with the end token kept. An empty text is valid. A text that is not "
-        "UTF-8 is reported and has no line; the exit status is then 1.",
+        "the model's context length with the end token kept. A SigLIP's tokenizer puts its own tokens around a text "
+        "and fills it up to the context with its pad token, since the network sees that, too. An empty text is valid. "
+        "A text that is not UTF-8 is reported and has no line; the exit status is then 1.",
     .examples = examples,
     .options = options,
     .shared = SHARED_MODEL,

@@ -82,14 +82,14 @@ void help_print_command(FILE *stream, const tool_command *command)
 void help_print_all(FILE *stream)
 {
     fprintf(stream, "Usage: clipc COMMAND [OPTION | OPERAND]...\n\n"
-                    "CLIP on images and text: similarities, zero-shot labels, embeddings.\n\nCommands:\n");
+                    "CLIP and SigLIP on images and text: similarities, zero-shot labels, embeddings.\n\nCommands:\n");
     const tool_command *command = NULL;
     for (size_t i = 0; (command = command_at(i)); i++)
         fprintf(stream, "  %-*s%s\n", COMMAND_COLUMN, command->name, command->summary);
     fprintf(stream, "\nWithout --model DIR or $CLIPC_MODEL the small embedded demo model is used: it knows clip art,\n"
                     "emoji and shapes, not photographs.\n\n"
                     "Example:\n  clipc classify cat.png --labels cat,dog\n\n"
-                    "Exit status: 0 all done, 1 some inputs failed, 2 usage, 3 model, output or system error,\n"
-                    "130 interrupted.\n\n"
+                    "Exit status: 0 all done, 1 some inputs failed or a gate or limit was missed (build, compare),\n"
+                    "2 usage, 3 model, output or system error, 130 interrupted.\n\n"
                     "clipc COMMAND --help explains a command.\n");
 }

@@ -70,7 +70,8 @@ static void put_head(FILE *stream, const char *page, const char *summary)
 
 static void put_status(FILE *stream)
 {
-    fputs(".SH EXIT STATUS\n.TP\n.B 0\nall done\n.TP\n.B 1\nsome named inputs failed; the rest are done\n"
+    fputs(".SH EXIT STATUS\n.TP\n.B 0\nall done\n.TP\n.B 1\nsome named inputs failed, and the rest are done; or a "
+          "gate or limit was missed (build, compare)\n"
           ".TP\n.B 2\nusage: unknown option or command, a number out of range\n"
           ".TP\n.B 3\nmodel, output or system error\n.TP\n.B 130\ninterrupted\n",
           stream);
@@ -127,9 +128,10 @@ void manual_print_command(FILE *stream, const tool_command *command)
 
 void manual_print_all(FILE *stream)
 {
-    put_head(stream, "clipc", "CLIP on images and text: similarities, zero-shot labels, embeddings");
+    put_head(stream, "clipc", "CLIP and SigLIP on images and text: similarities, zero-shot labels, embeddings");
     fputs(".B clipc\n.I COMMAND\n[\\fIOPTION\\fR | \\fIOPERAND\\fR]...\n.SH DESCRIPTION\n"
-          "Runs CLIP (contrastive image\\-text models) on the processor. Results go to standard output, everything "
+          "Runs CLIP and SigLIP (contrastive image\\-text models) on the processor or a GPU. Results go to standard "
+          "output, everything "
           "else to standard error. Options and operands may be mixed; \\fB\\-\\-\\fR ends the options.\n"
           ".SH COMMANDS\n",
           stream);

@@ -213,8 +213,10 @@ CLIPC_API clipc_status clipc_model_get_linear(const clipc_model *model, size_t i
 /* ---- text ---- */
 
 /* Tokenizes `length` bytes of UTF-8 (they may contain NUL; invalid UTF-8 is CLIPC_ERROR_FORMAT) as the Hugging Face
- * fast CLIP tokenizer does: start token, text, end token, truncated to context_length keeping the end token. Writes at
- * most context_length ids to `ids` and their number to *count. */
+ * fast CLIP tokenizer does: start token, text, end token, truncated to context_length keeping the end token. A
+ * SigLIP's tokenizer puts its own tokens around the text and fills it up to context_length with its pad token, which
+ * the network sees, too: *count is then always context_length. Writes at most context_length ids to `ids` and their
+ * number to *count. */
 CLIPC_API clipc_status clipc_model_tokenize(const clipc_model *model, const char *text, size_t length, int32_t *ids,
                                             size_t *count, clipc_error *error);
 
@@ -361,8 +363,8 @@ CLIPC_API clipc_status clipc_engine_encode_images(clipc_engine *engine, const fl
 CLIPC_API clipc_status clipc_engine_encode_bytes(clipc_engine *engine, const uint8_t *bytes, size_t count,
                                                  unsigned flags, float *embeddings, clipc_error *error);
 
-/* Encodes `count` token sequences, unpadded: sequence i is ids[offsets[i]] … ids[offsets[i+1]-1], 1 … context_length
- * ids below vocabulary_size, offsets[0] = 0. Writes embeddings [count, D]. */
+/* Encodes `count` token sequences as clipc_model_tokenize gives them: sequence i is ids[offsets[i]] …
+ * ids[offsets[i+1]-1], 1 … context_length ids below vocabulary_size, offsets[0] = 0. Writes embeddings [count, D]. */
 CLIPC_API clipc_status clipc_engine_encode_tokens(clipc_engine *engine, const int32_t *ids, const size_t *offsets,
                                                   size_t count, unsigned flags, float *embeddings, clipc_error *error);
 
@@ -420,11 +422,13 @@ typedef int (*clipc_file_function)(void *user, const char *name);
 
 /* Writes the model as transformers' save_pretrained does, one file after the other: config.json, model.safetensors,
  * preprocessor_config.json, vocab.json and merges.txt (or the tokenizer's files that the model was opened with),
- * clipc.json and, if there is one, the card as README.md. A model of one tower becomes a CLIPVisionModelWithProjection
- * or CLIPTextModelWithProjection. `precision` is the dtype of the weights: fp32, fp16, bf16, or AUTO, which keeps the
- * dtype they have, fp32 when they have several; a weight that is too large for it is CLIPC_ERROR_UNSUPPORTED. Weights
- * go through memory a megabyte at a time. An engine file of fp32 gives its weights bit for bit; from any other they
- * are CLIPC_ERROR_UNSUPPORTED, as they were rounded. Weights that are not finite fail as in clipc_engine_create. */
+ * clipc.json and, if there is one, the card as README.md. CLIP becomes a CLIPModel or, of one tower, a
+ * CLIPVisionModelWithProjection or CLIPTextModelWithProjection; SigLIP a SiglipModel, SiglipVisionModel or
+ * SiglipTextModel; a ResNet image tower, which transformers does not have, is CLIPC_ERROR_UNSUPPORTED. `precision` is
+ * the dtype of the weights: fp32, fp16, bf16, or AUTO, which keeps the dtype they have, fp32 when they have several; a
+ * weight that is too large for it is CLIPC_ERROR_UNSUPPORTED. Weights go through memory a megabyte at a time. An
+ * engine file of fp32 gives its weights bit for bit; from any other they are CLIPC_ERROR_UNSUPPORTED, as they were
+ * rounded. Weights that are not finite fail as in clipc_engine_create. */
 CLIPC_API clipc_status clipc_model_write_directory(const clipc_model *model, clipc_precision precision,
                                                    clipc_file_function begin, clipc_write_function write, void *user,
                                                    clipc_error *error);
@@ -433,8 +437,8 @@ CLIPC_API clipc_status clipc_model_write_directory(const clipc_model *model, cli
  *
  * Each tower as a graph of its own, for those who run them in another runtime. Input of the image tower: preprocessed
  * pixels, fp32 [batch, 3, image_height, image_width]; of the text tower: token ids [batch, context length], of which
- * those behind the pooled token count nothing. Output: fp32 embeddings [batch, D], as clipc_engine_encode_… with
- * CLIPC_ENCODE_UNNORMALIZED gives them, unless `normalize` is set.
+ * those behind the pooled token count nothing (SigLIP pools the last: its padding counts). Output: fp32 embeddings
+ * [batch, D], as clipc_engine_encode_… with CLIPC_ENCODE_UNNORMALIZED gives them, unless `normalize` is set.
  */
 typedef struct clipc_onnx_options {
     size_t size;    /* sizeof(clipc_onnx_options), set by the init function */

@@ -52,6 +52,9 @@ class OnnxModels(Case):
                                 (["--visual", "absent.onnx"], "absent.onnx")]:
             self.run_clipc("inspect", *arguments, status=3)
             self.assertIn(word, self.stderr)
+        for arguments in [["--visual", "v.onnx", "--tower", "text"], ["--textual", "t.onnx", "--tower", "image"]]:
+            self.run_clipc("bench", *arguments, status=3)
+            self.assertIn(f"no {arguments[-1]} tower", self.stderr)
         self.run_clipc("inspect", "--model", "v.onnx", "--visual", "v.onnx", status=2)
         self.assertIn("two models", self.stderr)
 

@@ -84,6 +84,8 @@ class Options(Case):
             (["bench", "--tower", "text", "--tokens", "78"], "out of range"),
             (["bench", "--iterations", "0"], "out of range"),
             (["help", "nonsense"], "unknown command"),
+            (["help", "embed", "video"], "has no 'video'"),
+            (["help", "debug", "precision", "now"], "one command"),
             (["embed", "text", "-", "-o", "a.npy"], "-f -"),
             (["tokenize", "-"], "-f -"),
         ]:
@@ -111,6 +113,10 @@ class Options(Case):
                                     {"build", "classify", "compare", "debug", "embed", "similarity", "preprocess"})]:
                 for option in options:
                     self.assertEqual(option in text, name in users, f"{name} {option}")
+
+    def test_help_takes_the_second_word(self):
+        for name, word in [("debug", "precision"), ("embed", "image"), ("embed", "text"), ("onnx", "replace-layernorm")]:
+            self.assertEqual(self.run_clipc("help", name, word), self.run_clipc("help", name))
 
     def test_options_without_a_meaning_are_refused(self):
         self.run_clipc("tokenize", "a", "--exif", status=2)

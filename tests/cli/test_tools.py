@@ -2,11 +2,12 @@
 
 import os
 import pty
+import re
 import select
 import subprocess
 import time
 
-from program import CLIPC, JPEG, Case, environment, main, read_json, read_npy, sample
+from program import CLIPC, JPEG, SOURCE, Case, environment, main, read_json, read_npy, sample
 
 START, END = 49406, 49407
 
@@ -143,6 +144,14 @@ class Bench(Case):
 
     def test_for_people(self):
         self.assertIn(b"images/s", self.run_clipc("bench", "--iterations", "2"))
+
+
+class Installed(Case):
+    def test_a_manual_page_for_each_command(self):
+        with open(os.path.join(SOURCE, "tools/CMakeLists.txt"), encoding="utf-8") as file:
+            pages = re.search(r"foreach\(command ([^)]*)\)", file.read()).group(1).split()
+        listed = self.run_clipc("--help").decode().split("Commands:\n")[1].split("\n\n")[0].splitlines()
+        self.assertEqual(pages, [line.split()[0] for line in listed])
 
 
 class Terminal(Case):
