@@ -139,6 +139,14 @@ static const char *keep(clipc_onnx_import *import, const char *text)
     return text ? clipc_onnx_arena_text(&import->kept, text, strlen(text)) : NULL;
 }
 
+/* An attempt that failed on the way may have taken some weights and sizes. */
+static void start_anew(clipc_onnx_import *import)
+{
+    clipc_weights_free(&import->weights);
+    clipc_onnx_arena_free(&import->kept);
+    *import = (clipc_onnx_import){.config = clipc_config_clip(), .kept = import->kept};
+}
+
 static clipc_status read_file(reader *from)
 {
     clipc_onnx_import *import = from->import;
@@ -148,6 +156,7 @@ static clipc_status read_file(reader *from)
                   from->error, CLIPC_ERROR_LIMIT, "%s: its weights are too large", from->file->name);
     import->kept.limit = limit;
     for (size_t i = 0; i < sizeof batches / sizeof batches[0]; i++) {
+        start_anew(import);
         status = run(from, batches[i]);
         if (status != CLIPC_ERROR_UNSUPPORTED)
             break;
