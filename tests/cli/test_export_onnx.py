@@ -92,6 +92,20 @@ class ExportOnnx(Case):
         self.export("--model", "int8.clipc", status=3)
         self.assertIn("rounded", self.stderr)
 
+    def test_the_model_is_not_replaced(self):
+        self.export("--external-data")
+        before = {name: self.content(name) for name in self.listed()}
+        self.assertEqual(len(before), 4)
+        for arguments in (["--model", "out"], ["--model", "out", "--dtype", "fp16", "--external-data"],
+                          ["--visual", "out/clip_visual.onnx"], ["--textual", "out/clip_textual.onnx"]):
+            self.export(*arguments, status=2)
+            self.assertIn("is a file of the model and would be replaced by the output", self.stderr)
+            self.assertEqual({name: self.content(name) for name in self.listed()}, before)
+        os.rename(self.path("out/clip_visual.onnx"), self.path("out/v.onnx"))
+        self.export("--visual", "out/v.onnx", "--external-data", status=2)
+        self.assertIn("clip_visual.onnx.data: is a file of the model", self.stderr)
+        self.run_clipc("export-onnx", "-o", "other", "--visual", "out/v.onnx")
+
     def test_model_directory_as_target(self):
         shutil.copytree(DEMO_MODEL, self.path("out"))
         self.export("--model", "out")
