@@ -63,7 +63,7 @@ static void pack_panels(void *context, size_t begin, size_t end, size_t thread)
 {
     const struct pack_job *job = context;
     for (size_t panel = begin; panel < end; panel++)
-        pack_panel(job, panel, job->scratch + thread * job->scratch_length);
+        pack_panel(job, panel, job->scratch ? job->scratch + thread * job->scratch_length : NULL);
 }
 
 /* Fills `packed` from `ready` when that has panels, else from the model's tensors. */
