@@ -1,7 +1,7 @@
 #include "checkkernel/checkkernel.h"
 
-#include "backend/cpu/bf16.h"
 #include "backend/cpu/convolution.h"
+#include "io/bf16.h"
 
 #include <math.h>
 #include <stdlib.h>

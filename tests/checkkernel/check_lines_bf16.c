@@ -1,6 +1,6 @@
 #include "checkkernel/checkkernel.h"
 
-#include "backend/cpu/bf16.h"
+#include "io/bf16.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 #include "checkkernel/checkkernel.h"
 
-#include "backend/cpu/bf16.h"
 #include "backend/cpu/pooled_attention.h"
+#include "io/bf16.h"
 
 #include <math.h>
 #include <stdlib.h>

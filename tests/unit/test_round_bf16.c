@@ -1,6 +1,6 @@
 /* Rounding to bf16, and the NaN that packing must find, at every level. */
-#include "backend/cpu/bf16.h"
 #include "backend/cpu/pack.h"
+#include "io/bf16.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -1,11 +1,11 @@
 #include "backend/cpu/encoder.h"
 
 #include "backend/cpu/attention.h"
-#include "backend/cpu/bf16.h"
 #include "backend/cpu/kernel_names.h"
 #include "backend/cpu/patches.h"
 #include "backend/cpu/pooled_attention.h"
 #include "backend/cpu/work_split.h"
+#include "io/bf16.h"
 
 #include <math.h>
 #include <string.h>

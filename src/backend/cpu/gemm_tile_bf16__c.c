@@ -1,5 +1,5 @@
-#include "backend/cpu/bf16.h"
 #include "backend/cpu/kernels.h"
+#include "io/bf16.h"
 
 #define ROWS    CLIPC_GEMM_BF16_ROWS__c
 #define COLUMNS CLIPC_GEMM_BF16_COLUMNS__c

@@ -2,8 +2,8 @@
 #ifndef CLIPC_BACKEND_CPU_LINE_NARROW_C_H
 #define CLIPC_BACKEND_CPU_LINE_NARROW_C_H
 
-#include "backend/cpu/bf16.h"
 #include "backend/cpu/line_c.h"
+#include "io/bf16.h"
 
 static inline line line_load_bf16(const uint16_t *from)
 {

@@ -1,6 +1,6 @@
 #include "backend/cpu/pooled_attention.h"
 
-#include "backend/cpu/bf16.h"
+#include "io/bf16.h"
 
 #include <string.h>
 

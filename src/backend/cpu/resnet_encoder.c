@@ -1,9 +1,9 @@
 #include "backend/cpu/resnet_tower.h"
 
 #include "backend/cpu/attention.h"
-#include "backend/cpu/bf16.h"
 #include "backend/cpu/convolution.h"
 #include "backend/cpu/work_split.h"
+#include "io/bf16.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
-#include "backend/cpu/bf16.h"
 #include "backend/cpu/round_bf16.h"
+#include "io/bf16.h"
 
 #define EXPONENT 0x7F80u /* all ones in a number that is not finite */
 

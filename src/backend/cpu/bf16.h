@@ -1,1 +1,0 @@
-#include "io/bf16.h"
