@@ -34,17 +34,6 @@ static const char *const examples[] = {
 };
 
 static const tool_option options[] = {
-    {"image", 'i', OPTION_TEXTS, "FILE", "images: a file, a directory, @LIST; may be repeated",
-     offsetof(tool_settings, images), 0, 0, NULL},
-    {"text", 't', OPTION_TEXTS, "TEXT", "a text; may be repeated", offsetof(tool_settings, texts), 0, 0, NULL},
-    {"file", 'f', OPTION_TEXTS, "FILE", "a file with one text a line; - is standard input",
-     offsetof(tool_settings, text_files), 0, 0, NULL},
-    {"count", 0, OPTION_NUMBER, "N", "random images, and as many texts, when none are named (default: 4)",
-     offsetof(tool_settings, count), 1, 4096, NULL},
-    {"seed", 0, OPTION_NUMBER, "N", "of the random ones (default: 1)", offsetof(tool_settings, seed), 1, UINT64_MAX,
-     NULL},
-    {"load-inputs", 0, OPTION_TEXT, "FILE", "inputs from an earlier --save-inputs",
-     offsetof(tool_settings, load_inputs), 0, 0, NULL},
     {"save-inputs", 0, OPTION_TEXT, "OUT.npz", "write the inputs as the networks get them",
      offsetof(tool_settings, save_inputs), 0, 0, NULL},
     {"save-outputs", 0, OPTION_TEXT, "OUT.npz", "write A's tensors, to be an operand later",
@@ -293,6 +282,6 @@ const tool_command command_compare = {
         "that are in one operand alone are listed and fail nothing.",
     .examples = examples,
     .options = options,
-    .shared = SHARED_MODEL | SHARED_ENGINE | SHARED_WORK | SHARED_IMAGES,
+    .shared = SHARED_MODEL | SHARED_ENGINE | SHARED_WORK | SHARED_IMAGES | SHARED_INPUTS | SHARED_RANDOM,
     .run = run,
 };

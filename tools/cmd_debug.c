@@ -32,17 +32,6 @@ static const tool_option options[] = {
      "what is to be reached: cos:0.9999, the least cosine to fp32 of any embedding, or top1:1.0, the share of images "
      "whose nearest text is that of fp32",
      offsetof(tool_settings, accuracy_gate), 0, 0, NULL},
-    {"image", 'i', OPTION_TEXTS, "FILE", "images: a file, a directory, @LIST; may be repeated",
-     offsetof(tool_settings, images), 0, 0, NULL},
-    {"text", 't', OPTION_TEXTS, "TEXT", "a text; may be repeated", offsetof(tool_settings, texts), 0, 0, NULL},
-    {"file", 'f', OPTION_TEXTS, "FILE", "a file with one text a line; - is standard input",
-     offsetof(tool_settings, text_files), 0, 0, NULL},
-    {"load-inputs", 0, OPTION_TEXT, "FILE", "inputs that clipc compare --save-inputs wrote",
-     offsetof(tool_settings, load_inputs), 0, 0, NULL},
-    {"count", 0, OPTION_NUMBER, "N", "random images, and as many texts, when none are named (default: 4)",
-     offsetof(tool_settings, count), 1, 4096, NULL},
-    {"seed", 0, OPTION_NUMBER, "N", "of the random ones (default: 1)", offsetof(tool_settings, seed), 1, UINT64_MAX,
-     NULL},
     {"json", 'j', OPTION_FLAG, NULL, "print one JSON object", offsetof(tool_settings, json), 0, 0, NULL},
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
@@ -340,6 +329,6 @@ const tool_command command_debug = {
         "Inputs should be real images and texts: what random ones lose says little.",
     .examples = examples,
     .options = options,
-    .shared = SHARED_MODEL | SHARED_ENGINE | SHARED_WORK | SHARED_IMAGES,
+    .shared = SHARED_MODEL | SHARED_ENGINE | SHARED_WORK | SHARED_IMAGES | SHARED_INPUTS | SHARED_RANDOM,
     .run = run,
 };

@@ -68,6 +68,26 @@ static const tool_option image_options[] = {
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
 
+static const tool_option input_options[] = {
+    {"image", 'i', OPTION_TEXTS, "FILE", "images to work on: a file, a directory, @LIST; may be repeated",
+     offsetof(tool_settings, images), 0, 0, NULL},
+    {"text", 't', OPTION_TEXTS, "TEXT", "a text to work on; may be repeated", offsetof(tool_settings, texts), 0, 0,
+     NULL},
+    {"file", 'f', OPTION_TEXTS, "FILE", "a file with one text a line; - is standard input",
+     offsetof(tool_settings, text_files), 0, 0, NULL},
+    {"load-inputs", 0, OPTION_TEXT, "FILE", "inputs that clipc compare --save-inputs wrote",
+     offsetof(tool_settings, load_inputs), 0, 0, NULL},
+    {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
+};
+
+static const tool_option random_options[] = {
+    {"count", 0, OPTION_NUMBER, "N", "random images, and as many texts, when none are named (default: 4)",
+     offsetof(tool_settings, count), 1, 4096, NULL},
+    {"seed", 0, OPTION_NUMBER, "N", "of the random ones (default: 1)", offsetof(tool_settings, seed), 1, UINT64_MAX,
+     NULL},
+    {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
+};
+
 static const tool_option general_options[] = {
     {"quiet", 'q', OPTION_FLAG, NULL, "print errors only", offsetof(tool_settings, quiet), 0, 0, NULL},
     {"verbose", 'v', OPTION_FLAG, NULL, "print what is used and how long it took", offsetof(tool_settings, verbose), 0,
@@ -78,8 +98,8 @@ static const tool_option general_options[] = {
 };
 
 /* By the bits of tool_command.shared; the last is every command's. */
-static const tool_option *const shared_tables[] = {model_options, engine_options, work_options, image_options,
-                                                   general_options};
+static const tool_option *const shared_tables[] = {model_options, engine_options, work_options,   image_options,
+                                                   input_options, random_options, general_options};
 #define SHARED_TABLES (sizeof shared_tables / sizeof *shared_tables)
 
 const tool_option *options_table(const tool_command *command, size_t index)

@@ -129,7 +129,9 @@ enum {
     SHARED_ENGINE = 2, /* --backend, --precision, --devices, --streams, --batch-invariant */
     SHARED_WORK = 4,   /* --threads, --batch */
     SHARED_IMAGES = 8, /* --max-pixels, --alpha, --exif */
-    SHARED_ALL = 15
+    SHARED_ALL = 15,
+    SHARED_INPUTS = 16, /* --image, --text, --file, --load-inputs: see model_inputs.h */
+    SHARED_RANDOM = 32  /* --count, --seed */
 };
 
 typedef struct tool_command {
