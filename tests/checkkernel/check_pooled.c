@@ -151,7 +151,7 @@ static void check_keys(check *c, clipc_dtype from, clipc_dtype to, size_t heads,
         clipc_pack_panel(c->kernels, &packed, panel, &weight, NULL, panel * layout.panel_columns, layout.panel_columns,
                          width);
     for (size_t head = 0; head < heads; head++)
-        clipc_pooled_keys_fill(c->kernels, &packed, heads, head, &keys);
+        clipc_pooled_keys_fill(c->kernels, &packed, width, heads, head, &keys);
     for (size_t key = 0; key < width; key++) {
         for (size_t column = 0; column < width; column++) {
             const size_t output = key / inner * width + column;

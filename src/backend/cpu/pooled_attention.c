@@ -235,14 +235,14 @@ static void fill_panel(const clipc_kernels *kernels, const clipc_packed_weights 
     }
 }
 
-void clipc_pooled_keys_fill(const clipc_kernels *kernels, const clipc_packed_weights *query_key_value, size_t heads,
-                            size_t head, const clipc_packed_weights *keys)
+void clipc_pooled_keys_fill(const clipc_kernels *kernels, const clipc_packed_weights *from, size_t first_key,
+                            size_t heads, size_t head, const clipc_packed_weights *keys)
 {
     const size_t columns = keys->layout.panel_columns;
     const size_t panels = keys->layout.panel_count / heads;
     const size_t width = panels * columns;
     const size_t inner = width / heads;
     for (size_t i = 0; i < panels; i++)
-        fill_panel(kernels, query_key_value, width + head * inner, inner, i * columns, keys, head * panels + i);
+        fill_panel(kernels, from, first_key + head * inner, inner, i * columns, keys, head * panels + i);
     memset(keys->bias + head * width, 0, width * sizeof *keys->bias);
 }

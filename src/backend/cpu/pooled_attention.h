@@ -34,8 +34,9 @@ void clipc_pooled_attention_run(clipc_thread_pool *pool, const clipc_pooled_atte
  * multiple of 32. */
 clipc_packed_layout clipc_pooled_keys_layout(const clipc_kernels *kernels, clipc_dtype dtype, size_t heads,
                                              size_t width);
-/* Fills those of one head from the packed weights of query, key and value, of which integers become numbers again. */
-void clipc_pooled_keys_fill(const clipc_kernels *kernels, const clipc_packed_weights *query_key_value, size_t heads,
-                            size_t head, const clipc_packed_weights *keys);
+/* Fills those of one head from packed weights of which outputs first_key … first_key + width - 1 are the keys, and of
+ * which integers become numbers again. */
+void clipc_pooled_keys_fill(const clipc_kernels *kernels, const clipc_packed_weights *from, size_t first_key,
+                            size_t heads, size_t head, const clipc_packed_weights *keys);
 
 #endif

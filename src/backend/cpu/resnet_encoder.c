@@ -2,9 +2,11 @@
 
 #include "backend/cpu/attention.h"
 #include "backend/cpu/convolution.h"
+#include "backend/cpu/pooled_attention.h"
 #include "backend/cpu/work_split.h"
 #include "io/bf16.h"
 
+#include <math.h>
 #include <string.h>
 
 /* One micro-batch on its way through the tower. */
@@ -75,8 +77,11 @@ void clipc_cpu_resnet_plan(const clipc_cpu_resnet *resnet, size_t max_batch, siz
     for (size_t i = 0; i < resnet->count; i++)
         workspace->scratch_stride = clipc_max(
             workspace->scratch_stride, clipc_convolution_scratch(resnet->kernels, &resnet->convolutions[i].weights));
-    if (!clipc_attention_scratch(resnet->kernels, resnet->tokens, resnet->width / resnet->heads,
-                                 &workspace->attention_stride))
+    const bool by_rows = resnet->keys.panels != NULL;
+    if (!(by_rows ? clipc_pooled_attention_scratch(resnet->tokens, resnet->heads, resnet->width,
+                                                   &workspace->attention_stride)
+                  : clipc_attention_scratch(resnet->kernels, resnet->tokens, resnet->width / resnet->heads,
+                                            &workspace->attention_stride)))
         arena->overflow = true;
     for (size_t i = 0; i < 2; i++) {
         workspace->streams[i] = clipc_arena_take(arena, items, sizes.stream, sizeof(uint32_t));
@@ -86,7 +91,9 @@ void clipc_cpu_resnet_plan(const clipc_cpu_resnet *resnet, size_t max_batch, siz
     workspace->tokens = clipc_arena_take(arena, rows, width, sizeof(uint32_t));
     workspace->first = clipc_arena_take(arena, items, width, sizeof(uint32_t));
     workspace->query = clipc_arena_take(arena, items, attention_length(resnet), sizeof(uint32_t));
-    workspace->key_value = clipc_arena_take(arena, rows, 2 * attention_length(resnet), sizeof(uint32_t));
+    workspace->key_value = clipc_arena_take(arena, by_rows ? 0 : rows, 2 * attention_length(resnet), sizeof(uint32_t));
+    workspace->by_keys = clipc_arena_take(arena, by_rows ? items : 0, resnet->heads * width, sizeof(uint32_t));
+    workspace->sums = clipc_arena_take(arena, by_rows ? items : 0, resnet->heads * width, sizeof(uint32_t));
     workspace->embeddings = clipc_arena_floats(arena, items, clipc_padded_columns(resnet->embedding_dimension));
     workspace->rows = clipc_arena_floats(arena, threads, 2 * resnet->padded_width);
     workspace->scratch = clipc_arena_take(arena, threads, workspace->scratch_stride, sizeof(uint32_t));
@@ -168,11 +175,19 @@ static clipc_row_tiles deal_rows(const struct run *run, size_t rows)
                                        clipc_thread_pool_threads(run->pool));
 }
 
-static void write_token(const struct run *run, uint32_t *matrix, size_t rows, size_t row, size_t token, float *values)
+/* Those of all tokens, which pooled attention reads row by row. */
+static clipc_row_tiles deal_tokens(const struct run *run)
+{
+    const size_t rows = run->items * run->resnet->tokens;
+    return run->resnet->keys.panels ? clipc_row_tiles_make(rows, 1) : deal_rows(run, rows);
+}
+
+static void write_token(const struct run *run, uint32_t *matrix, clipc_row_tiles tiles, size_t row, size_t token,
+                        float *values)
 {
     const clipc_cpu_resnet *resnet = run->resnet;
     const float *position = resnet->positions + token * resnet->padded_width;
-    const clipc_packed_row place = clipc_packed_row_at(deal_rows(run, rows), token_blocks(resnet), row);
+    const clipc_packed_row place = clipc_packed_row_at(tiles, token_blocks(resnet), row);
     for (size_t i = 0; i < resnet->padded_width; i++)
         values[i] += position[i];
     clipc_write_columns(resnet->kernels, matrix + place.offset, place.block_stride, resnet->dtype, 0, values,
@@ -187,6 +202,7 @@ static void make_tokens(void *context, size_t begin, size_t end, size_t thread)
     const size_t width = resnet->padded_width;
     const size_t pixels = resnet->tokens - 1;
     const size_t length = clipc_map_length(resnet->width, resnet->dtype);
+    const clipc_row_tiles tiles = deal_tokens(run);
     float *values = run->workspace->rows + thread * 2 * width;
     float *sums = values + width;
     for (size_t item = begin; item < end; item++) {
@@ -195,19 +211,25 @@ static void make_tokens(void *context, size_t begin, size_t end, size_t thread)
             read_features(resnet, run->features + (item * pixels + pixel) * length, values);
             for (size_t i = 0; i < width; i++)
                 sums[i] += values[i];
-            write_token(run, run->workspace->tokens, run->items * resnet->tokens, item * resnet->tokens + pixel + 1,
-                        pixel + 1, values);
+            write_token(run, run->workspace->tokens, tiles, item * resnet->tokens + pixel + 1, pixel + 1, values);
         }
         for (size_t i = 0; i < width; i++)
             sums[i] /= (float)pixels;
         memcpy(values, sums, width * sizeof *sums);
-        write_token(run, run->workspace->tokens, run->items * resnet->tokens, item * resnet->tokens, 0, values);
-        write_token(run, run->workspace->first, run->items, item, 0, sums);
+        write_token(run, run->workspace->tokens, tiles, item * resnet->tokens, 0, values);
+        write_token(run, run->workspace->first, deal_rows(run, run->items), item, 0, sums);
     }
 }
 
+static void run_gemm(const struct run *run, clipc_cpu_step kind, const clipc_gemm *gemm)
+{
+    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
+    clipc_gemm_run(run->pool, gemm);
+    clipc_cpu_step_end_gemm(start, kind, gemm);
+}
+
 static void multiply(const struct run *run, clipc_cpu_step kind, const clipc_packed_weights *weights,
-                     const uint32_t *rows, size_t count, void *output, size_t length, clipc_dtype dtype)
+                     const uint32_t *rows, size_t count, clipc_gemm_output output)
 {
     const clipc_gemm gemm = {.kernels = run->resnet->kernels,
                              .weights = weights,
@@ -216,18 +238,69 @@ static void multiply(const struct run *run, clipc_cpu_step kind, const clipc_pac
                              .row_blocks = token_blocks(run->resnet),
                              .tiles = deal_rows(run, count),
                              .epilogue = CLIPC_EPILOGUE_BIAS,
-                             .output = {output, length, false, dtype}};
-    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
-    clipc_gemm_run(run->pool, &gemm);
-    clipc_cpu_step_end_gemm(start, kind, &gemm);
+                             .output = output};
+    run_gemm(run, kind, &gemm);
 }
 
+/* Of the packed queries, to workspace->first: u from the keys' weights, the sums of tokens, and the values' weights,
+ * each head with rows of its own. */
+static void attend_tokens(const struct run *run)
+{
+    const clipc_cpu_resnet *resnet = run->resnet;
+    const clipc_cpu_resnet_workspace *workspace = run->workspace;
+    const size_t length = token_blocks(resnet) * CLIPC_BLOCK;
+    const clipc_row_tiles tiles = deal_rows(run, run->items);
+    const clipc_gemm keys = {.kernels = resnet->kernels,
+                             .weights = &resnet->keys,
+                             .panel_count = resnet->keys.layout.panel_count,
+                             .rows = workspace->query,
+                             .row_blocks = token_blocks(resnet),
+                             .tiles = tiles,
+                             .epilogue = CLIPC_EPILOGUE_BIAS,
+                             .output = {workspace->by_keys, resnet->heads * length, false, resnet->dtype},
+                             .panels_a_part = resnet->keys.layout.panel_count / resnet->heads,
+                             .part_blocks = token_blocks(resnet) / resnet->heads};
+    run_gemm(run, CLIPC_STEP_QUERY_BY_KEYS, &keys);
+    const clipc_pooled_attention attention = {.kernels = resnet->kernels,
+                                              .items = run->items,
+                                              .offsets = workspace->offsets,
+                                              .heads = resnet->heads,
+                                              .width = resnet->width,
+                                              .dtype = resnet->dtype,
+                                              .scale = 1.0f / sqrtf((float)(resnet->width / resnet->heads)),
+                                              .queries = (const float *)(const void *)workspace->by_keys,
+                                              .rows = (const float *)(const void *)workspace->tokens,
+                                              .out = workspace->sums,
+                                              .out_tiles = tiles,
+                                              .scratch = workspace->attention,
+                                              .scratch_stride = workspace->attention_stride};
+    const clipc_cpu_step_start start = clipc_cpu_step_begin(workspace->steps);
+    clipc_pooled_attention_run(run->pool, &attention);
+    clipc_cpu_step_end_pooled_attention(start, &attention);
+    const size_t part = resnet->key_value.layout.panel_count / 2;
+    const clipc_gemm values = {.kernels = resnet->kernels,
+                               .weights = &resnet->key_value,
+                               .first_panel = part,
+                               .panel_count = part,
+                               .rows = workspace->sums,
+                               .row_blocks = token_blocks(resnet),
+                               .tiles = tiles,
+                               .epilogue = CLIPC_EPILOGUE_BIAS,
+                               .output = {workspace->first, length, true, resnet->dtype},
+                               .panels_a_part = part / resnet->heads,
+                               .part_rows = run->items * length};
+    run_gemm(run, CLIPC_STEP_QUERY_KEY_VALUE, &values);
+}
+
+/* From the queries and tokens to workspace->first by way of keys and values. */
 static void attend(const struct run *run)
 {
     const clipc_cpu_resnet *resnet = run->resnet;
     const clipc_cpu_resnet_workspace *workspace = run->workspace;
     const size_t length = attention_length(resnet);
     const float *keys = (const float *)(const void *)workspace->key_value;
+    multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &resnet->key_value, workspace->tokens, run->items * resnet->tokens,
+             (clipc_gemm_output){workspace->key_value, 2 * length, false, attention_dtype(resnet)});
     const clipc_attention attention = {.kernels = resnet->kernels,
                                        .items = run->items,
                                        .offsets = workspace->offsets,
@@ -255,21 +328,21 @@ static void pool_features(struct run *run, float *embeddings)
 {
     const clipc_cpu_resnet *resnet = run->resnet;
     const clipc_cpu_resnet_workspace *workspace = run->workspace;
-    const size_t rows = run->items * resnet->tokens;
-    const size_t length = attention_length(resnet);
+    const bool by_rows = resnet->keys.panels != NULL;
     const size_t dimension = clipc_padded_columns(resnet->embedding_dimension);
     for (size_t item = 0; item <= run->items; item++)
         workspace->offsets[item] = item * resnet->tokens;
     const clipc_cpu_step_start start = clipc_cpu_step_begin(workspace->steps);
     clipc_thread_pool_run(run->pool, make_tokens, run, run->items, 1);
     clipc_cpu_step_end(start, CLIPC_STEP_POOLING, resnet->dtype, "C");
-    multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &resnet->query, workspace->first, run->items, workspace->query, length,
-             attention_dtype(resnet));
-    multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &resnet->key_value, workspace->tokens, rows, workspace->key_value,
-             2 * length, attention_dtype(resnet));
-    attend(run);
-    multiply(run, CLIPC_STEP_PROJECTION, &resnet->projection, workspace->first, run->items, workspace->embeddings,
-             dimension, CLIPC_DTYPE_F32);
+    multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &resnet->query, workspace->first, run->items,
+             (clipc_gemm_output){workspace->query, attention_length(resnet), by_rows, attention_dtype(resnet)});
+    if (by_rows)
+        attend_tokens(run);
+    else
+        attend(run);
+    multiply(run, CLIPC_STEP_PROJECTION, &resnet->projection, workspace->first, run->items,
+             (clipc_gemm_output){workspace->embeddings, dimension, false, CLIPC_DTYPE_F32});
     for (size_t item = 0; item < run->items; item++)
         memcpy(embeddings + item * resnet->embedding_dimension, workspace->embeddings + item * dimension,
                resnet->embedding_dimension * sizeof *embeddings);

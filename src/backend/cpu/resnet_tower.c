@@ -1,5 +1,6 @@
 #include "backend/cpu/resnet_tower.h"
 
+#include "backend/cpu/pooled_attention.h"
 #include "backend/cpu/weight_builder.h"
 #include "model/keep_precise.h"
 
@@ -33,6 +34,32 @@ static void build_convolution(clipc_weight_builder *builder, const clipc_cpu_res
     clipc_build_weights(builder, &stack, resnet->dtype, &to->weights);
 }
 
+static void fill_keys(void *context, size_t begin, size_t end, size_t thread)
+{
+    (void)thread;
+    const clipc_cpu_resnet *resnet = context;
+    for (size_t head = begin; head < end; head++)
+        clipc_pooled_keys_fill(resnet->kernels, &resnet->key_value, 0, resnet->heads, head, &resnet->keys);
+}
+
+/* Where heads are whole panels, attention does without keys and values. */
+static void build_keys(clipc_weight_builder *builder, clipc_cpu_resnet *resnet)
+{
+    if (builder->function || builder->status != CLIPC_OK || resnet->width / resnet->heads % CLIPC_ROW_PADDING != 0 ||
+        resnet->key_value.layout.dtype != resnet->dtype)
+        return;
+    const clipc_packed_layout layout =
+        clipc_pooled_keys_layout(resnet->kernels, resnet->dtype, resnet->heads, resnet->width);
+    size_t bytes = 0;
+    if (!clipc_packed_bytes(&layout, &bytes))
+        builder->arena.overflow = true;
+    void *block = clipc_arena_take(&builder->arena, 1, bytes, 1);
+    if (!block)
+        return;
+    resnet->keys = clipc_packed_weights_at(&layout, block);
+    clipc_thread_pool_run(builder->pool, fill_keys, resnet, resnet->heads, 1);
+}
+
 static void build(clipc_weight_builder *builder, clipc_cpu_resnet *resnet)
 {
     const clipc_weights *weights = &builder->model->weights;
@@ -50,6 +77,7 @@ static void build(clipc_weight_builder *builder, clipc_cpu_resnet *resnet)
         .outputs = width,
         .inner = width};
     clipc_build_weights(builder, &key_value, resnet->dtype, &resnet->key_value);
+    build_keys(builder, resnet);
     clipc_build_linear(builder, &weights->image.projection, &weights->image.projection_bias,
                        resnet->embedding_dimension, width, resnet->dtype, &resnet->projection);
     resnet->positions =

@@ -26,6 +26,7 @@ typedef struct clipc_cpu_resnet {
     float *positions; /* [tokens, padded_width] */
     clipc_packed_weights query;
     clipc_packed_weights key_value; /* two parts of padded width outputs */
+    clipc_packed_weights keys;      /* transposed: pooled_attention.h; no panels: it is not used */
     clipc_packed_weights projection;
     void *weights; /* what all of the above points into, but for packed weights of an engine file */
     size_t weight_bytes;
@@ -50,10 +51,12 @@ typedef struct clipc_cpu_resnet_workspace {
     uint32_t *streams[2]; /* what passes from block to block */
     uint32_t *inner[2];   /* what passes within a block, and the stem's first maps */
     size_t *offsets;      /* [items + 1] */
-    uint32_t *tokens;     /* packed [items × tokens, padded width] */
+    uint32_t *tokens;     /* [items × tokens, padded width]: packed, or with resnet->keys row by row */
     uint32_t *first;      /* packed [items, padded width]: the mean's token, then what attention makes of it */
-    uint32_t *query;      /* [items][length] */
-    uint32_t *key_value;  /* [items × tokens][2 × length] */
+    uint32_t *query;      /* [items][length], with resnet->keys packed */
+    uint32_t *key_value;  /* [items × tokens][2 × length]; with resnet->keys instead: */
+    uint32_t *by_keys;    /* [items, heads, width]: u of pooled_attention.h */
+    uint32_t *sums;       /* the same size, a packed matrix for each head: its result */
     float *embeddings;    /* [items, padded embedding dimension] */
     float *rows;          /* [threads, padded width] */
     uint32_t *scratch;    /* [threads][scratch_stride], of convolutions */

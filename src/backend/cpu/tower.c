@@ -53,7 +53,8 @@ static void fill_keys(void *context, size_t begin, size_t end, size_t thread)
     (void)thread;
     const struct keys_job *job = context;
     for (size_t head = begin; head < end; head++)
-        clipc_pooled_keys_fill(job->tower->kernels, job->from, job->tower->config.heads, head, &job->tower->last_keys);
+        clipc_pooled_keys_fill(job->tower->kernels, job->from, job->tower->config.width, job->tower->config.heads,
+                               head, &job->tower->last_keys);
 }
 
 /* The last layer's keys for pooled attention, where it pools rows, heads are whole panels and rows of one dtype. */
