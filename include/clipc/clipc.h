@@ -499,12 +499,34 @@ typedef struct clipc_step_info {
     uint64_t calls;
     double seconds;    /* wall time of all calls */
     double operations; /* of its matrix products, a multiplication and an addition being two; 0 when it has none */
-    double bytes;      /* weights, input and output of its matrix products, each counted once a call; 0 likewise */
+    double bytes;      /* weights, input and output, each counted once a call, wherever they lie; 0 when unknown */
 } clipc_step_info;
 
 /* Starts (on ≠ 0, from zero) or stops recording steps. CLIPC_ERROR_UNSUPPORTED when the backend cannot. Recording
  * costs two readings of the clock a step, and nothing while it is stopped. */
 CLIPC_API clipc_status clipc_engine_record_steps(clipc_engine *engine, int on, clipc_error *error);
+
+/* One run of a step. The strings are valid during the call that it is handed to. */
+typedef struct clipc_step_run {
+    size_t size;        /* sizeof(clipc_step_run) */
+    const char *step;   /* these as in clipc_step_info */
+    const char *kernel; /* the variant that did it */
+    clipc_precision precision;
+    int image;    /* non-zero: of the image tower, else of the text tower */
+    int layer;    /* its number from 0; of a ResNet the block's; −1 before, between and behind the layers */
+    double begin; /* seconds of CLOCK_MONOTONIC */
+    double seconds;
+    double operations;
+    double bytes;
+} clipc_step_run;
+
+/* Called on the thread that encodes, in the order in which steps end: after each on the CPU, after a pass on a GPU,
+ * where begin is reckoned back from the moment in which the host saw the pass end. It must not call the engine. */
+typedef void (*clipc_step_function)(void *user, const clipc_step_run *run);
+/* As clipc_engine_record_steps, and hands every run of a step to `function`; NULL stops both. */
+CLIPC_API clipc_status clipc_engine_trace_steps(clipc_engine *engine, clipc_step_function function, void *user,
+                                                clipc_error *error);
+
 /* The kinds of steps recorded since, in the order of the towers. 0 for a NULL engine. */
 CLIPC_API size_t clipc_engine_step_count(clipc_engine *engine);
 /* Fills *info for the index-th of them; its strings live until the engine is destroyed. */
@@ -543,7 +565,7 @@ typedef void (*clipc_tap_function)(void *user, const clipc_tap *tap);
 CLIPC_API clipc_status clipc_engine_set_tap(clipc_engine *engine, clipc_tap_function function, void *user,
                                             clipc_error *error);
 
-/* What the machine can do at most with the engine's instruction set and threads, a second. */
+/* What the machine can do at most with the engine's instruction set and threads, a second, and what a step costs. */
 typedef struct clipc_peaks {
     size_t size;             /* sizeof(clipc_peaks), set by the caller */
     double fp32_operations;  /* from the first-level cache; a multiplication and an addition are two */
@@ -551,6 +573,8 @@ typedef struct clipc_peaks {
     double int8_operations;  /* 0 likewise */
     double one_thread_bytes; /* read from memory by one thread */
     double all_threads_bytes;
+    double start_seconds; /* what starting a step on all threads, and awaiting them, takes when there is nothing to do
+                           */
 } clipc_peaks;
 
 /* Measures that, the best of several rounds, in about half a second, with 256 MiB of memory of its own. Calls on the

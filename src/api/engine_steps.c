@@ -1,15 +1,28 @@
 /* Where an engine's time goes: what the backend records, under the engine's lock. */
 #include "api/engine.h"
 
-clipc_status clipc_engine_record_steps(clipc_engine *engine, int on, clipc_error *error)
+static clipc_status record(clipc_engine *engine, bool on, const clipc_step_target *target, clipc_error *error)
 {
-    CLIPC_FAIL_IF(!engine, error, CLIPC_ERROR_ARGUMENT, "clipc_engine_record_steps: engine is NULL");
     CLIPC_FAIL_IF(!engine->backend->record_steps, error, CLIPC_ERROR_UNSUPPORTED,
                   "backend %s: it cannot record its steps", engine->backend->name);
     pthread_mutex_lock(&engine->lock);
-    const clipc_status status = engine->backend->record_steps(engine->compiled, on != 0, error);
+    const clipc_status status = engine->backend->record_steps(engine->compiled, on, target, error);
     pthread_mutex_unlock(&engine->lock);
     return status;
+}
+
+clipc_status clipc_engine_record_steps(clipc_engine *engine, int on, clipc_error *error)
+{
+    CLIPC_FAIL_IF(!engine, error, CLIPC_ERROR_ARGUMENT, "clipc_engine_record_steps: engine is NULL");
+    return record(engine, on != 0, NULL, error);
+}
+
+clipc_status clipc_engine_trace_steps(clipc_engine *engine, clipc_step_function function, void *user,
+                                      clipc_error *error)
+{
+    CLIPC_FAIL_IF(!engine, error, CLIPC_ERROR_ARGUMENT, "clipc_engine_trace_steps: engine is NULL");
+    const clipc_step_target target = {function, user};
+    return record(engine, function != NULL, &target, error);
 }
 
 static bool get_step(clipc_engine *engine, size_t index, clipc_step_info *info)

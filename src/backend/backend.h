@@ -2,6 +2,7 @@
 #ifndef CLIPC_BACKEND_BACKEND_H
 #define CLIPC_BACKEND_BACKEND_H
 
+#include "backend/step_target.h"
 #include "backend/tap.h"
 #include "model/linear.h"
 #include "model/model.h"
@@ -82,8 +83,8 @@ typedef struct clipc_backend {
     clipc_status (*device_info)(size_t index, clipc_device_info *info, clipc_error *error);
 
     /* Optional: NULL where a backend cannot. Called by one caller at a time, as the encode calls are. */
-    /* Starts from zero, or stops. Recording allocates nothing. */
-    clipc_status (*record_steps)(void *compiled, bool on, clipc_error *error);
+    /* Starts from zero, or stops. Recording allocates nothing. The target, unless it is NULL, is told of every run. */
+    clipc_status (*record_steps)(void *compiled, bool on, const clipc_step_target *target, clipc_error *error);
     /* The index-th kind of step recorded; false past the last. */
     bool (*step)(void *compiled, size_t index, clipc_step_info *info);
     clipc_status (*measure_peaks)(void *compiled, clipc_peaks *peaks, clipc_error *error);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define IMAGES  1100
 #define THREADS 2
@@ -201,6 +202,54 @@ static void check_memory(const clipc_model *model)
     free(rows);
 }
 
+struct trace {
+    size_t runs;
+    double operations;
+    double begin;
+    double end;
+    int backwards;
+};
+
+static void note_run(void *user, const clipc_step_run *run)
+{
+    struct trace *trace = user;
+    if (trace->runs++ == 0)
+        trace->begin = run->begin;
+    trace->operations += run->operations;
+    trace->backwards = trace->backwards || run->begin < trace->end - 1e-6;
+    trace->end = run->begin + run->seconds;
+}
+
+/* The same steps, told one by one, in order and within the call. */
+static void check_trace(const clipc_model *model)
+{
+    clipc_error error;
+    struct timespec before, after;
+    struct trace trace = {0};
+    float *rows = malloc(IMAGES * info.embedding_dimension * sizeof *rows);
+    clipc_engine *engine = make(model, 64, 2, NULL, 0);
+    must(clipc_engine_trace_steps(engine, note_run, &trace, &error), &error);
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    encode(engine, 0, 64, rows);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    must(clipc_engine_trace_steps(engine, NULL, NULL, &error), &error);
+    double operations = 0;
+    size_t calls = 0;
+    for (size_t i = 0; i < clipc_engine_step_count(engine); i++) {
+        clipc_step_info step = {.size = sizeof step};
+        must(clipc_engine_get_step(engine, i, &step, &error), &error);
+        calls += step.calls;
+        operations += step.operations;
+    }
+    check(trace.runs == calls && trace.operations <= 1.000001 * operations &&
+              trace.operations >= 0.999999 * operations && !trace.backwards &&
+              trace.begin >= (double)before.tv_sec + 1e-9 * (double)before.tv_nsec &&
+              trace.end <= (double)after.tv_sec + 1e-9 * (double)after.tv_nsec,
+          "steps are told one by one");
+    clipc_engine_destroy(&engine);
+    free(rows);
+}
+
 static void check_steps(const clipc_model *model, int short_run)
 {
     clipc_error error;
@@ -323,6 +372,7 @@ int main(int argc, char **argv)
         check_memory(model);
     }
     check_steps(model, short_run);
+    check_trace(model);
     if (!short_run) {
         check_short_memory(model);
         check_fault(model);

@@ -1,11 +1,14 @@
 /* What an engine says about its time, its machine, and what it would settle on. */
 #include "clipc/clipc.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -75,13 +78,103 @@ static void steps_are_counted(void **state)
     assert_true(keys.calls == 1 && keys.operations == 2.0 * BATCH * 256 * 256);
     const clipc_step_info norm = find_step(engine, "layer norm");
     assert_int_equal(norm.calls, 1 + 6 * 2 + 1 + 1); /* before, two a layer, the pooled rows' query, and after */
-    assert_true(norm.operations == 0 && norm.bytes == 0);
+    assert_true(norm.operations == 0);
+    /* fp32 in and out: the first, two a layer on all rows but for the pooled ones of the last, one more of all its
+     * rows, and the last of all */
+    assert_true(norm.bytes == 8.0 * 256 * (BATCH * 65 * (1 + 5 * 2 + 1) + BATCH * 3));
 
     assert_int_equal(clipc_engine_record_steps(engine, 0, NULL), CLIPC_OK);
     encode(engine, recorded);
     assert_int_equal(find_step(engine, "fc1 + activation").calls, 6);
     assert_int_equal(clipc_engine_record_steps(engine, 1, NULL), CLIPC_OK);
     assert_int_equal(clipc_engine_step_count(engine), 0);
+    clipc_engine_destroy(&engine);
+}
+
+struct trace {
+    size_t runs;
+    double seconds;
+    double operations;
+    double bytes;
+    double last_begin;
+    size_t fc1_of_layer[6];
+    size_t outside; /* of the layers */
+    size_t of_text;
+    bool backwards;
+};
+
+static void note_run(void *user, const clipc_step_run *run)
+{
+    struct trace *trace = user;
+    assert_int_equal(run->size, sizeof *run);
+    trace->runs++;
+    trace->seconds += run->seconds;
+    trace->operations += run->operations;
+    trace->bytes += run->bytes;
+    trace->backwards = trace->backwards || run->begin < trace->last_begin;
+    trace->last_begin = run->begin + run->seconds;
+    trace->outside += run->layer == -1;
+    trace->of_text += !run->image;
+    assert_in_range(run->layer + 1, 0, 6);
+    if (strcmp(run->step, "fc1 + activation") == 0)
+        trace->fc1_of_layer[run->layer]++;
+}
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* Every run once, one after the other, within the call; together they are what is recorded. */
+static void runs_are_told(void **state)
+{
+    (void)state;
+    static float plain[BATCH * DIMENSION];
+    static float traced[BATCH * DIMENSION];
+    struct trace trace = {0};
+    clipc_engine *engine = open_engine("cpu", CLIPC_PRECISION_FP32);
+    encode(engine, plain);
+    assert_int_equal(clipc_engine_trace_steps(engine, note_run, &trace, NULL), CLIPC_OK);
+    trace.last_begin = now();
+    encode(engine, traced);
+    assert_true(trace.last_begin <= now() && !trace.backwards);
+    assert_memory_equal(plain, traced, sizeof plain);
+    struct trace recorded = {0};
+    for (size_t i = 0; i < clipc_engine_step_count(engine); i++) {
+        clipc_step_info info = {.size = sizeof info};
+        assert_int_equal(clipc_engine_get_step(engine, i, &info, NULL), CLIPC_OK);
+        recorded.runs += info.calls;
+        recorded.operations += info.operations;
+        recorded.bytes += info.bytes;
+        recorded.seconds += info.seconds;
+    }
+    assert_int_equal(trace.runs, recorded.runs);
+    assert_true(trace.operations == recorded.operations && trace.bytes == recorded.bytes);
+    assert_true(fabs(trace.seconds - recorded.seconds) <= 1e-9 * recorded.seconds);
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(trace.fc1_of_layer[i], 1);
+    assert_int_equal(trace.outside, 6); /* patches, their embedding and norm, pooling, the last norm, projection */
+    assert_int_equal(trace.of_text, 0);
+
+    const int32_t ids[] = {49406, 320, 1125, 49407};
+    const size_t offsets[] = {0, 4};
+    trace = (struct trace){0};
+    assert_int_equal(clipc_engine_encode_tokens(engine, ids, offsets, 1, 0, traced, NULL), CLIPC_OK);
+    assert_true(trace.runs > 4 * 6 && trace.of_text == trace.runs);
+    assert_int_equal(trace.outside, 4);
+
+    assert_int_equal(clipc_engine_trace_steps(engine, NULL, NULL, NULL), CLIPC_OK);
+    const size_t runs = trace.runs;
+    encode(engine, traced);
+    assert_int_equal(clipc_engine_record_steps(engine, 1, NULL), CLIPC_OK); /* tells nobody */
+    encode(engine, traced);
+    assert_int_equal(trace.runs, runs);
+    assert_int_equal(clipc_engine_trace_steps(NULL, note_run, &trace, NULL), CLIPC_ERROR_ARGUMENT);
+    clipc_engine_destroy(&engine);
+    engine = open_engine("ref", CLIPC_PRECISION_FP32);
+    assert_int_equal(clipc_engine_trace_steps(engine, note_run, &trace, NULL), CLIPC_ERROR_UNSUPPORTED);
     clipc_engine_destroy(&engine);
 }
 
@@ -131,6 +224,7 @@ static void peaks_are_plausible(void **state)
     assert_true(peaks.int8_operations >= 0 && peaks.int8_operations < 1e15);
     assert_true(peaks.one_thread_bytes > 1e7 && peaks.one_thread_bytes < 1e13);
     assert_true(peaks.all_threads_bytes > 1e7 && peaks.all_threads_bytes < 1e14);
+    assert_true(peaks.start_seconds > 1e-9 && peaks.start_seconds < 1);
     clipc_engine_destroy(&engine);
 }
 
@@ -202,9 +296,13 @@ static void plans_come_true(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(steps_are_counted),        cmocka_unit_test(products_of_bf16_are_named_so),
-        cmocka_unit_test(what_is_not_int8_is_told), cmocka_unit_test(peaks_are_plausible),
-        cmocka_unit_test(wrong_arguments),          cmocka_unit_test(plans_come_true),
+        cmocka_unit_test(steps_are_counted),
+        cmocka_unit_test(runs_are_told),
+        cmocka_unit_test(products_of_bf16_are_named_so),
+        cmocka_unit_test(what_is_not_int8_is_told),
+        cmocka_unit_test(peaks_are_plausible),
+        cmocka_unit_test(wrong_arguments),
+        cmocka_unit_test(plans_come_true),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

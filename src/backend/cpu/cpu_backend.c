@@ -245,12 +245,12 @@ static clipc_status device_info(size_t index, clipc_device_info *info, clipc_err
     return CLIPC_OK;
 }
 
-static clipc_status record_steps(void *compiled, bool on, clipc_error *error)
+static clipc_status record_steps(void *compiled, bool on, const clipc_step_target *target, clipc_error *error)
 {
     (void)error;
     struct compiled *self = compiled;
     if (on)
-        self->steps = (clipc_cpu_steps){0};
+        self->steps = (clipc_cpu_steps){.target = target ? *target : (clipc_step_target){0}};
     self->image_workspace.steps = on ? &self->steps : NULL;
     self->text_workspace.steps = self->image_workspace.steps;
     self->resnet_workspace.steps = self->image_workspace.steps;

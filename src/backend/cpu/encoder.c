@@ -46,6 +46,12 @@ static void run_gemm(const struct run *run, clipc_cpu_step kind, const clipc_gem
 
 /* ---- steps that go row by row ---- */
 
+/* What reading rows of `columns` values in one type and writing them in another moves. */
+static double bytes_of_rows(size_t rows, size_t columns, clipc_dtype from, clipc_dtype to)
+{
+    return (double)rows * (double)columns * (double)(clipc_dtype_size(from) + clipc_dtype_size(to));
+}
+
 /* Runs a task over rows, a few at a time. */
 static void run_rows(const struct run *run, clipc_task task, void *context, size_t rows)
 {
@@ -158,7 +164,8 @@ static void quantize_rows(const struct run *run, clipc_row_tiles tiles, size_t c
     struct quantize_job job = {run->tower, halves, columns, packed, tiles, run->workspace->row_scales};
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, quantize_packed, &job, matrices * tiles.rows);
-    clipc_cpu_step_end(start, CLIPC_STEP_QUANTIZATION, CLIPC_DTYPE_I8, clipc_quantize_name(run->tower->kernels));
+    clipc_cpu_step_end(start, CLIPC_STEP_QUANTIZATION, CLIPC_DTYPE_I8, clipc_quantize_name(run->tower->kernels),
+                       bytes_of_rows(matrices * tiles.rows, columns, CLIPC_DTYPE_BF16, CLIPC_DTYPE_I8));
 }
 
 /* What lies in workspace->halves. */
@@ -176,7 +183,8 @@ static void normalize(const struct run *run, const struct stream *stream, const 
         run->tower, norm, stream->rows, stream->packed, dtype, stream->tiles, run->workspace->row_scales};
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, normalize_packed, &job, stream->tiles.rows);
-    clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, dtype, clipc_layer_norm_name(run->tower->kernels, dtype));
+    clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, dtype, clipc_layer_norm_name(run->tower->kernels, dtype),
+                       bytes_of_rows(stream->tiles.rows, run->tower->config.width, CLIPC_DTYPE_F32, dtype));
 }
 
 /* The product of a stream's packed rows with `count` panels of the weights from `first` on. */
@@ -298,8 +306,15 @@ static void finish_layer(const struct run *run, const struct stream *stream, con
     tap_rows(run, CLIPC_TAP_MLP, layer, stream->rows, stream->tiles.rows);
 }
 
+/* Whose steps follow. */
+static void enter_layer(const struct run *run, const clipc_cpu_layer *layer)
+{
+    clipc_cpu_steps_enter(run->workspace->steps, run->tower->image, layer ? (int)(layer - run->tower->layers) : -1);
+}
+
 static void run_layer(const struct run *run, const clipc_cpu_layer *layer)
 {
+    enter_layer(run, layer);
     const struct stream stream = all_rows(run, run->tower->layer_dtype);
     const size_t length = clipc_cpu_attention_length(run->tower);
     float *wide = run->workspace->wide;
@@ -323,7 +338,8 @@ static void normalize_rows(const struct run *run, const clipc_cpu_norm *norm)
                            .tiles = clipc_row_tiles_make(run->rows, 1)};
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, normalize_packed, &job, run->rows);
-    clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, dtype, clipc_layer_norm_name(run->tower->kernels, dtype));
+    clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, dtype, clipc_layer_norm_name(run->tower->kernels, dtype),
+                       bytes_of_rows(run->rows, run->tower->config.width, CLIPC_DTYPE_F32, dtype));
 }
 
 /* Σ p x of every head, from its u in workspace->pooled_wide, as packed rows of `tiles` for the values' weights. */
@@ -408,6 +424,7 @@ static void run_last_layer(const struct run *run, const clipc_cpu_layer *layer)
     const size_t part = layer->query_key_value.layout.panel_count / 3;
     const bool by_rows = run->tower->last_keys.panels;
     float *wide = run->workspace->wide;
+    enter_layer(run, layer);
     if (by_rows) {
         normalize_rows(run, &layer->norm1);
     } else {
@@ -455,11 +472,14 @@ static void tap_norm(const struct run *run, const struct stream *pooled)
 static void pool_rows(const struct run *run, float *embeddings)
 {
     const clipc_cpu_tower *tower = run->tower;
+    enter_layer(run, NULL);
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     copy_pooled_rows(run);
-    clipc_cpu_step_end(start, CLIPC_STEP_POOLING, CLIPC_DTYPE_F32, "C");
+    clipc_cpu_step_end(start, CLIPC_STEP_POOLING, CLIPC_DTYPE_F32, "C",
+                       bytes_of_rows(run->items, tower->padded_width, CLIPC_DTYPE_F32, CLIPC_DTYPE_F32));
     if (tower->config.layers > 0)
         run_last_layer(run, &tower->layers[tower->config.layers - 1]);
+    enter_layer(run, NULL);
     const struct stream pooled = pooled_rows(run, tower->dtype);
     const size_t length = clipc_padded_columns(tower->embedding_dimension);
     normalize(run, &pooled, &tower->norm_final, &tower->projection);
@@ -481,6 +501,7 @@ static void pool_by_attention(const struct run *run, float *embeddings)
     const struct stream pooled = pooled_rows(run, tower->dtype);
     const size_t length = clipc_cpu_attention_length(tower);
     float *wide = run->workspace->wide;
+    enter_layer(run, NULL);
     normalize(run, &all, &tower->norm_final, &layer->query_key_value);
     multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &all, &layer->query_key_value, 0,
              layer->query_key_value.layout.panel_count, CLIPC_EPILOGUE_BIAS,
@@ -529,7 +550,8 @@ static void normalize_all_in_place(const struct run *run, const clipc_cpu_norm *
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, normalize_in_place, &job, run->rows);
     clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, CLIPC_DTYPE_F32,
-                       clipc_layer_norm_name(run->tower->kernels, CLIPC_DTYPE_F32));
+                       clipc_layer_norm_name(run->tower->kernels, CLIPC_DTYPE_F32),
+                       bytes_of_rows(run->rows, run->tower->config.width, CLIPC_DTYPE_F32, CLIPC_DTYPE_F32));
 }
 
 static void encode_some_images(struct run *run, float *embeddings)
@@ -538,9 +560,13 @@ static void encode_some_images(struct run *run, float *embeddings)
     run->rows = run->items * tower->most_tokens;
     for (size_t item = 0; item <= run->items; item++)
         run->workspace->offsets[item] = item * tower->most_tokens;
+    enter_layer(run, NULL);
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, prepare_patches, run, run->rows);
-    clipc_cpu_step_end(start, CLIPC_STEP_PATCHES, tower->layer_dtype, "C");
+    clipc_cpu_step_end(start, CLIPC_STEP_PATCHES, tower->layer_dtype, "C",
+                       bytes_of_rows(run->items, 3 * tower->image_size * tower->image_size, CLIPC_DTYPE_F32,
+                                     tower->patch_embedding.layout.dtype) +
+                           bytes_of_rows(run->rows, tower->padded_width, CLIPC_DTYPE_F32, CLIPC_DTYPE_F32));
     const struct stream stream = all_rows(run, tower->layer_dtype);
     const clipc_gemm gemm = {.kernels = tower->kernels,
                              .weights = &tower->patch_embedding,
@@ -612,9 +638,12 @@ void clipc_cpu_encode_tokens(const clipc_cpu_tower *tower, const clipc_cpu_works
                           .items = items,
                           .rows = workspace->offsets[items],
                           .ids = ids + offsets[first]};
+        enter_layer(&run, NULL);
         const clipc_cpu_step_start start = clipc_cpu_step_begin(workspace->steps);
         clipc_thread_pool_run(pool, prepare_tokens, &run, items, 1);
-        clipc_cpu_step_end(start, CLIPC_STEP_TOKEN_EMBEDDING, CLIPC_DTYPE_F32, "C");
+        const size_t value_bytes = clipc_dtype_size(tower->token_embedding->dtype) + 2 * sizeof(float);
+        clipc_cpu_step_end(start, CLIPC_STEP_TOKEN_EMBEDDING, CLIPC_DTYPE_F32, "C",
+                           (double)(run.rows * tower->config.width * value_bytes)); /* with the position and the sum */
         run_encoder(&run, embeddings + first * tower->embedding_dimension);
         first += items;
     }

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -15,6 +16,7 @@
 #define MEMORY_PIECE  ((size_t)4 << 20)
 #define OPERAND_BITS  0x3F813F81u /* 1.0098 as fp32, twice 1.0078 as bf16, no byte zero */
 #define FIRST_REPEATS 16
+#define STARTS        1001
 #define LINES         (sizeof(struct line) / sizeof(uint64_t))
 
 struct measurement {
@@ -29,6 +31,13 @@ static double now(void)
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static int compare_numbers(const void *a, const void *b)
+{
+    const double left = *(const double *)a;
+    const double right = *(const double *)b;
+    return left < right ? -1 : left > right;
 }
 
 /* ---- arithmetic ---- */
@@ -120,6 +129,30 @@ static clipc_status measure_arithmetic(clipc_cpu_level level, clipc_thread_pool 
     return CLIPC_OK;
 }
 
+/* ---- starting ---- */
+
+static void do_nothing(void *context, size_t begin, size_t end, size_t thread)
+{
+    (void)context;
+    (void)begin;
+    (void)end;
+    (void)thread;
+}
+
+/* The median of many, one right after the other, as the steps of a tower are. */
+static double measure_start(clipc_thread_pool *pool)
+{
+    double seconds[STARTS];
+    const size_t threads = clipc_thread_pool_threads(pool);
+    for (int i = 0; i < STARTS; i++) {
+        const double begin = now();
+        clipc_thread_pool_run(pool, do_nothing, NULL, threads, 1);
+        seconds[i] = now() - begin;
+    }
+    qsort(seconds, STARTS, sizeof *seconds, compare_numbers);
+    return seconds[STARTS / 2];
+}
+
 /* ---- memory ---- */
 
 struct line {
@@ -181,5 +214,6 @@ clipc_status clipc_measure_peaks(clipc_cpu_level level, clipc_thread_pool *pool,
 {
     *peaks = (clipc_peaks){.size = peaks->size};
     CLIPC_TRY(measure_arithmetic(level, pool, peaks, error));
+    peaks->start_seconds = measure_start(pool);
     return measure_memory(pool, peaks, error);
 }

@@ -127,6 +127,8 @@ static const uint32_t *run_stages(const struct run *run)
     uint32_t *other = run->workspace->streams[1];
     uint32_t *const *inner = run->workspace->inner;
     const void *input = run->pixels;
+    int block = -1;
+    clipc_cpu_steps_enter(run->workspace->steps, true, block);
     for (size_t i = 0; i < resnet->count; i++) {
         switch (resnet->convolutions[i].shape.role) {
         case CLIPC_CONVOLUTION_PIXELS:
@@ -136,7 +138,10 @@ static const uint32_t *run_stages(const struct run *run)
             input = output;
             break;
         }
-        case CLIPC_CONVOLUTION_REDUCE: convolve(run, i, stream, CLIPC_EPILOGUE_RELU, inner[0]); break;
+        case CLIPC_CONVOLUTION_REDUCE:
+            clipc_cpu_steps_enter(run->workspace->steps, true, ++block);
+            convolve(run, i, stream, CLIPC_EPILOGUE_RELU, inner[0]);
+            break;
         case CLIPC_CONVOLUTION_SPREAD: convolve(run, i, inner[0], CLIPC_EPILOGUE_RELU, inner[1]); break;
         case CLIPC_CONVOLUTION_DOWNSAMPLE: {
             convolve(run, i, stream, CLIPC_EPILOGUE_BIAS, other);
@@ -332,9 +337,12 @@ static void pool_features(struct run *run, float *embeddings)
     const size_t dimension = clipc_padded_columns(resnet->embedding_dimension);
     for (size_t item = 0; item <= run->items; item++)
         workspace->offsets[item] = item * resnet->tokens;
+    clipc_cpu_steps_enter(workspace->steps, true, -1);
     const clipc_cpu_step_start start = clipc_cpu_step_begin(workspace->steps);
     clipc_thread_pool_run(run->pool, make_tokens, run, run->items, 1);
-    clipc_cpu_step_end(start, CLIPC_STEP_POOLING, resnet->dtype, "C");
+    clipc_cpu_step_end(
+        start, CLIPC_STEP_POOLING, resnet->dtype, "C",
+        (double)(run->items * (2 * resnet->tokens + 1) * resnet->width * clipc_dtype_size(resnet->dtype)));
     multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &resnet->query, workspace->first, run->items,
              (clipc_gemm_output){workspace->query, attention_length(resnet), by_rows, attention_dtype(resnet)});
     if (by_rows)

@@ -49,13 +49,36 @@ static void add(clipc_cpu_step_start start, clipc_cpu_step kind, clipc_precision
                 double operations, double bytes)
 {
     clipc_step_info *record = &start.steps->records[kind][precision];
-    record->seconds += now() - start.seconds;
+    const double seconds = now() - start.seconds;
+    record->seconds += seconds;
     record->step = step_names[kind];
     record->kernel = kernel;
     record->precision = precision;
     record->calls++;
     record->operations += operations;
     record->bytes += bytes;
+    const clipc_step_target *target = &start.steps->target;
+    if (!target->function)
+        return;
+    const clipc_step_run run = {.size = sizeof run,
+                                .step = record->step,
+                                .kernel = kernel,
+                                .precision = precision,
+                                .image = start.steps->image,
+                                .layer = start.steps->layer,
+                                .begin = start.seconds,
+                                .seconds = seconds,
+                                .operations = operations,
+                                .bytes = bytes};
+    target->function(target->user, &run);
+}
+
+void clipc_cpu_steps_enter(clipc_cpu_steps *steps, bool image, int layer)
+{
+    if (!steps)
+        return;
+    steps->image = image;
+    steps->layer = layer;
 }
 
 /* As the kernels run it: with the padding of the inner dimension and of the outputs. */
@@ -126,10 +149,11 @@ void clipc_cpu_step_end_pooled_attention(clipc_cpu_step_start start, const clipc
         width * (double)clipc_dtype_size(attention->dtype) * (2 * queries + rows));
 }
 
-void clipc_cpu_step_end(clipc_cpu_step_start start, clipc_cpu_step kind, clipc_dtype dtype, const char *kernel)
+void clipc_cpu_step_end(clipc_cpu_step_start start, clipc_cpu_step kind, clipc_dtype dtype, const char *kernel,
+                        double bytes)
 {
     if (start.steps)
-        add(start, kind, precision_of(dtype), kernel, 0, 0);
+        add(start, kind, precision_of(dtype), kernel, 0, bytes);
 }
 
 bool clipc_cpu_steps_get(const clipc_cpu_steps *steps, size_t index, clipc_step_info *info)

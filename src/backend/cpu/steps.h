@@ -6,6 +6,7 @@
 #include "backend/cpu/convolution.h"
 #include "backend/cpu/gemm.h"
 #include "backend/cpu/pooled_attention.h"
+#include "backend/step_target.h"
 
 #include "clipc/clipc.h"
 
@@ -35,7 +36,13 @@ typedef enum clipc_cpu_step {
 
 typedef struct clipc_cpu_steps {
     clipc_step_info records[CLIPC_STEP_KINDS][CLIPC_STEP_PRECISIONS]; /* calls = 0: never run */
+    clipc_step_target target;                                         /* told of every run */
+    bool image;                                                       /* where the runs that follow belong */
+    int layer;                                                        /* −1: outside the layers */
 } clipc_cpu_steps;
+
+/* What follows is of that tower and layer (−1: of none). Does nothing when `steps` is NULL. */
+void clipc_cpu_steps_enter(clipc_cpu_steps *steps, bool image, int layer);
 
 /* A step about to run. */
 typedef struct clipc_cpu_step_start {
@@ -45,12 +52,13 @@ typedef struct clipc_cpu_step_start {
 
 clipc_cpu_step_start clipc_cpu_step_begin(clipc_cpu_steps *steps);
 /* The step that ran was this product, this convolution, this attention, or work row by row, to rows of `dtype`, by the
- * kernel of that (static) name. */
+ * kernel of that (static) name, which read and wrote so many bytes. */
 void clipc_cpu_step_end_gemm(clipc_cpu_step_start start, clipc_cpu_step kind, const clipc_gemm *gemm);
 void clipc_cpu_step_end_convolution(clipc_cpu_step_start start, const clipc_convolution_run *run);
 void clipc_cpu_step_end_attention(clipc_cpu_step_start start, const clipc_attention *attention);
 void clipc_cpu_step_end_pooled_attention(clipc_cpu_step_start start, const clipc_pooled_attention *attention);
-void clipc_cpu_step_end(clipc_cpu_step_start start, clipc_cpu_step kind, clipc_dtype dtype, const char *kernel);
+void clipc_cpu_step_end(clipc_cpu_step_start start, clipc_cpu_step kind, clipc_dtype dtype, const char *kernel,
+                        double bytes);
 
 /* The index-th record that has calls; false past the last. */
 bool clipc_cpu_steps_get(const clipc_cpu_steps *steps, size_t index, clipc_step_info *info);

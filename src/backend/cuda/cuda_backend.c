@@ -357,7 +357,7 @@ static clipc_status encode_tokens(void *compiled, const int32_t *ids, const size
 /* ---- steps ---- */
 
 /* While steps are recorded only the first lane is used, so their times are of passes that run alone. */
-static clipc_status record_steps(void *compiled, bool on, clipc_error *error)
+static clipc_status record_steps(void *compiled, bool on, const clipc_step_target *target, clipc_error *error)
 {
     struct compiled *self = compiled;
     const int device = current_device();
@@ -367,7 +367,7 @@ static clipc_status record_steps(void *compiled, bool on, clipc_error *error)
     struct lane *lane = take_lane_of(self, 1);
     clipc_status status = clipc_cuda_check(cudaSetDevice(lane->engine->device_index), "choosing the device", error);
     if (status == CLIPC_OK)
-        status = clipc_cuda_steps_switch(&lane->engine->steps, on, error);
+        status = clipc_cuda_steps_switch(&lane->engine->steps, on, target, error);
     give_back(self, lane);
     (void)cudaSetDevice(device);
     return status;

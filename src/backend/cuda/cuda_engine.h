@@ -9,6 +9,7 @@
 #include "backend/cuda/cuda_weights.h"
 #include "backend/cuda/cuda_whole_tower.h"
 #include "backend/cuda/gemm.h"
+#include "backend/cuda/steps.h"
 
 #define CLIPC_CUDA_GRAPHS     128
 #define CLIPC_CUDA_TRANSFER   ((size_t)32 << 20) /* bytes of a pinned staging area at most; there are two */
@@ -120,8 +121,13 @@ typedef struct clipc_cuda_sequence {
 /* One product, by the kernel that suits it, recorded as that step. The statistics that it leaves, if any, come
  * in the parts of that kernel. */
 cudaError_t clipc_cuda_product(const clipc_cuda_engine *engine, clipc_cuda_step step, clipc_cuda_gemm *gemm);
-/* Records a launch that is no product of weights, after it. */
-cudaError_t clipc_cuda_mark(const clipc_cuda_engine *engine, clipc_cuda_step step, const char *kernel);
+/* Records a launch that is no product, after it: `count` rows of `columns` values, each of which is so many bytes to
+ * read and write together. */
+cudaError_t clipc_cuda_mark(const clipc_cuda_engine *engine, clipc_cuda_step step, const char *kernel, int32_t count,
+                            int32_t columns, int32_t value_bytes);
+/* Records attention over `rows` rows. */
+cudaError_t clipc_cuda_mark_attention(const clipc_cuda_engine *engine, const clipc_cuda_attention *attention,
+                                      int32_t rows);
 /* A layer of products of bytes. */
 cudaError_t clipc_cuda_layer_bytes(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, int32_t index,
                                    const clipc_cuda_sequence *items);

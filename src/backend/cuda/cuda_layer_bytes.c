@@ -28,7 +28,7 @@ static cudaError_t normalize(const clipc_cuda_engine *engine, const clipc_cuda_t
         .row_scale = engine->row_scale,
     };
     TRY(clipc_cuda_normalize_rows(&step, engine->stream));
-    return clipc_cuda_mark(engine, CLIPC_CUDA_STEP_QUANTIZATION, "normalize_rows");
+    return clipc_cuda_mark(engine, CLIPC_CUDA_STEP_QUANTIZATION, "normalize_rows", count, tower->width, 2 + 1);
 }
 
 /* The bytes of `rows`: where they are already, or made of halves. */
@@ -40,7 +40,7 @@ static cudaError_t settle_bytes(const clipc_cuda_engine *engine, const clipc_cud
         return cudaSuccess;
     *bytes = engine->bytes;
     TRY(clipc_cuda_quantize_rows(rows, count, stride, engine->bytes, stride, engine->row_scale, engine->stream));
-    return clipc_cuda_mark(engine, CLIPC_CUDA_STEP_QUANTIZATION, "quantize_rows");
+    return clipc_cuda_mark(engine, CLIPC_CUDA_STEP_QUANTIZATION, "quantize_rows", count, stride, 2 + 1);
 }
 
 static clipc_cuda_gemm product(const clipc_cuda_engine *engine, const void *input, int32_t rows, int32_t capacity,
@@ -89,7 +89,7 @@ cudaError_t clipc_cuda_layer_bytes(const clipc_cuda_engine *engine, const clipc_
         .wgmma_blocks = engine->device.architecture == 90 ? engine->device.multiprocessors : 0,
     };
     TRY(clipc_cuda_attention_run(&attention, engine->stream));
-    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ATTENTION, "attention"));
+    TRY(clipc_cuda_mark_attention(engine, &attention, items->rows));
 
     /* After the last layer only the pooled rows are read. */
     void *to = last ? engine->pooled : engine->rows;

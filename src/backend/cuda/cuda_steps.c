@@ -4,6 +4,7 @@
 #include "base/memory.h"
 
 #include <stdio.h>
+#include <time.h>
 
 /* Of a pass: 48 layers of 7 launches, and some. */
 #define MARKS      512
@@ -34,6 +35,8 @@ struct record {
 struct mark {
     clipc_cuda_step_work work;
     char kernel[KERNEL];
+    bool image;
+    int layer;
 };
 
 struct clipc_cuda_steps {
@@ -42,6 +45,9 @@ struct clipc_cuda_steps {
     cudaEvent_t events[MARKS];
     struct mark marks[MARKS];
     size_t used;
+    bool image; /* where the marks that follow belong */
+    int layer;
+    clipc_step_target target;
     struct record records[CLIPC_CUDA_STEP_KINDS][PRECISIONS];
 };
 
@@ -75,7 +81,8 @@ fail:
     return status;
 }
 
-clipc_status clipc_cuda_steps_switch(clipc_cuda_steps **steps, bool on, clipc_error *error)
+clipc_status clipc_cuda_steps_switch(clipc_cuda_steps **steps, bool on, const clipc_step_target *target,
+                                     clipc_error *error)
 {
     if (!*steps && on)
         CLIPC_TRY(make(steps, error));
@@ -83,6 +90,7 @@ clipc_status clipc_cuda_steps_switch(clipc_cuda_steps **steps, bool on, clipc_er
         return CLIPC_OK;
     (*steps)->on = on;
     (*steps)->used = 0;
+    (*steps)->target = target ? *target : (clipc_step_target){0};
     for (size_t i = 0; on && i < (size_t)CLIPC_CUDA_STEP_KINDS * PRECISIONS; i++)
         (*steps)->records[i / PRECISIONS][i % PRECISIONS] = (struct record){0};
     return CLIPC_OK;
@@ -101,12 +109,22 @@ cudaError_t clipc_cuda_steps_begin(clipc_cuda_steps *steps, cudaStream_t stream)
     return cudaEventRecord(steps->begin, stream);
 }
 
+void clipc_cuda_steps_enter(clipc_cuda_steps *steps, bool image, int layer)
+{
+    if (!clipc_cuda_steps_are_on(steps))
+        return;
+    steps->image = image;
+    steps->layer = layer;
+}
+
 cudaError_t clipc_cuda_steps_mark(clipc_cuda_steps *steps, const clipc_cuda_step_work *work, cudaStream_t stream)
 {
     if (!clipc_cuda_steps_are_on(steps) || steps->used == MARKS)
         return cudaSuccess;
     struct mark *mark = &steps->marks[steps->used];
     mark->work = *work;
+    mark->image = steps->image;
+    mark->layer = steps->layer;
     snprintf(mark->kernel, sizeof mark->kernel, "%s", work->kernel);
     return cudaEventRecord(steps->events[steps->used++], stream);
 }
@@ -128,10 +146,46 @@ static void add(clipc_cuda_steps *steps, const struct mark *mark, double seconds
     record->info.bytes += work->bytes;
 }
 
+static void tell(const clipc_cuda_steps *steps, const struct mark *mark, double begin, double seconds)
+{
+    if (!steps->target.function)
+        return;
+    const clipc_step_run run = {.size = sizeof run,
+                                .step = step_names[mark->work.kind],
+                                .kernel = mark->kernel,
+                                .precision = mark->work.precision,
+                                .image = mark->image,
+                                .layer = mark->layer,
+                                .begin = begin,
+                                .seconds = seconds,
+                                .operations = mark->work.operations,
+                                .bytes = mark->work.bytes};
+    steps->target.function(steps->target.user, &run);
+}
+
+/* When the pass that has just been awaited began, by the host's clock: the device's events know only how long. */
+static cudaError_t reckon_begin(const clipc_cuda_steps *steps, double *begin)
+{
+    float milliseconds = 0;
+    struct timespec time;
+    if (steps->used) {
+        const cudaError_t result = cudaEventElapsedTime(&milliseconds, steps->begin, steps->events[steps->used - 1]);
+        if (result != cudaSuccess)
+            return result;
+    }
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    *begin = (double)time.tv_sec + 1e-9 * (double)time.tv_nsec - 1e-3 * (double)milliseconds;
+    return cudaSuccess;
+}
+
 cudaError_t clipc_cuda_steps_collect(clipc_cuda_steps *steps)
 {
     if (!clipc_cuda_steps_are_on(steps))
         return cudaSuccess;
+    double at = 0;
+    const cudaError_t reckoned = reckon_begin(steps, &at);
+    if (reckoned != cudaSuccess)
+        return reckoned;
     cudaEvent_t before = steps->begin;
     for (size_t i = 0; i < steps->used; i++) {
         float milliseconds = 0;
@@ -139,6 +193,8 @@ cudaError_t clipc_cuda_steps_collect(clipc_cuda_steps *steps)
         if (result != cudaSuccess)
             return result;
         add(steps, &steps->marks[i], 1e-3 * (double)milliseconds);
+        tell(steps, &steps->marks[i], at, 1e-3 * (double)milliseconds);
+        at += 1e-3 * (double)milliseconds;
         before = steps->events[i];
     }
     steps->used = 0;

@@ -3,6 +3,7 @@
 #ifndef CLIPC_BACKEND_CUDA_STEPS_RECORD_H
 #define CLIPC_BACKEND_CUDA_STEPS_RECORD_H
 
+#include "backend/step_target.h"
 #include "base/error.h"
 
 #include <cuda_runtime_api.h>
@@ -36,14 +37,18 @@ typedef struct clipc_cuda_step_work {
     double bytes;
 } clipc_cuda_step_work;
 
-/* Starts from zero, making *steps on the current device when it is NULL, or stops. */
-clipc_status clipc_cuda_steps_switch(clipc_cuda_steps **steps, bool on, clipc_error *error);
+/* Starts from zero, making *steps on the current device when it is NULL, or stops. The target, unless it is NULL, is
+ * told of every launch when its pass is collected. */
+clipc_status clipc_cuda_steps_switch(clipc_cuda_steps **steps, bool on, const clipc_step_target *target,
+                                     clipc_error *error);
 void clipc_cuda_steps_destroy(clipc_cuda_steps **steps);
 bool clipc_cuda_steps_are_on(const clipc_cuda_steps *steps);
 
 /* These do nothing when `steps` is NULL or off. */
 /* Before the first launch of a pass. */
 cudaError_t clipc_cuda_steps_begin(clipc_cuda_steps *steps, cudaStream_t stream);
+/* What follows is of that tower and layer (−1: of none). */
+void clipc_cuda_steps_enter(clipc_cuda_steps *steps, bool image, int layer);
 /* After each launch. */
 cudaError_t clipc_cuda_steps_mark(clipc_cuda_steps *steps, const clipc_cuda_step_work *work, cudaStream_t stream);
 /* After the pass, when the stream is done. */

@@ -84,10 +84,33 @@ cudaError_t clipc_cuda_product(const clipc_cuda_engine *engine, clipc_cuda_step 
     return clipc_cuda_steps_mark(engine->steps, &work, engine->stream);
 }
 
-/* A launch without products of weights. */
-cudaError_t clipc_cuda_mark(const clipc_cuda_engine *engine, clipc_cuda_step step, const char *kernel)
+cudaError_t clipc_cuda_mark(const clipc_cuda_engine *engine, clipc_cuda_step step, const char *kernel, int32_t count,
+                            int32_t columns, int32_t value_bytes)
 {
-    const clipc_cuda_step_work work = {.kind = step, .precision = CLIPC_PRECISION_FP32, .kernel = kernel};
+    const clipc_cuda_step_work work = {.kind = step,
+                                       .precision = CLIPC_PRECISION_FP32,
+                                       .kernel = kernel,
+                                       .bytes = (double)count * (double)columns * (double)value_bytes};
+    return clipc_cuda_steps_mark(engine->steps, &work, engine->stream);
+}
+
+/* Its operations are known where all items have the same number of rows: only the device knows other lengths. */
+cudaError_t clipc_cuda_mark_attention(const clipc_cuda_engine *engine, const clipc_cuda_attention *attention,
+                                      int32_t rows)
+{
+    const double width = (double)attention->heads * (double)attention->head_stride;
+    const double items = (double)attention->count;
+    const double length = (double)attention->tokens;
+    const bool one_row = attention->only_row >= 0;
+    const double pairs = one_row ? length : attention->causal ? length * (length + 1) / 2 : length * length;
+    const double queries = one_row ? items : (double)rows;
+    const clipc_cuda_step_work work = {
+        .kind = CLIPC_CUDA_STEP_ATTENTION,
+        .precision = attention->type == CLIPC_CUDA_BF16 ? CLIPC_PRECISION_BF16 : CLIPC_PRECISION_FP16,
+        .kernel = "attention",
+        .operations = rows == attention->count * attention->tokens ? 4 * items * pairs * width : 0,
+        .bytes = 2 * width * (2 * queries + 2 * (double)rows),
+    };
     return clipc_cuda_steps_mark(engine->steps, &work, engine->stream);
 }
 
@@ -112,7 +135,8 @@ static cudaError_t settle_statistics(const clipc_cuda_engine *engine, int32_t ro
     *statistics = (clipc_cuda_statistics){engine->joined_statistics, 1, parts.columns, parts.columns, parts.epsilon};
     TRY(clipc_cuda_join_statistics(parts.pairs, rows, parts.parts, parts.part_width, parts.columns,
                                    engine->joined_statistics, engine->stream));
-    return clipc_cuda_mark(engine, CLIPC_CUDA_STEP_STATISTICS, "join_statistics");
+    return clipc_cuda_mark(engine, CLIPC_CUDA_STEP_STATISTICS, "join_statistics", rows, parts.parts + 1,
+                           (int32_t)(2 * sizeof(float)));
 }
 
 static clipc_cuda_gemm product(const void *input, int32_t input_stride, int32_t rows, int32_t capacity,
@@ -182,7 +206,7 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
         .wgmma_blocks = engine->device.architecture == 90 ? engine->device.multiprocessors : 0,
     };
     TRY(clipc_cuda_attention_run(&attention, engine->stream));
-    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ATTENTION, "attention"));
+    TRY(clipc_cuda_mark_attention(engine, &attention, items->rows));
 
     void *to = last ? engine->pooled : engine->rows;
     const int32_t rows = last ? items->count : items->rows;
@@ -224,7 +248,7 @@ static cudaError_t pool_by_attention(const clipc_cuda_engine *engine, const clip
         .only_row = 0, /* whose query is every row's */
     };
     TRY(clipc_cuda_attention_run(&attention, engine->stream));
-    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ATTENTION, "attention"));
+    TRY(clipc_cuda_mark_attention(engine, &attention, items->rows));
     clipc_cuda_gemm out =
         product(engine->context, tower->inner, items->count, engine->capacity, &layer->out, engine->pooled);
     out.residual = tower->zero_row;
@@ -235,16 +259,19 @@ static cudaError_t pool_by_attention(const clipc_cuda_engine *engine, const clip
     TRY(mlp(engine, tower, layer, engine->pooled, items->count, engine->batch, &out.leave));
     TRY(clipc_cuda_widen_rows(engine->type, engine->pooled, items->count, tower->stride, engine->embeddings,
                               engine->stream));
-    return clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "widen_rows");
+    return clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "widen_rows", items->count, tower->width, 2 + 4);
 }
 
 static cudaError_t encoder(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower,
                            const clipc_cuda_sequence *items, clipc_cuda_statistics statistics)
 {
     const bool bytes = clipc_cuda_is_bytes(tower->operand);
-    for (int32_t i = 0; i < tower->layer_count; i++)
+    for (int32_t i = 0; i < tower->layer_count; i++) {
+        clipc_cuda_steps_enter(engine->steps, !items->text, i);
         TRY(bytes ? clipc_cuda_layer_bytes(engine, tower, i, items)
                   : encoder_layer(engine, tower, i, items, &statistics));
+    }
+    clipc_cuda_steps_enter(engine->steps, !items->text, -1);
     if (tower->pools_by_attention)
         return pool_by_attention(engine, tower, items, statistics);
     clipc_cuda_gemm projection =
@@ -267,7 +294,7 @@ cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t cou
     const int32_t patches = count * engine->patch_count;
     TRY(clipc_cuda_patches(engine->type, engine->pixels, count, (int32_t)config->image_size,
                            (int32_t)config->patch_size, engine->patches, tower->patch.depth, engine->stream));
-    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_PATCHES, "patches_of_pixels"));
+    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_PATCHES, "patches_of_pixels", patches, tower->patch.depth, 4 + 2));
     clipc_cuda_gemm embed = product(engine->patches, tower->patch.depth, patches, engine->batch * engine->patch_count,
                                     &tower->patch, engine->rows);
     embed.residual = tower->position;
@@ -285,7 +312,7 @@ cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t cou
     TRY(clipc_cuda_image_rows(engine->type, engine->rows, count, tokens, tower->width, tower->stride, tower->class_row,
                               tower->norm_pre_weight, tower->norm_pre_bias, tower->epsilon, engine->statistics,
                               engine->stream));
-    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "image_rows"));
+    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "image_rows", count * tokens, tower->width, 2 + 2));
     return encoder(engine, tower, &items, whole_statistics(tower, engine->statistics));
 }
 
@@ -295,10 +322,42 @@ cudaError_t clipc_cuda_launch_text(const clipc_cuda_engine *engine, int32_t coun
     TRY(clipc_cuda_text_rows(engine->type, engine->ids, engine->offsets, count, longest, tower->embedding,
                              tower->position, tower->width, tower->stride, engine->rows, engine->statistics,
                              engine->stream));
-    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "text_rows"));
+    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "text_rows", rows, tower->width, 3 * 2));
     const clipc_cuda_sequence items = {
         count, rows, longest, engine->offsets, engine->pooled_row, true, engine->model->config.causal};
     return encoder(engine, tower, &items, whole_statistics(tower, engine->statistics));
+}
+
+static double weights_of(const clipc_cuda_matrix *matrix)
+{
+    return (double)matrix->columns * (double)matrix->depth;
+}
+
+/* Of the products after attention. */
+static double later_weights(const clipc_cuda_layer *layer)
+{
+    return weights_of(&layer->out) + weights_of(&layer->fc1) + weights_of(&layer->fc2);
+}
+
+/* Products of one item's rows and of its attention; after the last layer's keys and values only one row is left. */
+static double whole_operations(const clipc_cuda_tower *tower, int32_t rows, bool image)
+{
+    const double length = (double)rows;
+    const double layers = (double)tower->layer_count;
+    const double pairs = image ? length * length : length * (length + 1) / 2;
+    const double attention = 2 * (double)tower->heads * (double)tower->head_stride;
+    const double patches = length - (tower->class_row ? 1 : 0);
+    return 2 * (layers * length * weights_of(&tower->layers[0].qkv) +
+                ((layers - 1) * length + 1) * later_weights(&tower->layers[0]) +
+                ((layers - 1) * pairs + length) * attention + patches * weights_of(&tower->patch) +
+                weights_of(&tower->projection));
+}
+
+/* The weights, each once: they are most of what is read. */
+static double whole_bytes(const clipc_cuda_tower *tower)
+{
+    const double layer = weights_of(&tower->layers[0].qkv) + later_weights(&tower->layers[0]);
+    return 2 * ((double)tower->layer_count * layer + weights_of(&tower->patch) + weights_of(&tower->projection));
 }
 
 /* One item of few rows: the tower in one launch. Several would depend on each other's places: attention adds up keys
@@ -314,14 +373,19 @@ static cudaError_t launch_whole(const clipc_cuda_engine *engine, const clipc_cud
     tower.offsets = engine->offsets;
     tower.embeddings = engine->embeddings;
     TRY(clipc_cuda_whole_tower_launch(state, &tower, engine->stream));
-    const clipc_cuda_step_work work = {
-        .kind = CLIPC_CUDA_STEP_WHOLE_TOWER, .precision = engine->precision, .kernel = "whole_tower_f16"};
+    const clipc_cuda_tower *shape = pass->image ? &engine->image : &engine->text;
+    const clipc_cuda_step_work work = {.kind = CLIPC_CUDA_STEP_WHOLE_TOWER,
+                                       .precision = engine->precision,
+                                       .kernel = "whole_tower_f16",
+                                       .operations = whole_operations(shape, pass->rows, pass->image),
+                                       .bytes = whole_bytes(shape)};
     return clipc_cuda_steps_mark(engine->steps, &work, engine->stream);
 }
 
 static cudaError_t launch(const clipc_cuda_engine *engine, const clipc_cuda_graph *pass)
 {
     const clipc_cuda_whole_tower_state *whole = pass->image ? &engine->whole_image : &engine->whole_text;
+    clipc_cuda_steps_enter(engine->steps, pass->image, -1);
     if (pass->count == 1 && pass->rows <= whole->rows && !engine->batch_invariant)
         return launch_whole(engine, whole, pass);
     return pass->image ? clipc_cuda_launch_image(engine, pass->count)
