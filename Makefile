@@ -105,8 +105,8 @@ check-interop: setup-check all
 check-tensorrt-rtx: all
 	@if [ "$$(uname -sm)" != "Linux x86_64" ]; then echo "TensorRT-RTX: left out, there are no wheels for $$(uname -sm)"; else \
 	    scripts/python_venv.sh build-venv-tensorrt-rtx tests/interop/requirements-tensorrt-rtx.txt && \
-	    build-venv-tensorrt-rtx/bin/python tests/interop/tensorrt_rtx.py build/clipc demo tests/golden/models/fp16 \
-	        tests/golden/models/odd_widths; fi
+	    build-venv-tensorrt-rtx/bin/python tests/interop/tensorrt_rtx.py build/clipc demo \
+	        $(addprefix tests/golden/models/,fp16 odd_widths siglip siglip_one_patch open_clip_resnet); fi
 
 eval: build/clipc
 	@scripts/eval.sh build/clipc $(PRECISION)
