@@ -14,6 +14,15 @@ static clipc_status unpack(const clipc_model *model, const clipc_slot *slot, flo
     return CLIPC_OK;
 }
 
+/* Whether transformers pools a text as the model does: end token 2 stands for the largest id there. */
+static bool has_pooling(const clipc_config *config)
+{
+    if (clipc_config_is_siglip(config))
+        return config->pooling == CLIPC_POOL_LAST;
+    return config->pooling == CLIPC_POOL_LARGEST_ID ||
+           (config->pooling == CLIPC_POOL_FIRST_EOT && config->eot_token != 2);
+}
+
 /* transformers has a CLIPModel and a SiglipModel, and nothing between them. */
 static clipc_status check_parts(const clipc_model *model, clipc_error *error)
 {
@@ -22,12 +31,13 @@ static clipc_status check_parts(const clipc_model *model, clipc_error *error)
     const bool image = !clipc_config_has_tower(config, true) ||
                        (config->class_token == known.class_token && config->patch_bias == known.patch_bias &&
                         config->norm_pre == known.norm_pre && config->image_pooling == known.image_pooling &&
-                        config->image_projection == known.image_projection);
+                        config->image_projection == known.image_projection && !config->image_projection_bias);
     CLIPC_FAIL_IF(clipc_config_is_resnet(config), error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: its image tower is a ResNet, which transformers does not have as a CLIP's",
                   model->path[0] ? model->path : model->name);
     const bool text = !clipc_config_has_tower(config, false) ||
-                      (config->causal == known.causal && config->text_projection_bias == known.text_projection_bias);
+                      (config->causal == known.causal && config->text_projection_bias == known.text_projection_bias &&
+                       !config->text_class_token && has_pooling(config));
     CLIPC_FAIL_IF(!image || !text, error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: transformers has no model of the parts of this %s tower", model->path,
                   image ? "text" : "image");

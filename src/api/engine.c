@@ -140,9 +140,15 @@ static clipc_status check_keep_precise(const clipc_model *model, const clipc_bac
     return clipc_keep_precise_check(options->keep_precise, &model->config, &model->weights, planned.precision, error);
 }
 
+/* Of one text: its tokens, and perhaps a class token twice (text_rows.h). */
+static size_t most_rows(const clipc_model *model)
+{
+    return model->context_length + (model->config.text_class_token ? 2 : 0);
+}
+
 static clipc_status plan_tokens(clipc_engine *engine, clipc_error *error)
 {
-    const size_t ids = engine->max_batch * engine->model->context_length;
+    const size_t ids = engine->max_batch * most_rows(engine->model);
     engine->ids = clipc_allocate(ids, sizeof *engine->ids);
     if (!engine->ids)
         return clipc_fail_memory(error, ids * sizeof *engine->ids, "token ids");

@@ -18,8 +18,8 @@ struct clipc_engine {
     bool lock_made;
     float *floats;       /* [float_images, 3, image_size, image_size]: of images that come as bytes. NULL where the */
     size_t float_images; /* backend takes bytes itself, or there is no image tower */
-    /* One batch of token sequences, cut after the pooled token and packed together. */
-    int32_t *ids;    /* [max_batch × context_length] */
+    /* One batch of texts as rows (text_rows.h), packed together. */
+    int32_t *ids;    /* [max_batch × most rows of one] */
     size_t *offsets; /* [max_batch + 1] */
 };
 

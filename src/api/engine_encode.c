@@ -1,9 +1,9 @@
 /* Encoding: arguments are checked, calls cut into batches, and rows brought to unit length. Nothing is allocated. */
 #include "api/engine.h"
+#include "api/text_rows.h"
 #include "base/checked.h"
 
 #include <math.h>
-#include <string.h>
 
 /* Scales a row to unit length. A row of zeros has no direction and stays as it is. */
 static void normalize_row(float *row, size_t dimension)
@@ -161,34 +161,16 @@ static clipc_status check_sequences(const clipc_model *model, const int32_t *ids
     return CLIPC_OK;
 }
 
-/* Which token's row is the text's embedding: see clipc_text_pooling. */
-static size_t pooled_token(const clipc_config *config, const int32_t *ids, size_t length)
-{
-    size_t found = 0;
-    if (config->pooling == CLIPC_POOL_LAST)
-        return length - 1;
-    if (config->pooling == CLIPC_POOL_LARGEST_ID) {
-        for (size_t i = 1; i < length; i++)
-            if (ids[i] > ids[found])
-                found = i;
-        return found;
-    }
-    for (size_t i = 0; i < length; i++)
-        if (ids[i] == config->eot_token)
-            return i;
-    return 0;
-}
-
-/* Packs sequences begin … begin+count-1 into the engine's own arrays, each up to its pooled token. */
+/* Packs the rows of sequences begin … begin+count-1 into the engine's own arrays. */
 static void pack_sequences(clipc_engine *engine, const int32_t *ids, const size_t *offsets, size_t begin, size_t count)
 {
     engine->offsets[0] = 0;
     for (size_t i = 0; i < count; i++) {
         const int32_t *sequence = ids + offsets[begin + i];
         const size_t length = offsets[begin + i + 1] - offsets[begin + i];
-        const size_t kept = pooled_token(&engine->model->config, sequence, length) + 1;
-        memcpy(engine->ids + engine->offsets[i], sequence, kept * sizeof *sequence);
-        engine->offsets[i + 1] = engine->offsets[i] + kept;
+        engine->offsets[i + 1] =
+            engine->offsets[i] + clipc_text_rows(&engine->model->config, sequence, length,
+                                                 engine->model->context_length, engine->ids + engine->offsets[i]);
     }
 }
 

@@ -108,6 +108,21 @@ static clipc_status unpack(const void *user, const clipc_tensor *tensor, float *
     return clipc_family_each(model->family, &model->config, &model->weights, true, true, unpack_slot, &of, error);
 }
 
+/* What clipc runs but does not write. */
+static clipc_status check_parts(const clipc_model *model, bool text, clipc_error *error)
+{
+    const clipc_config *config = &model->config;
+    CLIPC_FAIL_IF(text && clipc_config_places_tokens(config), error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: the graph of a text tower with %s is not written yet", model->path,
+                  config->text_class_token ? "a class token (CoCa)" : "neither a causal mask nor its last row pooled");
+    CLIPC_FAIL_IF(!text && config->image_pooling != CLIPC_IMAGE_POOL_CLASS &&
+                      config->image_pooling != CLIPC_IMAGE_POOL_ATTENTION,
+                  error, CLIPC_ERROR_UNSUPPORTED, "%s: the graph of an image tower with %s is not written yet",
+                  model->path,
+                  config->image_pooling == CLIPC_IMAGE_POOL_QUERY ? "attentional pooling (CoCa)" : "average pooling");
+    return CLIPC_OK;
+}
+
 clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_options *options,
                                      clipc_write_function write, void *user, clipc_write_function external,
                                      void *external_user, const char *external_name, clipc_error *error)
@@ -127,6 +142,7 @@ clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_
                   "original ones",
                   model->path, clipc_precision_name(model->precision));
     CLIPC_TRY(clipc_model_check_tower(model, !options->text, error));
+    CLIPC_TRY(check_parts(model, options->text != 0, error));
     CLIPC_TRY(clipc_model_check_finite(model, !options->text, options->text, 0, error));
 
     const clipc_tower_config *tower = options->text ? &model->config.text : &model->config.image;

@@ -65,6 +65,8 @@ typedef struct clipc_backend {
                                  clipc_error *error);
     /* Token ids, checked by the API against vocabulary and context; already cut after the pooled token, which is the
      * last of each sequence (where attention is causal what follows cannot matter, and elsewhere nothing follows).
+     * Where clipc_config_places_tokens says so each is a place (model/token_place.h), the pooled one last; with a text
+     * class token that last row does not see itself, and every other row sees itself and those before it.
      * → raw projections [count, D]. */
     clipc_status (*encode_tokens)(void *compiled, const int32_t *ids, const size_t *offsets, size_t count,
                                   float *embeddings, clipc_error *error);

@@ -35,6 +35,11 @@ const char *clipc_activation_name(clipc_activation activation)
     return "gelu_tanh";
 }
 
+static bool has_query(const clipc_config *config)
+{
+    return config->image_pooling == CLIPC_IMAGE_POOL_QUERY;
+}
+
 bool clipc_config_has_part(const clipc_config *config, clipc_part part)
 {
     switch (part) {
@@ -43,7 +48,13 @@ bool clipc_config_has_part(const clipc_config *config, clipc_part part)
     case CLIPC_PART_NORM_PRE: return config->norm_pre;
     case CLIPC_PART_POOLING: return config->image_pooling == CLIPC_IMAGE_POOL_ATTENTION;
     case CLIPC_PART_IMAGE_PROJECTION: return config->image_projection;
+    case CLIPC_PART_IMAGE_PROJECTION_BIAS: return config->image_projection && config->image_projection_bias;
     case CLIPC_PART_TEXT_PROJECTION_BIAS: return config->text_projection_bias;
+    case CLIPC_PART_TEXT_CLASS_TOKEN: return config->text_class_token;
+    case CLIPC_PART_QUERY: return has_query(config);
+    case CLIPC_PART_QUERY_APART: return has_query(config) && config->image.width != config->embedding_dimension;
+    case CLIPC_PART_QUERY_FUSED: return has_query(config) && config->image.width == config->embedding_dimension;
+    case CLIPC_PART_NO_QUERY: return !has_query(config);
     case CLIPC_PART_ALWAYS: break;
     }
     return true;
@@ -193,6 +204,7 @@ static clipc_status read_image(const section *at, const tower_defaults *absent, 
     CLIPC_TRY(read_size(at, "num_channels", 3, 1, CLIPC_MAX_WIDTH, &channels, error));
     CLIPC_FAIL_IF(channels != 3, error, CLIPC_ERROR_UNSUPPORTED, "%s: %snum_channels is %zu, clipc reads images of 3",
                   at->file, at->name, channels);
+    CLIPC_TRY(clipc_config_read_parts(at->object, true, at->file, at->name, out, error));
     return clipc_config_set_image(out, at->file, error);
 }
 
@@ -227,7 +239,8 @@ static clipc_status read_clip_text(const section *at, clipc_config *out, clipc_e
     CLIPC_TRY(read_tower(at, &clip_text, &out->text, error));
     CLIPC_TRY(read_size(at, "vocab_size", 49408, 2, CLIPC_MAX_VOCABULARY, &out->vocabulary_size, error));
     CLIPC_TRY(read_size(at, "max_position_embeddings", 77, 2, CLIPC_MAX_TOKENS, &out->max_positions, error));
-    return read_pooling(at, out, error);
+    CLIPC_TRY(read_pooling(at, out, error));
+    return clipc_config_read_parts(at->object, false, at->file, at->name, out, error);
 }
 
 /* Old files repeat a tower's section as <name>_dict; where it is not null it replaces the section, defaults and all
@@ -291,7 +304,7 @@ static clipc_status read_siglip_text(const section *at, clipc_config *out, clipc
                   "%s: %sprojection_size is %zu, but the image tower's hidden_size, which it must equal, is %zu",
                   at->file, at->name, dimension, out->embedding_dimension);
     out->embedding_dimension = dimension;
-    return CLIPC_OK;
+    return clipc_config_read_parts(at->object, false, at->file, at->name, out, error);
 }
 
 /* ---- the kinds of model ---- */
@@ -341,8 +354,9 @@ static clipc_status read_config(const json_t *root, const char *name, clipc_conf
         CLIPC_TRY(read_both(root, name, kind->image, kind->text, out, error));
     else
         CLIPC_TRY((kind->image ? kind->image : kind->text)(&top, out, error));
-    return kind->siglip ? CLIPC_OK
-                        : read_size(&top, "projection_dim", 512, 1, CLIPC_MAX_WIDTH, &out->embedding_dimension, error);
+    if (!kind->siglip)
+        CLIPC_TRY(read_size(&top, "projection_dim", 512, 1, CLIPC_MAX_WIDTH, &out->embedding_dimension, error));
+    return clipc_config_check_parts(out, name, error);
 }
 
 clipc_status clipc_config_parse(const void *json, size_t size, const char *name, clipc_config *out, clipc_error *error)

@@ -37,14 +37,24 @@ typedef struct clipc_resnet_config {
 
 /* Which row of the text tower is the embedding: transformers takes the largest id's first place when the config has
  * the legacy eos_token_id 2, else the first end token, else (no end token) row 0. SigLIP takes the last row, padding
- * or not. */
-typedef enum clipc_text_pooling { CLIPC_POOL_FIRST_EOT, CLIPC_POOL_LARGEST_ID, CLIPC_POOL_LAST } clipc_text_pooling;
+ * or not; a tower with a class token of texts that token's row. */
+typedef enum clipc_text_pooling {
+    CLIPC_POOL_FIRST_EOT,
+    CLIPC_POOL_LARGEST_ID,
+    CLIPC_POOL_LAST,
+    CLIPC_POOL_FIRST
+} clipc_text_pooling;
 
 /* How an image's rows become one, before the projection. */
 typedef enum clipc_image_pooling {
-    CLIPC_IMAGE_POOL_CLASS,    /* the class token's row, through the final LayerNorm */
-    CLIPC_IMAGE_POOL_ATTENTION /* all rows through the final LayerNorm; one learned query, the probe, attends to them
-                                  and an MLP follows: the MAP head of Zhai et al. 2022, as SigLIP has it */
+    CLIPC_IMAGE_POOL_CLASS,     /* the class token's row, through the final LayerNorm */
+    CLIPC_IMAGE_POOL_ATTENTION, /* all rows through the final LayerNorm; one learned query, the probe, attends to them
+                                   and an MLP follows: the MAP head of Zhai et al. 2022, as SigLIP has it */
+    CLIPC_IMAGE_POOL_AVERAGE,   /* the mean of the patches' rows, through the final LayerNorm: CLIPA, Li et al. 2023 */
+    CLIPC_IMAGE_POOL_NORMED_AVERAGE, /* all rows through the final LayerNorm, then the mean of the patches' */
+    CLIPC_IMAGE_POOL_QUERY /* all rows through the final LayerNorm; one learned query as wide as the embedding, through
+                              a LayerNorm of its own, attends to them with pooling_heads heads, and what comes of it
+                              goes through a third LayerNorm: Yu et al. 2022, in the way of open_clip's CoCa */
 } clipc_image_pooling;
 
 /* A model may have one tower alone: the other one's width and layers are 0 then, and its other numbers mean nothing.
@@ -62,13 +72,18 @@ typedef struct clipc_config {
     bool patch_bias;     /* the patch embedding has one */
     bool norm_pre;       /* LayerNorm before the first layer of the image tower */
     clipc_image_pooling image_pooling;
-    bool image_projection; /* else the pooled row is the embedding, and D the image tower's width */
+    size_t pooling_heads;       /* of CLIPC_IMAGE_POOL_QUERY */
+    bool image_projection;      /* else the pooled row is the embedding, and D the image tower's width */
+    bool image_projection_bias; /* of a transformer; a ResNet's always has one */
     clipc_tower_config text;
     size_t vocabulary_size;
-    size_t max_positions; /* rows of the text tower's position embedding */
-    bool causal;          /* row i of a text sees rows 0 … i; else all rows, padding too */
+    size_t max_positions;  /* rows of the text tower's position embedding */
+    bool causal;           /* row i of a text sees rows 0 … i; else all rows, padding too */
+    bool text_class_token; /* a learned row, at the last position, follows a text and is what is pooled; rows see by
+                              the mask of open_clip's CoCa: api/text_rows.h */
     clipc_text_pooling pooling;
     int32_t eot_token;         /* for CLIPC_POOL_FIRST_EOT */
+    int32_t pad_token;         /* what stands behind a text up to its full length, where that counts */
     bool text_projection_bias; /* the text tower's projection has one */
     size_t embedding_dimension;
     clipc_scoring scoring;
@@ -110,11 +125,42 @@ typedef enum clipc_part {
     CLIPC_PART_NORM_PRE,
     CLIPC_PART_POOLING, /* of image rows, by attention */
     CLIPC_PART_IMAGE_PROJECTION,
-    CLIPC_PART_TEXT_PROJECTION_BIAS
+    CLIPC_PART_IMAGE_PROJECTION_BIAS,
+    CLIPC_PART_TEXT_PROJECTION_BIAS,
+    CLIPC_PART_TEXT_CLASS_TOKEN,
+    CLIPC_PART_QUERY,       /* of image rows, by CLIPC_IMAGE_POOL_QUERY */
+    CLIPC_PART_QUERY_APART, /* the same where the tower is not as wide as the embedding, */
+    CLIPC_PART_QUERY_FUSED, /* and where it is: torch's MultiheadAttention then joins three matrices */
+    CLIPC_PART_NO_QUERY     /* pooled in any other way */
 } clipc_part;
 
 /* Whether the model of this config has the part. */
 bool clipc_config_has_part(const clipc_config *config, clipc_part part);
+
+/* Whether the rows of a text do not simply follow one another, so that each says its position: model/token_place.h.
+ * Where all rows see one another, their order is free, and the pooled one is put last. */
+static inline bool clipc_config_places_tokens(const clipc_config *config)
+{
+    return config->text_class_token || (!config->causal && config->pooling != CLIPC_POOL_LAST);
+}
+
+/* Rows of one text at most: the class token, where there is one, may stand twice. */
+static inline size_t clipc_config_text_rows(const clipc_config *config)
+{
+    return config->max_positions + (config->text_class_token ? 1 : 0);
+}
+
+/* The width of what image pooling makes. */
+static inline size_t clipc_config_pooled_width(const clipc_config *config)
+{
+    return config->image_pooling == CLIPC_IMAGE_POOL_QUERY ? config->embedding_dimension : config->image.width;
+}
+
+/* Whether all rows of an image are pooled, not one of them. */
+static inline bool clipc_config_pools_rows(const clipc_config *config)
+{
+    return config->image_pooling != CLIPC_IMAGE_POOL_CLASS;
+}
 
 /* Whether transformers has such a model as SigLIP, not as CLIP. */
 static inline bool clipc_config_is_siglip(const clipc_config *config)
@@ -137,6 +183,16 @@ clipc_status clipc_config_parse(const void *json, size_t size, const char *name,
 
 /* Writes the same as config.json has it, to be freed with clipc_free. Parsing it gives `config` again, bit for bit. */
 clipc_status clipc_config_write(const clipc_config *config, char **json, clipc_error *error);
+
+/* The parts in which the model differs from the CLIPModel or SiglipModel whose config.json it has, as an object
+ * "clipc" of a tower's section (config_parts.c). Absent ones stay as they are. `section`: what messages call it. */
+struct json_t;
+clipc_status clipc_config_read_parts(const struct json_t *object, bool image, const char *file, const char *section,
+                                     clipc_config *config, clipc_error *error);
+/* NULL when there is no memory; an empty object when there is no difference. */
+struct json_t *clipc_config_parts_to_json(const clipc_config *config, bool image);
+/* Checks what several numbers must be together, once all are read. */
+clipc_status clipc_config_check_parts(const clipc_config *config, const char *name, clipc_error *error);
 
 /* Checks the numbers of a ResNet, image_size and image.heads included, and sets the rest of `image`. */
 clipc_status clipc_config_set_resnet(clipc_config *config, const char *name, clipc_error *error);

@@ -45,29 +45,48 @@ static json_t *resnet_to_json(const clipc_config *config)
                      (json_int_t)config->image_size);
 }
 
+/* Adds the object "clipc" where the tower needs it. */
+static json_t *add_parts(const clipc_config *config, bool image, json_t *object)
+{
+    json_t *parts = clipc_config_parts_to_json(config, image);
+    if (!parts) {
+        json_decref(object);
+        return NULL;
+    }
+    if (json_object_size(parts) == 0) {
+        json_decref(parts);
+        return object;
+    }
+    return join(object, json_pack("{s:o}", "clipc", parts));
+}
+
 static json_t *image_to_json(const clipc_config *config)
 {
     if (clipc_config_is_resnet(config))
         return resnet_to_json(config);
-    return join(tower_to_json(&config->image), json_pack("{s:I, s:I}", "image_size", (json_int_t)config->image_size,
-                                                         "patch_size", (json_int_t)config->patch_size));
+    return add_parts(
+        config, true,
+        join(tower_to_json(&config->image), json_pack("{s:I, s:I}", "image_size", (json_int_t)config->image_size,
+                                                      "patch_size", (json_int_t)config->patch_size)));
 }
 
 static json_t *text_to_json(const clipc_config *config)
 {
-    return join(tower_to_json(&config->text),
-                json_pack("{s:I, s:I, s:o}", "vocab_size", (json_int_t)config->vocabulary_size,
-                          "max_position_embeddings", (json_int_t)config->max_positions, "eos_token_id",
-                          end_token_to_json(config)));
+    return add_parts(
+        config, false,
+        join(tower_to_json(&config->text),
+             json_pack("{s:I, s:I, s:o}", "vocab_size", (json_int_t)config->vocabulary_size, "max_position_embeddings",
+                       (json_int_t)config->max_positions, "eos_token_id", end_token_to_json(config))));
 }
 
 /* A SiglipModel's text tower has the projection's size among its numbers. */
 static json_t *siglip_text_to_json(const clipc_config *config)
 {
-    return join(tower_to_json(&config->text),
-                json_pack("{s:I, s:I, s:I}", "vocab_size", (json_int_t)config->vocabulary_size,
-                          "max_position_embeddings", (json_int_t)config->max_positions, "projection_size",
-                          (json_int_t)config->embedding_dimension));
+    return add_parts(config, false,
+                     join(tower_to_json(&config->text),
+                          json_pack("{s:I, s:I, s:I}", "vocab_size", (json_int_t)config->vocabulary_size,
+                                    "max_position_embeddings", (json_int_t)config->max_positions, "projection_size",
+                                    (json_int_t)config->embedding_dimension)));
 }
 
 static json_t *siglip_to_json(const clipc_config *config)

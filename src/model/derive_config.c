@@ -201,13 +201,16 @@ static clipc_status derive_text(const clipc_weight_files *in, const clipc_open_c
     out->max_positions = sides_of(positions, 2)[0];
     out->causal = !config || config->causal;
     out->text_projection_bias = config && config->text_projection_bias;
+    out->text_class_token = config && config->text_class_token;
     out->pooling = config ? config->pooling : CLIPC_POOL_LARGEST_ID;
+    out->pad_token = config ? config->pad_token : 0;
     out->eot_token = config ? config->eot_token : 49407;
     CLIPC_TRY(check_size(in, "the vocabulary", out->vocabulary_size, CLIPC_MAX_VOCABULARY, error));
     CLIPC_TRY(check_size(in, "the number of text positions", out->max_positions, CLIPC_MAX_TOKENS, error));
     CLIPC_TRY(check_same(in, "the vocabulary", config ? config->vocabulary_size : 0, out->vocabulary_size, error));
-    CLIPC_TRY(check_same(in, "the number of text positions", config ? config->context_length : 0, out->max_positions,
-                         error));
+    const size_t context = config ? config->context_length : 0; /* the class token has a position of its own */
+    CLIPC_TRY(check_same(in, "the number of text positions", context ? context + (out->text_class_token ? 1 : 0) : 0,
+                         out->max_positions, error));
     return derive_dimension(in, false, out, error);
 }
 
@@ -217,23 +220,27 @@ static bool has_logit_bias(const clipc_weight_files *in)
     return in->family->logit_bias && clipc_weight_files_find(in->files, in->count, in->family->logit_bias);
 }
 
-/* What no shape tells of timm's tower, and which parts the model has. */
+/* Which parts the model has, and what no shape tells of them. */
 static clipc_status derive_parts(const clipc_weight_files *in, const clipc_open_clip_config *config, bool image,
                                  clipc_config *out, clipc_error *error)
 {
+    const bool timm = clipc_family_is_timm(in->family);
     *out = clipc_config_clip();
     out->scoring = has_logit_bias(in) ? CLIPC_SCORING_SIGMOID : CLIPC_SCORING_SOFTMAX;
-    if (in->family != &clipc_family_open_clip_siglip)
-        return CLIPC_OK;
-    CLIPC_FAIL_IF(!config, error, CLIPC_ERROR_UNSUPPORTED,
+    CLIPC_FAIL_IF(timm && !config, error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: no open_clip_config.json beside it tells which of timm's image towers it has",
                   in->files[0].name);
-    CLIPC_FAIL_IF(image && (!config->timm || config->image.unknown), error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: has %s, which clipc cannot run", in->files[0].name,
-                  config->timm ? config->image.unknown : "another image tower than its config says");
-    const clipc_scoring scoring = out->scoring;
-    *out = clipc_config_siglip();
-    out->scoring = scoring;
+    if (!config)
+        return CLIPC_OK;
+    CLIPC_FAIL_IF(image && config->timm != timm, error, CLIPC_ERROR_FORMAT,
+                  "%s: has another image tower than its config says", in->files[0].name);
+    out->class_token = config->class_token;
+    out->patch_bias = config->patch_bias;
+    out->norm_pre = config->norm_pre;
+    out->image_pooling = config->image_pooling;
+    out->pooling_heads = config->pooling_heads;
+    out->image_projection = config->image_projection;
+    out->image_projection_bias = config->image_projection_bias;
     return CLIPC_OK;
 }
 
@@ -250,6 +257,7 @@ clipc_status clipc_config_derive(const clipc_weight_files *in, const clipc_open_
         CLIPC_TRY(derive_image(in, config, activation, out, error));
     if (text)
         CLIPC_TRY(derive_text(in, config, activation, out, error));
+    CLIPC_TRY(clipc_config_check_parts(out, in->files[0].name, error));
     return check_same(in, "the dimension of embeddings", config ? config->embedding_dimension : 0,
                       out->embedding_dimension, error);
 }

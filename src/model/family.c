@@ -21,6 +21,7 @@ static size_t extent_size(clipc_extent extent, const clipc_config *config, bool 
     case CLIPC_EXTENT_TOKENS: return image ? config->image_tokens : config->max_positions;
     case CLIPC_EXTENT_VOCABULARY: return config->vocabulary_size;
     case CLIPC_EXTENT_EMBEDDING: return config->embedding_dimension;
+    case CLIPC_EXTENT_POOLED: return clipc_config_pooled_width(config);
     case CLIPC_EXTENT_NONE: break;
     }
     return 0;
@@ -120,4 +121,6 @@ void clipc_weights_free(clipc_weights *weights)
         clipc_free(weights->transposed[i]);
         weights->transposed[i] = NULL;
     }
+    clipc_free(weights->zeros);
+    weights->zeros = NULL;
 }

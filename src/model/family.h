@@ -19,7 +19,8 @@ typedef enum clipc_extent {
     CLIPC_EXTENT_PATCH,
     CLIPC_EXTENT_TOKENS, /* rows of the position embedding */
     CLIPC_EXTENT_VOCABULARY,
-    CLIPC_EXTENT_EMBEDDING
+    CLIPC_EXTENT_EMBEDDING,
+    CLIPC_EXTENT_POOLED /* clipc_config_pooled_width */
 } clipc_extent;
 
 /* How OpenAI CLIP's initialize_parameters draws the role, for random models. */
@@ -47,7 +48,9 @@ typedef enum clipc_form {
     CLIPC_FORM_SECOND_THIRD,
     CLIPC_FORM_LAST_THIRD,
     CLIPC_FORM_FIRST_HALF, /* the same of two: key and value */
-    CLIPC_FORM_LAST_HALF
+    CLIPC_FORM_LAST_HALF,
+    CLIPC_FORM_FIRST_ROW, /* of a matrix of however many */
+    CLIPC_FORM_ZEROS      /* no tensor of the file: all zeros */
 } clipc_form;
 
 /* `name` follows the tower's layer prefix for the roles of a layer. `offset` is that of the clipc_tensor within
@@ -79,7 +82,8 @@ typedef struct clipc_family {
     bool resnet;             /* the image tower may be a ResNet (model/resnet.h) */
     const char *logit_scale; /* a scalar, stored as its logarithm */
     const char *logit_bias;  /* a scalar that models which score by sigmoid have; NULL: none has */
-    /* Other tensors that files may have beside the roles; ends with NULL. NULL itself: any. */
+    /* Other tensors that files may have beside the roles, "name." standing for all that begin so; ends with NULL. NULL
+     * itself: any. */
     const char *const *others;
 } clipc_family;
 
@@ -97,6 +101,12 @@ extern const clipc_family clipc_family_openai;
 extern const clipc_family clipc_family_open_clip;
 /* The same with timm's image tower and a text projection with bias: open_clip's SigLIP. */
 extern const clipc_family clipc_family_open_clip_siglip;
+/* The same with timm's image towers that have a class token: EVA (Fang et al. 2022), whose keys have no bias, and
+ * CLIP's own as timm has it. */
+extern const clipc_family clipc_family_open_clip_eva;
+extern const clipc_family clipc_family_open_clip_timm;
+/* Whether the image tower is one of timm's. */
+bool clipc_family_is_timm(const clipc_family *family);
 
 #define CLIPC_TENSOR_NAME 128
 

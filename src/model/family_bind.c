@@ -8,7 +8,8 @@
 /* In the order in which they are looked for. */
 static const clipc_family *const families[] = {&clipc_family_siglip,           &clipc_family_siglip_alone,
                                                &clipc_family_transformers,     &clipc_family_openai,
-                                               &clipc_family_open_clip_siglip, &clipc_family_open_clip};
+                                               &clipc_family_open_clip_siglip, &clipc_family_open_clip_eva,
+                                               &clipc_family_open_clip_timm,   &clipc_family_open_clip};
 #define FAMILY_COUNT (sizeof families / sizeof families[0])
 
 typedef struct search {
@@ -79,20 +80,31 @@ static clipc_status check_dtype(const clipc_tensor *tensor, const char *file, cl
 static void stored_shape(const clipc_slot *slot, size_t shape[4])
 {
     memcpy(shape, slot->shape, sizeof slot->shape);
-    if (slot->form == CLIPC_FORM_TRANSPOSED) {
+    switch (slot->form) {
+    case CLIPC_FORM_TRANSPOSED:
         shape[0] = slot->shape[1];
         shape[1] = slot->shape[0];
-    } else if (slot->form != CLIPC_FORM_PLAIN) {
-        shape[0] *= slot->form >= CLIPC_FORM_FIRST_HALF ? 2 : 3;
+        break;
+    case CLIPC_FORM_FIRST_THIRD:
+    case CLIPC_FORM_SECOND_THIRD:
+    case CLIPC_FORM_LAST_THIRD: shape[0] *= 3; break;
+    case CLIPC_FORM_FIRST_HALF:
+    case CLIPC_FORM_LAST_HALF: shape[0] *= 2; break;
+    case CLIPC_FORM_PLAIN:
+    case CLIPC_FORM_FIRST_ROW:
+    case CLIPC_FORM_ZEROS: break;
     }
 }
 
 /* How many roles of the slot's size come before it in the stored tensor. */
 static size_t place_of(clipc_form form)
 {
-    if (form >= CLIPC_FORM_FIRST_HALF)
-        return (size_t)(form - CLIPC_FORM_FIRST_HALF);
-    return form >= CLIPC_FORM_FIRST_THIRD ? (size_t)(form - CLIPC_FORM_FIRST_THIRD) : 0;
+    switch (form) {
+    case CLIPC_FORM_SECOND_THIRD:
+    case CLIPC_FORM_LAST_HALF: return 1;
+    case CLIPC_FORM_LAST_THIRD: return 2;
+    default: return 0;
+    }
 }
 
 /* Whether the tensor has the shape, but for dimensions of 1 before it. */
@@ -102,6 +114,12 @@ static bool has_shape(const clipc_tensor *tensor, const size_t *shape, size_t ra
     while (tensor->rank - ones > rank && tensor->shape[ones] == 1)
         ones++;
     return tensor->rank - ones == rank && memcmp(tensor->shape + ones, shape, rank * sizeof *shape) == 0;
+}
+
+/* A matrix of rows like the slot's vector, one at least. */
+static bool has_rows(const clipc_tensor *tensor, const clipc_slot *slot)
+{
+    return tensor->rank == 2 && tensor->shape[0] > 0 && tensor->shape[1] == slot->count;
 }
 
 static void transpose(const clipc_tensor *from, uint8_t *to)
@@ -129,15 +147,33 @@ static clipc_status take_transposed(const search *in, const clipc_slot *slot, cl
     return CLIPC_OK;
 }
 
+/* All tensors of zeros of a model are equally long: biases of one tower's layers. */
+static clipc_status bind_zeros(const search *in, const clipc_slot *slot, clipc_error *error)
+{
+    if (!in->weights->zeros)
+        in->weights->zeros = clipc_allocate(slot->count, sizeof(float));
+    if (!in->weights->zeros)
+        return clipc_fail_memory(error, slot->count * sizeof(float), slot->name);
+    *slot->tensor = (clipc_tensor){.name = "zeros",
+                                   .dtype = CLIPC_DTYPE_F32,
+                                   .rank = slot->rank,
+                                   .count = slot->count,
+                                   .data = in->weights->zeros};
+    memcpy(slot->tensor->shape, slot->shape, sizeof slot->shape);
+    return CLIPC_OK;
+}
+
 static clipc_status bind_slot(void *context, const clipc_slot *slot, clipc_error *error)
 {
     const search *in = context;
     const clipc_tensor *tensor = NULL;
     const char *file = NULL;
     size_t shape[4];
+    if (slot->form == CLIPC_FORM_ZEROS)
+        return bind_zeros(in, slot, error);
     CLIPC_TRY(find(in, slot->name, &tensor, &file, error));
     stored_shape(slot, shape);
-    if (!has_shape(tensor, shape, slot->rank)) {
+    if (slot->form == CLIPC_FORM_FIRST_ROW ? !has_rows(tensor, slot) : !has_shape(tensor, shape, slot->rank)) {
         char found[CLIPC_SHAPE_TEXT];
         char expected[CLIPC_SHAPE_TEXT];
         return clipc_fail(error, CLIPC_ERROR_FORMAT, "%s: tensor '%s' has shape %s, config says %s", file, slot->name,
@@ -179,7 +215,8 @@ static clipc_status check_layers(const clipc_tower_roles *tower, size_t layers, 
 static bool is_among(const clipc_role *roles, size_t count, const clipc_config *config, const char *name)
 {
     for (size_t i = 0; i < count; i++)
-        if (strcmp(roles[i].name, name) == 0 && clipc_config_has_part(config, roles[i].part))
+        if (roles[i].form != CLIPC_FORM_ZEROS && strcmp(roles[i].name, name) == 0 &&
+            clipc_config_has_part(config, roles[i].part))
             return true;
     return false;
 }
@@ -207,9 +244,11 @@ static bool is_image_role(const clipc_family *family, const clipc_config *config
 
 static bool is_other(const char *const *others, const char *name)
 {
-    for (; *others; others++)
-        if (strcmp(*others, name) == 0)
+    for (; *others; others++) {
+        const size_t length = strlen(*others);
+        if (strcmp(*others, name) == 0 || ((*others)[length - 1] == '.' && strncmp(*others, name, length) == 0))
             return true;
+    }
     return false;
 }
 

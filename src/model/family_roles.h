@@ -16,6 +16,7 @@
 #define TOKENS     CLIPC_EXTENT_TOKENS
 #define VOCABULARY CLIPC_EXTENT_VOCABULARY
 #define EMBEDDING  CLIPC_EXTENT_EMBEDDING
+#define POOLED     CLIPC_EXTENT_POOLED
 
 /* A role that every model has, one that comes with a part, and one of a layer; the shape comes last. `initial`, `form`
  * and `part` are the enumerators' last words. */

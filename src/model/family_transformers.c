@@ -16,6 +16,20 @@ static const clipc_role image_roles[] = {
     PART_ROLE(NORM_PRE, "vision_model.pre_layrnorm.bias", image.norm_pre_bias, ZERO, PLAIN, WIDTH),
     ROLE("vision_model.post_layernorm.weight", image.norm_post_weight, ONE, PLAIN, WIDTH),
     ROLE("vision_model.post_layernorm.bias", image.norm_post_bias, ZERO, PLAIN, WIDTH),
+    PART_ROLE(QUERY, HEAD "query", image.probe, WIDTH, PLAIN, EMBEDDING),
+    PART_ROLE(QUERY, HEAD "query_norm.weight", image.pooling.norm1_weight, ONE, PLAIN, EMBEDDING),
+    PART_ROLE(QUERY, HEAD "query_norm.bias", image.pooling.norm1_bias, ZERO, PLAIN, EMBEDDING),
+    PART_ROLE(QUERY, HEAD "attention.q_proj.weight", image.pooling.query_weight, WIDTH, PLAIN, EMBEDDING, EMBEDDING),
+    PART_ROLE(QUERY, HEAD "attention.q_proj.bias", image.pooling.query_bias, ZERO, PLAIN, EMBEDDING),
+    PART_ROLE(QUERY, HEAD "attention.k_proj.weight", image.pooling.key_weight, WIDTH, PLAIN, EMBEDDING, WIDTH),
+    PART_ROLE(QUERY, HEAD "attention.k_proj.bias", image.pooling.key_bias, ZERO, PLAIN, EMBEDDING),
+    PART_ROLE(QUERY, HEAD "attention.v_proj.weight", image.pooling.value_weight, WIDTH, PLAIN, EMBEDDING, WIDTH),
+    PART_ROLE(QUERY, HEAD "attention.v_proj.bias", image.pooling.value_bias, ZERO, PLAIN, EMBEDDING),
+    PART_ROLE(QUERY, HEAD "attention.o_proj.weight", image.pooling.attention_out_weight, WIDTH, PLAIN, EMBEDDING,
+              EMBEDDING),
+    PART_ROLE(QUERY, HEAD "attention.o_proj.bias", image.pooling.attention_out_bias, ZERO, PLAIN, EMBEDDING),
+    PART_ROLE(QUERY, HEAD "norm.weight", image.pooling.norm2_weight, ONE, PLAIN, EMBEDDING),
+    PART_ROLE(QUERY, HEAD "norm.bias", image.pooling.norm2_bias, ZERO, PLAIN, EMBEDDING),
     PART_ROLE(POOLING, HEAD "probe", image.probe, WIDTH, PLAIN, ONE_ROW, ONE_ROW, WIDTH),
     /* Roles that share a tensor follow one another: so they are written. */
     PART_ROLE(POOLING, HEAD "attention.in_proj_weight", image.pooling.query_weight, WIDTH, FIRST_THIRD, WIDTH, WIDTH),
@@ -33,7 +47,8 @@ static const clipc_role image_roles[] = {
     PART_ROLE(POOLING, HEAD "mlp.fc1.bias", image.pooling.fc1_bias, ZERO, PLAIN, MLP),
     PART_ROLE(POOLING, HEAD "mlp.fc2.weight", image.pooling.fc2_weight, RESIDUAL, PLAIN, WIDTH, MLP),
     PART_ROLE(POOLING, HEAD "mlp.fc2.bias", image.pooling.fc2_bias, ZERO, PLAIN, WIDTH),
-    PART_ROLE(IMAGE_PROJECTION, "visual_projection.weight", image.projection, WIDTH, PLAIN, EMBEDDING, WIDTH),
+    PART_ROLE(IMAGE_PROJECTION, "visual_projection.weight", image.projection, WIDTH, PLAIN, EMBEDDING, POOLED),
+    PART_ROLE(IMAGE_PROJECTION_BIAS, "visual_projection.bias", image.projection_bias, ZERO, PLAIN, EMBEDDING),
 };
 
 /* `head`: what the projection is called. */
@@ -42,6 +57,8 @@ static const clipc_role image_roles[] = {
         ROLE("text_model.embeddings.token_embedding.weight", text.token_embedding, TOKEN, PLAIN, VOCABULARY, WIDTH),  \
             ROLE("text_model.embeddings.position_embedding.weight", text.position_embedding, POSITION, PLAIN, TOKENS, \
                  WIDTH),                                                                                              \
+            PART_ROLE(TEXT_CLASS_TOKEN, "text_model.embeddings.class_embedding", text.class_embedding, POSITION,      \
+                      PLAIN, WIDTH),                                                                                  \
             ROLE("text_model.final_layer_norm.weight", text.norm_final_weight, ONE, PLAIN, WIDTH),                    \
             ROLE("text_model.final_layer_norm.bias", text.norm_final_bias, ZERO, PLAIN, WIDTH),                       \
             ROLE(head ".weight", text.projection, WIDTH, PLAIN, EMBEDDING, WIDTH),                                    \

@@ -1,11 +1,13 @@
 #include "model/linear.h"
 
+#include "base/checked.h"
 #include "model/resnet.h"
 
 #include <stdio.h>
 
 #define LINEARS_A_LAYER        4
 #define RESNET_POOLING_LINEARS 3 /* query, key_value, projection */
+#define QUERY_LINEARS          2 /* key_value, attention_out */
 
 static const clipc_tower_config *tower_of(const clipc_config *config, bool image)
 {
@@ -18,15 +20,17 @@ static size_t count_before(bool image)
     return image ? 1 : 0;
 }
 
-static bool has_pooling(const clipc_config *config, bool image)
+static size_t count_pooling(const clipc_config *config, bool image)
 {
-    return image && clipc_config_has_part(config, CLIPC_PART_POOLING);
+    if (image && clipc_config_has_part(config, CLIPC_PART_POOLING))
+        return LINEARS_A_LAYER;
+    return image && clipc_config_has_part(config, CLIPC_PART_QUERY) ? QUERY_LINEARS : 0;
 }
 
 static size_t count_after(const clipc_config *config, bool image)
 {
     const bool projection = !image || clipc_config_has_part(config, CLIPC_PART_IMAGE_PROJECTION);
-    return (has_pooling(config, image) ? (size_t)LINEARS_A_LAYER : 0) + (projection ? 1 : 0);
+    return count_pooling(config, image) + (projection ? 1 : 0);
 }
 
 size_t clipc_linear_count(const clipc_config *config, bool image)
@@ -114,18 +118,24 @@ static clipc_linear of_pooling(const clipc_config *config, const clipc_weights *
         linear.biases[1] = &pooling->value_bias;
         linear.parts = 2;
     }
+    if (clipc_config_has_part(config, CLIPC_PART_QUERY)) {
+        linear.outputs = config->embedding_dimension;
+        linear.inner = kind == 0 ? config->image.width : config->embedding_dimension;
+    }
     snprintf(linear.name, sizeof linear.name, "image.pooling.%s", kinds[kind]);
     return linear;
 }
 
 static clipc_linear of_projection(const clipc_config *config, const clipc_weights *weights, bool image)
 {
-    const bool bias = !image && clipc_config_has_part(config, CLIPC_PART_TEXT_PROJECTION_BIAS);
+    const bool bias =
+        clipc_config_has_part(config, image ? CLIPC_PART_IMAGE_PROJECTION_BIAS : CLIPC_PART_TEXT_PROJECTION_BIAS);
+    const clipc_tensor *const bias_tensor = image ? &weights->image.projection_bias : &weights->text.projection_bias;
     clipc_linear linear = {.weights = {image ? &weights->image.projection : &weights->text.projection},
-                           .biases = {bias ? &weights->text.projection_bias : NULL},
+                           .biases = {bias ? bias_tensor : NULL},
                            .parts = 1,
                            .outputs = config->embedding_dimension,
-                           .inner = tower_of(config, image)->width};
+                           .inner = image ? clipc_config_pooled_width(config) : config->text.width};
     snprintf(linear.name, sizeof linear.name, "%s.projection", image ? "image" : "text");
     return linear;
 }
@@ -147,8 +157,9 @@ clipc_linear clipc_linear_at(const clipc_config *config, const clipc_weights *we
     index -= count_before(image);
     const size_t layer = index / LINEARS_A_LAYER;
     const size_t kind = index % LINEARS_A_LAYER;
-    if (layer == tower->layers && has_pooling(config, image))
-        return of_pooling(config, weights, kind);
+    const size_t after = index - clipc_min(index, LINEARS_A_LAYER * tower->layers);
+    if (layer >= tower->layers && after < count_pooling(config, image))
+        return of_pooling(config, weights, after);
     if (layer >= tower->layers)
         return of_projection(config, weights, image);
     clipc_linear linear = of_layer(tower, &(image ? weights->image.layers : weights->text.layers)[layer], kind);

@@ -1,9 +1,9 @@
 /* The linear layers of a model in the order in which backends take them and engine files hold them: of the image tower
  * the patch embedding, of both towers four for each layer (query_key_value, attention_out, fc1, fc2), then four of
- * attention pooling, where there is such (key_value, attention_out, fc1, fc2), and the projection, likewise. The bias
- * of the patch embedding, which backends join with the positions, and the query of attention pooling, which is the
- * same for all images, are none of them. Of a ResNet: its convolutions, and of attention pooling query, key_value, and
- * the projection. */
+ * attention pooling, where there is such (key_value, attention_out, fc1, fc2), or the first two of them, where it has
+ * no MLP, and the projection, likewise. The bias of the patch embedding, which backends join with the positions, and
+ * the query of attention pooling, which is the same for all images, are none of them. Of a ResNet: its convolutions,
+ * and of attention pooling query, key_value, and the projection. */
 #ifndef CLIPC_MODEL_LINEAR_H
 #define CLIPC_MODEL_LINEAR_H
 

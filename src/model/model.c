@@ -179,7 +179,13 @@ static clipc_status finish_image(clipc_model *model, const char *rule_name, clip
 
 static clipc_status finish_text(clipc_model *model, clipc_error *error)
 {
-    model->context_length = clipc_min(model->config.max_positions, clipc_tokenizer_max_length(model->tokenizer));
+    const size_t positions = model->config.max_positions - (model->config.text_class_token ? 1 : 0);
+    model->context_length = clipc_min(positions, clipc_tokenizer_max_length(model->tokenizer));
+    CLIPC_FAIL_IF(
+        clipc_config_places_tokens(&model->config) && model->context_length != positions, error,
+        CLIPC_ERROR_UNSUPPORTED,
+        "%s: the tokenizer's model_max_length is %zu, but the text tower reads all %zu tokens of a full text",
+        model->path[0] ? model->path : model->name, model->context_length, positions);
     CLIPC_FAIL_IF(model->context_length < 2, error, CLIPC_ERROR_FORMAT,
                   "%s: the tokenizer's model_max_length leaves no room for a start and an end token",
                   model->path[0] ? model->path : model->name);

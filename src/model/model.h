@@ -38,7 +38,7 @@ struct clipc_model {
     clipc_preprocess_rule preprocess;
     char steps[CLIPC_MAX_STEPS][160]; /* the rule in words; empty past the last */
     clipc_tokenizer *tokenizer;
-    size_t context_length; /* min(config.max_positions, the tokenizer's own limit) */
+    size_t context_length; /* min(config.max_positions but the class token's, the tokenizer's own limit) */
     char *name;
     char *path;
     char *directory;                   /* where files of the model lie, its card for one; NULL: nowhere */

@@ -20,7 +20,14 @@ typedef struct clipc_open_clip_tower {
 typedef struct clipc_open_clip_config {
     size_t embedding_dimension;
     clipc_open_clip_tower image;
-    bool timm;                  /* the image tower is timm's vision transformer with attention pooling: SigLIP's */
+    bool timm; /* the image tower is a vision transformer of timm's */
+    bool class_token;
+    bool patch_bias;
+    bool norm_pre;
+    clipc_image_pooling image_pooling;
+    size_t pooling_heads; /* of CLIPC_IMAGE_POOL_QUERY */
+    bool image_projection;
+    bool image_projection_bias;
     clipc_resnet_config resnet; /* whose width is not in image.width; zeroed when the tower is none */
     size_t image_size;
     size_t patch_size;
@@ -28,10 +35,13 @@ typedef struct clipc_open_clip_config {
     size_t context_length;
     size_t vocabulary_size;
     bool causal;
+    bool text_class_token;
     clipc_text_pooling pooling;
     int32_t eot_token;
+    int32_t pad_token;
     bool text_projection_bias;
-    bool own_tokenizer; /* not CLIP's: its files are beside the weights */
+    bool own_tokenizer;            /* not CLIP's: its files are beside the weights */
+    const char *unknown_tokenizer; /* what texts need that clipc does not have, in words; NULL: nothing */
     clipc_text_cleaning cleaning;
     clipc_preprocess_rule rule;
 } clipc_open_clip_config;

@@ -102,20 +102,41 @@ static clipc_status settle_activation(const clipc_model *model, const clipc_mode
     return CLIPC_OK;
 }
 
-static clipc_status settle_config(clipc_model *model, const clipc_model_config *given, source *from, bool image,
-                                  bool text, clipc_error *error)
+/* Towers that are there, but that clipc cannot run by what the config says of them. */
+static void leave_out(clipc_model *model, const source *from, bool *image, bool *text)
+{
+    const char *image_reason = from->has_config ? from->config.image.unknown : NULL;
+    const char *text_reason = !from->has_config           ? NULL
+                              : from->config.text.unknown ? from->config.text.unknown
+                                                          : from->config.unknown_tokenizer;
+    if (*image && image_reason)
+        *image = false;
+    if (!*image && image_reason)
+        snprintf(model->absent[true], CLIPC_ABSENT_TEXT, "%s: not supported yet", image_reason);
+    else if (!*image)
+        explain_absent_image(from, model->absent[true]);
+    if (*text && text_reason)
+        *text = false;
+    if (!*text && text_reason)
+        snprintf(model->absent[false], CLIPC_ABSENT_TEXT, "%s: not supported yet", text_reason);
+    else if (!*text)
+        explain_absent_text(from, model->absent[false]);
+}
+
+static clipc_status settle_config(clipc_model *model, const clipc_model_config *given, source *from, bool *image,
+                                  bool *text, clipc_error *error)
 {
     from->is_openai = is_openai_archive(model, &from->weights);
     if (!from->is_openai && clipc_directory_has(model, OPEN_CLIP_CONFIG))
         CLIPC_TRY(read_config(model, from, error));
     CLIPC_TRY(settle_activation(model, given, from, error));
     model->format = from->is_openai ? "OpenAI archive" : from->has_config ? "open_clip weights" : "state dict";
-    if (!image)
-        explain_absent_image(from, model->absent[true]);
-    if (!text)
-        explain_absent_text(from, model->absent[false]);
-    return clipc_config_derive(&from->weights, from->has_config ? &from->config : NULL, from->activation, image, text,
-                               &model->config, error);
+    leave_out(model, from, image, text);
+    CLIPC_FAIL_IF(!*image && !*text, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: has %s and %s, neither of which clipc can run", model->path, model->absent[true],
+                  model->absent[false]);
+    return clipc_config_derive(&from->weights, from->has_config ? &from->config : NULL, from->activation, *image,
+                               *text, &model->config, error);
 }
 
 /* ---- tokenizer and preprocessing ---- */
@@ -150,7 +171,7 @@ static clipc_status fill(clipc_model *model, const clipc_model_config *given, so
     bool text = false;
     const clipc_family *detected = clipc_family_detect(from->weights.files, from->weights.count, &image, &text);
     CLIPC_FAIL_IF(detected != model->family, error, CLIPC_ERROR_INTERNAL, "%s: two families", model->path);
-    CLIPC_TRY(settle_config(model, given, from, image, text, error));
+    CLIPC_TRY(settle_config(model, given, from, &image, &text, error));
     CLIPC_TRY(clipc_model_bind(model, error));
     if (text)
         CLIPC_TRY(settle_tokenizer(model, from, error));

@@ -33,15 +33,18 @@ typedef struct clipc_weights {
         clipc_tensor norm_pre_weight, norm_pre_bias;
         clipc_layer_weights *layers; /* [image.layers] */
         clipc_tensor norm_post_weight, norm_post_bias;
-        clipc_tensor probe;          /* [1, 1, width]: the query of attention pooling, before its projection */
-        clipc_layer_weights pooling; /* its attention, norm2 and MLP; norm1 is not used */
-        clipc_tensor projection;     /* [D, width], no bias, but for a ResNet's */
+        clipc_tensor probe;           /* [1, 1, width]: the query of attention pooling, before its projection */
+        clipc_layer_weights pooling;  /* its attention, norm2 and MLP; norm1 is not used */
+        clipc_tensor projection;      /* [D, width of the pooled row] */
+        clipc_tensor projection_bias; /* [D]; of a ResNet, and where image_projection_bias says so */
         /* Of a ResNet, which has position_embedding, query, key and value of `pooling`, projection, and: */
         clipc_convolution_weights *convolutions; /* [clipc_resnet_count], in the order of model/resnet.h */
-        clipc_tensor projection_bias;            /* [D] */
+        /* Of CLIPC_IMAGE_POOL_QUERY: the probe is [D], norm1 of `pooling` is the query's own LayerNorm, query and
+         * attention_out are [D, D], key and value [D, width], biases and norm2 [D]; there is no MLP. */
     } image;
     struct {
         clipc_tensor token_embedding;    /* [vocabulary, width]; rows are looked up in place */
+        clipc_tensor class_embedding;    /* [width]: of text_class_token */
         clipc_tensor position_embedding; /* [max_positions, width] */
         clipc_layer_weights *layers;     /* [text.layers] */
         clipc_tensor norm_final_weight, norm_final_bias;
@@ -51,6 +54,7 @@ typedef struct clipc_weights {
     float logit_scale;   /* exp() of the stored value; 1 when a model of one tower has none */
     float logit_bias;    /* of scores by sigmoid; else 0 */
     void *transposed[2]; /* [text, image]: the data of projections that their file holds as [width, D]; else NULL */
+    float *zeros;        /* the data of tensors that no file has (CLIPC_FORM_ZEROS); else NULL */
 } clipc_weights;
 
 /* A tower that the config does not have leaves its part zeroed. Makes the layer arrays that the config asks for,

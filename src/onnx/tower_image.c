@@ -130,6 +130,7 @@ void clipc_onnx_add_image_tower(clipc_onnx_graph *graph, const clipc_model *mode
     x = clipc_onnx_layers(graph, &config->image, weights->image.layers, x, NULL);
     x = (config->image_pooling == CLIPC_IMAGE_POOL_ATTENTION ? pool_by_attention : pool_class_token)(graph, model, x);
     if (config->image_projection)
-        x = clipc_onnx_linear(graph, "projection", x, &weights->image.projection, NULL);
+        x = clipc_onnx_linear(graph, "projection", x, &weights->image.projection,
+                              config->image_projection_bias ? &weights->image.projection_bias : NULL);
     clipc_onnx_finish(graph, options, x, config->embedding_dimension);
 }

@@ -41,6 +41,7 @@ class Case:
     precision: str  # of the stored weights
     make: typing.Callable  # folder -> Source
     unpacks: bool = True  # an engine file becomes a directory again; not with a tokenizer of pieces
+    directory: bool = True  # transformers has such a model
 
 
 def unit(rows):

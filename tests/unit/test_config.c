@@ -150,6 +150,13 @@ static void writes_what_it_reads(void **state)
         "{\"model_type\":\"siglip_text_model\",\"projection_size\":40}",
         "{\"model_type\":\"siglip_vision_model\",\"patch_size\":14}",
         "{\"model_type\":\"clip_text_model\",\"eos_token_id\":2}",
+        TOP("\"vision_config\":{\"clipc\":{\"pooling\":\"query\",\"pooling_heads\":8}},"
+            "\"text_config\":{\"clipc\":{\"class_token\":true,\"pooling\":\"last\",\"pad_token\":3}}"),
+        TOP("\"vision_config\":{\"clipc\":{\"pooling\":\"average\",\"norm_pre\":false,\"projection_bias\":true}},"
+            "\"text_config\":{\"clipc\":{\"causal\":false,\"pooling\":\"first\"}}"),
+        TOP("\"vision_config\":{\"clipc\":{\"pooling\":\"normed_average\",\"patch_bias\":true}},"
+            "\"text_config\":{\"clipc\":{\"pooling\":\"first_end_token\",\"end_token\":2}}"),
+        SIGLIP("\"text_config\":{\"clipc\":{\"projection_bias\":false,\"pooling\":\"largest_id\"}}"),
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         clipc_config first;
@@ -233,6 +240,21 @@ static void refuses_bad_configs(void **state)
         {TEXT("\"eos_token_id\":[49407]"), CLIPC_ERROR_FORMAT, "text_config.eos_token_id is an array"},
         {TEXT("\"eos_token_id\":4294967298"), CLIPC_ERROR_FORMAT, "text_config.eos_token_id is 4294967298"},
         {TOP("\"text_config_dict\":{\"hidden_size\":0}"), CLIPC_ERROR_FORMAT, "text_config_dict.hidden_size is 0"},
+        {IMAGE("\"clipc\":[]"), CLIPC_ERROR_FORMAT, "vision_config.clipc is an array"},
+        {IMAGE("\"clipc\":{\"class_token\":1}"), CLIPC_ERROR_FORMAT, "clipc.class_token is a whole number"},
+        {IMAGE("\"clipc\":{\"pooling\":\"max\"}"), CLIPC_ERROR_UNSUPPORTED, "clipc.pooling is none that"},
+        {IMAGE("\"clipc\":{\"pooling\":3}"), CLIPC_ERROR_UNSUPPORTED, "clipc.pooling is none that"},
+        {IMAGE("\"clipc\":{\"pooling\":\"query\"}"), CLIPC_ERROR_FORMAT, "cannot have 0 heads"},
+        {IMAGE("\"clipc\":{\"pooling\":\"query\",\"pooling_heads\":7}"), CLIPC_ERROR_FORMAT, "cannot have 7 heads"},
+        {IMAGE("\"clipc\":{\"pooling_heads\":-1}"), CLIPC_ERROR_FORMAT, "clipc.pooling_heads is no whole number"},
+        {IMAGE("\"hidden_size\":384,\"clipc\":{\"pooling\":\"query\",\"pooling_heads\":8}"), CLIPC_ERROR_UNSUPPORTED,
+         "is wider than the image tower's 384"},
+        {IMAGE("\"clipc\":{\"projection\":false}"), CLIPC_ERROR_UNSUPPORTED, "pooling 'class' without a projection"},
+        {TEXT("\"clipc\":{\"class_token\":true,\"causal\":false}"), CLIPC_ERROR_UNSUPPORTED, "without a causal mask"},
+        {TEXT("\"clipc\":{\"class_token\":true,\"pad_token\":49408}"), CLIPC_ERROR_FORMAT,
+         "the pad token 49408 is outside the vocabulary"},
+        {TEXT("\"vocab_size\":16777216,\"max_position_embeddings\":65536,\"clipc\":{\"class_token\":true}"),
+         CLIPC_ERROR_UNSUPPORTED, "more than clipc can place"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         clipc_config config;

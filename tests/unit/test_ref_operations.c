@@ -76,12 +76,12 @@ static void test_attention_of_equal_keys_is_the_mean(void **state)
     const float value[3][2] = {{3, 0}, {0, 6}, {6, 3}};
     double scores[3];
     float output[3][2];
-    clipc_ref_attention(&query[0][0], &key[0][0], &value[0][0], 3, 2, 1, false, scores, &output[0][0]);
+    clipc_ref_attention(&query[0][0], &key[0][0], &value[0][0], 3, 2, 1, false, false, scores, &output[0][0]);
     for (size_t token = 0; token < 3; token++) {
         assert_close(output[token][0], 3);
         assert_close(output[token][1], 3);
     }
-    clipc_ref_attention(&query[0][0], &key[0][0], &value[0][0], 3, 2, 1, true, scores, &output[0][0]);
+    clipc_ref_attention(&query[0][0], &key[0][0], &value[0][0], 3, 2, 1, true, false, scores, &output[0][0]);
     assert_close(output[0][0], 3);
     assert_close(output[0][1], 0);
     assert_close(output[1][0], 1.5);
@@ -98,7 +98,7 @@ static void test_attention_heads_are_apart(void **state)
     const float value[2][2] = {{1, 2}, {0, 4}};
     double scores[2];
     float output[2][2];
-    clipc_ref_attention(&query[0][0], &key[0][0], &value[0][0], 2, 2, 2, false, scores, &output[0][0]);
+    clipc_ref_attention(&query[0][0], &key[0][0], &value[0][0], 2, 2, 2, false, false, scores, &output[0][0]);
     assert_close(output[0][0], exp(1) / (exp(1) + 1));
     assert_close(output[0][1], 3);
 }
@@ -111,7 +111,7 @@ static void test_attention_survives_large_scores(void **state)
     const float value[2] = {1, 2};
     double scores[2];
     float output[2];
-    clipc_ref_attention(query, key, value, 2, 1, 1, false, scores, output);
+    clipc_ref_attention(query, key, value, 2, 1, 1, false, false, scores, output);
     assert_close(output[0], 1);
     assert_close(output[1], 2);
 }

@@ -142,12 +142,13 @@ struct tile {
     size_t keys;
     size_t causal_keys;
     size_t packed_keys;
+    size_t last_row; /* one that does not see itself, the last of its keys; past the tile: none */
     float weight_sums[CLIPC_TILE_ROWS_MAX];
 };
 
 static size_t seen_keys(const struct tile *tile, size_t row)
 {
-    return tile->causal_keys ? tile->causal_keys + row : tile->keys;
+    return (tile->causal_keys ? tile->causal_keys + row : tile->keys) - (row == tile->last_row ? 1 : 0);
 }
 
 /* From packed queries, keys and values to sums and weight_sums. */
@@ -225,6 +226,14 @@ struct job {
     clipc_attention_split split;
 };
 
+/* Of the tile that begins with query `first`. */
+static size_t last_row(const clipc_attention *attention, size_t tokens, size_t first)
+{
+    if (!attention->last_unseen)
+        return SIZE_MAX;
+    return attention->pooled ? 0 : tokens - 1 - first;
+}
+
 static void run_piece(const struct job *job, size_t index, float *scratch_base)
 {
     const clipc_attention *attention = job->attention;
@@ -249,7 +258,8 @@ static void run_piece(const struct job *job, size_t index, float *scratch_base)
         struct tile tile = {.rows = end - first,
                             .keys = job->split.causal ? end : tokens,
                             .causal_keys = job->split.causal ? first + 1 : 0,
-                            .packed_keys = piece.keys};
+                            .packed_keys = piece.keys,
+                            .last_row = last_row(attention, tokens, first)};
         attend(attention, &scratch, piece.head, attention->pooled ? piece.item : begin + first, &tile);
     }
 }

@@ -12,6 +12,7 @@ typedef struct clipc_attention {
     size_t heads;
     size_t head_width;
     bool causal;          /* row i sees rows 0 … i of its item */
+    bool last_unseen;     /* an item's last row is no key for itself, nor for the pooled query: it has two rows */
     bool pooled;          /* one query an item, at row = item, that sees all of the item's rows */
     clipc_dtype dtype;    /* of queries, keys and values: F32, or BF16 with an even head_width */
     const float *queries; /* as units of 32 bits, one or two values each */

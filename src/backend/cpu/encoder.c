@@ -1,4 +1,4 @@
-#include "backend/cpu/encoder.h"
+#include "backend/cpu/encoder_run.h"
 
 #include "backend/cpu/attention.h"
 #include "backend/cpu/kernel_names.h"
@@ -6,24 +6,14 @@
 #include "backend/cpu/pooled_attention.h"
 #include "backend/cpu/work_split.h"
 #include "io/bf16.h"
+#include "model/token_place.h"
 
 #include <math.h>
 #include <string.h>
 
-/* One micro-batch on its way through the tower. */
-struct run {
-    const clipc_cpu_tower *tower;
-    const clipc_cpu_workspace *workspace;
-    clipc_thread_pool *pool;
-    size_t items;
-    size_t rows;
-    const float *pixels; /* of the first item */
-    const int32_t *ids;  /* of the first row */
-};
-
 /* The tiles of a stream of rows for products in `dtype`, or in whatever a layer is kept in, made for the narrowest it
  * goes through. */
-static clipc_row_tiles deal_rows(const struct run *run, size_t rows, clipc_dtype dtype)
+static clipc_row_tiles deal_rows(const struct clipc_cpu_run *run, size_t rows, clipc_dtype dtype)
 {
     const clipc_cpu_tower *tower = run->tower;
     const size_t tallest = clipc_min(clipc_kernels_tile_rows(tower->kernels, dtype), tower->tallest_tile);
@@ -37,7 +27,7 @@ static clipc_dtype attention_dtype(const clipc_cpu_tower *tower)
     return clipc_cpu_tower_attention_dtype(tower);
 }
 
-static void run_gemm(const struct run *run, clipc_cpu_step kind, const clipc_gemm *gemm)
+static void run_gemm(const struct clipc_cpu_run *run, clipc_cpu_step kind, const clipc_gemm *gemm)
 {
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     clipc_gemm_run(run->pool, gemm);
@@ -46,14 +36,8 @@ static void run_gemm(const struct run *run, clipc_cpu_step kind, const clipc_gem
 
 /* ---- steps that go row by row ---- */
 
-/* What reading rows of `columns` values in one type and writing them in another moves. */
-static double bytes_of_rows(size_t rows, size_t columns, clipc_dtype from, clipc_dtype to)
-{
-    return (double)rows * (double)columns * (double)(clipc_dtype_size(from) + clipc_dtype_size(to));
-}
-
 /* Runs a task over rows, a few at a time. */
-static void run_rows(const struct run *run, clipc_task task, void *context, size_t rows)
+static void run_rows(const struct clipc_cpu_run *run, clipc_task task, void *context, size_t rows)
 {
     clipc_thread_pool_run(run->pool, task, context, rows, clipc_row_grain(rows, clipc_thread_pool_threads(run->pool)));
 }
@@ -61,6 +45,7 @@ static void run_rows(const struct run *run, clipc_task task, void *context, size
 struct norm_job {
     const clipc_cpu_tower *tower;
     const clipc_cpu_norm *norm;
+    size_t width; /* of a row; they lie clipc_padded_columns of it apart */
     const float *rows;
     void *out; /* packed in tiles, or the rows themselves */
     clipc_dtype dtype;
@@ -73,10 +58,10 @@ static void normalize_packed(void *context, size_t begin, size_t end, size_t thr
     (void)thread;
     const struct norm_job *job = context;
     const clipc_cpu_tower *tower = job->tower;
-    const size_t width = tower->config.width;
+    const size_t width = job->width;
     const float epsilon = tower->config.layer_norm_epsilon;
     for (size_t row = begin; row < end; row++) {
-        const float *from = job->rows + row * tower->padded_width;
+        const float *from = job->rows + row * clipc_padded_columns(width);
         const clipc_packed_row place =
             clipc_packed_row_at(job->tiles, clipc_cpu_packed_blocks(width, job->dtype), row);
         uint32_t *out = (uint32_t *)job->out + place.offset;
@@ -128,7 +113,7 @@ static void normalize_in_place(void *context, size_t begin, size_t end, size_t t
     }
 }
 
-static void copy_pooled_rows(const struct run *run)
+static void copy_pooled_rows(const struct clipc_cpu_run *run)
 {
     const size_t width = run->tower->padded_width;
     const size_t *offsets = run->workspace->offsets;
@@ -138,66 +123,72 @@ static void copy_pooled_rows(const struct run *run)
     }
 }
 
-/* ---- one layer ---- */
-
-/* The rows a layer works on: all of them, or in the last layer the pooled ones alone. */
-struct stream {
-    float *rows;
-    void *packed; /* in the dtype of the product that reads it next */
-    clipc_row_tiles tiles;
-};
-
-static struct stream all_rows(const struct run *run, clipc_dtype dtype)
+void clipc_cpu_normalize_in_place(const struct clipc_cpu_run *run, const clipc_cpu_norm *norm)
 {
-    return (struct stream){run->workspace->rows, run->workspace->packed, deal_rows(run, run->rows, dtype)};
+    struct norm_job job = {.tower = run->tower, .norm = norm, .out = run->workspace->rows};
+    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
+    run_rows(run, normalize_in_place, &job, run->rows);
+    clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, CLIPC_DTYPE_F32,
+                       clipc_layer_norm_name(run->tower->kernels, CLIPC_DTYPE_F32),
+                       clipc_bytes_of_rows(run->rows, run->tower->config.width, CLIPC_DTYPE_F32, CLIPC_DTYPE_F32));
 }
 
-static struct stream pooled_rows(const struct run *run, clipc_dtype dtype)
+/* ---- one layer ---- */
+
+struct clipc_cpu_stream clipc_cpu_all_rows(const struct clipc_cpu_run *run, clipc_dtype dtype)
 {
-    return (struct stream){run->workspace->pooled, run->workspace->pooled_packed, deal_rows(run, run->items, dtype)};
+    return (struct clipc_cpu_stream){run->workspace->rows, run->workspace->packed, deal_rows(run, run->rows, dtype),
+                                     run->tower->config.width};
+}
+
+struct clipc_cpu_stream clipc_cpu_pooled_rows(const struct clipc_cpu_run *run, clipc_dtype dtype)
+{
+    return (struct clipc_cpu_stream){run->workspace->pooled, run->workspace->pooled_packed,
+                                     deal_rows(run, run->items, dtype), run->tower->config.width};
 }
 
 /* Rows of bf16 to `matrices` packed matrices of bytes. */
-static void quantize_rows(const struct run *run, clipc_row_tiles tiles, size_t columns, size_t matrices,
+static void quantize_rows(const struct clipc_cpu_run *run, clipc_row_tiles tiles, size_t columns, size_t matrices,
                           const uint32_t *halves, void *packed)
 {
     struct quantize_job job = {run->tower, halves, columns, packed, tiles, run->workspace->row_scales};
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, quantize_packed, &job, matrices * tiles.rows);
     clipc_cpu_step_end(start, CLIPC_STEP_QUANTIZATION, CLIPC_DTYPE_I8, clipc_quantize_name(run->tower->kernels),
-                       bytes_of_rows(matrices * tiles.rows, columns, CLIPC_DTYPE_BF16, CLIPC_DTYPE_I8));
+                       clipc_bytes_of_rows(matrices * tiles.rows, columns, CLIPC_DTYPE_BF16, CLIPC_DTYPE_I8));
 }
 
 /* What lies in workspace->halves. */
-static void quantize(const struct run *run, const struct stream *stream, size_t columns, void *packed)
+static void quantize(const struct clipc_cpu_run *run, const struct clipc_cpu_stream *stream, size_t columns,
+                     void *packed)
 {
     quantize_rows(run, stream->tiles, columns, 1, run->workspace->halves, packed);
 }
 
 /* Into the form that a product with these weights reads. */
-static void normalize(const struct run *run, const struct stream *stream, const clipc_cpu_norm *norm,
-                      const clipc_packed_weights *next)
+void clipc_cpu_normalize(const struct clipc_cpu_run *run, const struct clipc_cpu_stream *stream,
+                         const clipc_cpu_norm *norm, const clipc_packed_weights *next)
 {
     const clipc_dtype dtype = next->layout.dtype;
-    struct norm_job job = {
-        run->tower, norm, stream->rows, stream->packed, dtype, stream->tiles, run->workspace->row_scales};
+    struct norm_job job = {run->tower,     norm,  stream->width, stream->rows,
+                           stream->packed, dtype, stream->tiles, run->workspace->row_scales};
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, normalize_packed, &job, stream->tiles.rows);
     clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, dtype, clipc_layer_norm_name(run->tower->kernels, dtype),
-                       bytes_of_rows(stream->tiles.rows, run->tower->config.width, CLIPC_DTYPE_F32, dtype));
+                       clipc_bytes_of_rows(stream->tiles.rows, stream->width, CLIPC_DTYPE_F32, dtype));
 }
 
 /* The product of a stream's packed rows with `count` panels of the weights from `first` on. */
-static void multiply(const struct run *run, clipc_cpu_step kind, const struct stream *stream,
-                     const clipc_packed_weights *weights, size_t first, size_t count, clipc_epilogue epilogue,
-                     clipc_gemm_output output)
+void clipc_cpu_multiply(const struct clipc_cpu_run *run, clipc_cpu_step kind, const struct clipc_cpu_stream *stream,
+                        const clipc_packed_weights *weights, size_t first, size_t count, clipc_epilogue epilogue,
+                        clipc_gemm_output output)
 {
     const clipc_gemm gemm = {.kernels = run->tower->kernels,
                              .weights = weights,
                              .first_panel = first,
                              .panel_count = count,
                              .rows = stream->packed,
-                             .row_blocks = clipc_cpu_packed_blocks(run->tower->config.width, weights->layout.dtype),
+                             .row_blocks = clipc_cpu_packed_blocks(stream->width, weights->layout.dtype),
                              .row_scales = run->workspace->row_scales,
                              .tiles = stream->tiles,
                              .epilogue = epilogue,
@@ -206,12 +197,12 @@ static void multiply(const struct run *run, clipc_cpu_step kind, const struct st
 }
 
 /* Attention writes the columns of heads alone: zeros for those behind them, which may hold anything. */
-static void clear_padding(const struct run *run, const struct stream *stream, clipc_dtype dtype)
+void clipc_cpu_clear_padding(const struct clipc_cpu_stream *stream, clipc_dtype dtype)
 {
-    const size_t width = run->tower->config.width;
+    const size_t width = stream->width;
     const size_t blocks = clipc_cpu_packed_blocks(width, dtype);
     const size_t first = width * clipc_dtype_size(dtype) / sizeof(float) / CLIPC_BLOCK;
-    if (width == run->tower->padded_width)
+    if (width == clipc_padded_columns(width))
         return;
     for (size_t row = 0; row < stream->tiles.rows; row++) {
         const clipc_packed_row place = clipc_packed_row_at(stream->tiles, blocks, row);
@@ -221,10 +212,10 @@ static void clear_padding(const struct run *run, const struct stream *stream, cl
     }
 }
 
-/* Into the form that the output projection reads. */
-static void attend(const struct run *run, const struct stream *stream, const clipc_cpu_layer *layer,
-                   const float *queries, size_t query_stride, const float *keys, const float *values,
-                   size_t key_stride, bool pooled)
+/* Into the form that the output projection reads; heads are of `dtype`, and together as wide as the stream. */
+void clipc_cpu_attend(const struct clipc_cpu_run *run, const struct clipc_cpu_stream *stream,
+                      const clipc_cpu_layer *layer, size_t heads, clipc_dtype dtype, const float *queries,
+                      size_t query_stride, const float *keys, const float *values, size_t key_stride, bool pooled)
 {
     const clipc_cpu_tower *tower = run->tower;
     const bool bytes = layer->attention_out.layout.dtype == CLIPC_DTYPE_I8;
@@ -232,11 +223,12 @@ static void attend(const struct run *run, const struct stream *stream, const cli
     const clipc_attention attention = {.kernels = tower->kernels,
                                        .items = run->items,
                                        .offsets = run->workspace->offsets,
-                                       .heads = tower->config.heads,
-                                       .head_width = tower->config.width / tower->config.heads,
+                                       .heads = heads,
+                                       .head_width = stream->width / heads,
                                        .causal = tower->causal,
+                                       .last_unseen = tower->last_unseen,
                                        .pooled = pooled,
-                                       .dtype = attention_dtype(tower),
+                                       .dtype = dtype,
                                        .queries = queries,
                                        .query_stride = query_stride,
                                        .keys = keys,
@@ -244,32 +236,33 @@ static void attend(const struct run *run, const struct stream *stream, const cli
                                        .key_stride = key_stride,
                                        .out = bytes ? (void *)run->workspace->halves : stream->packed,
                                        .out_dtype = out_dtype,
-                                       .out_blocks = clipc_cpu_packed_blocks(tower->config.width, out_dtype),
+                                       .out_blocks = clipc_cpu_packed_blocks(stream->width, out_dtype),
                                        .out_tiles = bytes ? clipc_row_tiles_make(stream->tiles.rows, 1)
                                                           : stream->tiles, /* row by row */
                                        .scratch = run->workspace->scratch,
                                        .scratch_stride = run->workspace->scratch_stride};
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     if (!bytes)
-        clear_padding(run, stream, out_dtype);
+        clipc_cpu_clear_padding(stream, out_dtype);
     clipc_attention_run(run->pool, &attention);
     clipc_cpu_step_end_attention(start, &attention);
     if (bytes)
-        quantize(run, stream, tower->config.width, stream->packed);
+        quantize(run, stream, stream->width, stream->packed);
 }
 
 /* fc1, the activation and fc2. */
-static void run_mlp(const struct run *run, const struct stream *stream, const clipc_cpu_layer *layer)
+void clipc_cpu_run_mlp(const struct clipc_cpu_run *run, const struct clipc_cpu_stream *stream,
+                       const clipc_cpu_layer *layer)
 {
     const clipc_cpu_tower *tower = run->tower;
     const size_t mlp_width = tower->config.mlp_width;
     const bool bytes = layer->fc2.layout.dtype == CLIPC_DTYPE_I8;
     const clipc_dtype inner_dtype = bytes ? CLIPC_DTYPE_BF16 : layer->fc2.layout.dtype;
     const size_t inner_length = clipc_cpu_packed_blocks(mlp_width, inner_dtype) * CLIPC_BLOCK;
-    multiply(run, CLIPC_STEP_FC1, stream, &layer->fc1, 0, layer->fc1.layout.panel_count,
-             clipc_epilogue_of(tower->config.activation),
-             bytes ? (clipc_gemm_output){run->workspace->halves, inner_length, false, CLIPC_DTYPE_BF16}
-                   : (clipc_gemm_output){run->workspace->wide, inner_length, true, inner_dtype});
+    clipc_cpu_multiply(run, CLIPC_STEP_FC1, stream, &layer->fc1, 0, layer->fc1.layout.panel_count,
+                       clipc_epilogue_of(tower->config.activation),
+                       bytes ? (clipc_gemm_output){run->workspace->halves, inner_length, false, CLIPC_DTYPE_BF16}
+                             : (clipc_gemm_output){run->workspace->wide, inner_length, true, inner_dtype});
     if (bytes)
         quantize(run, stream, mlp_width, run->workspace->wide);
     const clipc_gemm gemm = {.kernels = tower->kernels,
@@ -285,8 +278,8 @@ static void run_mlp(const struct run *run, const struct stream *stream, const cl
 }
 
 /* The rows of X as they are now. */
-static void tap_rows(const struct run *run, clipc_tap_point point, const clipc_cpu_layer *layer, const float *rows,
-                     size_t count)
+static void tap_rows(const struct clipc_cpu_run *run, clipc_tap_point point, const clipc_cpu_layer *layer,
+                     const float *rows, size_t count)
 {
     const clipc_cpu_tower *tower = run->tower;
     const size_t index = layer ? (size_t)(layer - tower->layers) : 0;
@@ -295,43 +288,40 @@ static void tap_rows(const struct run *run, clipc_tap_point point, const clipc_c
 }
 
 /* From attention's packed result to the end of the layer. */
-static void finish_layer(const struct run *run, const struct stream *stream, const clipc_cpu_layer *layer)
+static void finish_layer(const struct clipc_cpu_run *run, const struct clipc_cpu_stream *stream,
+                         const clipc_cpu_layer *layer)
 {
-    multiply(run, CLIPC_STEP_ATTENTION_OUT, stream, &layer->attention_out, 0, layer->attention_out.layout.panel_count,
-             CLIPC_EPILOGUE_RESIDUAL,
-             (clipc_gemm_output){stream->rows, run->tower->padded_width, false, CLIPC_DTYPE_F32});
+    clipc_cpu_multiply(run, CLIPC_STEP_ATTENTION_OUT, stream, &layer->attention_out, 0,
+                       layer->attention_out.layout.panel_count, CLIPC_EPILOGUE_RESIDUAL,
+                       (clipc_gemm_output){stream->rows, run->tower->padded_width, false, CLIPC_DTYPE_F32});
     tap_rows(run, CLIPC_TAP_ATTENTION, layer, stream->rows, stream->tiles.rows);
-    normalize(run, stream, &layer->norm2, &layer->fc1);
-    run_mlp(run, stream, layer);
+    clipc_cpu_normalize(run, stream, &layer->norm2, &layer->fc1);
+    clipc_cpu_run_mlp(run, stream, layer);
     tap_rows(run, CLIPC_TAP_MLP, layer, stream->rows, stream->tiles.rows);
 }
 
-/* Whose steps follow. */
-static void enter_layer(const struct run *run, const clipc_cpu_layer *layer)
+static void run_layer(const struct clipc_cpu_run *run, const clipc_cpu_layer *layer)
 {
-    clipc_cpu_steps_enter(run->workspace->steps, run->tower->image, layer ? (int)(layer - run->tower->layers) : -1);
-}
-
-static void run_layer(const struct run *run, const clipc_cpu_layer *layer)
-{
-    enter_layer(run, layer);
-    const struct stream stream = all_rows(run, run->tower->layer_dtype);
+    clipc_cpu_enter_layer(run, layer);
+    const struct clipc_cpu_stream stream = clipc_cpu_all_rows(run, run->tower->layer_dtype);
     const size_t length = clipc_cpu_attention_length(run->tower);
     float *wide = run->workspace->wide;
-    normalize(run, &stream, &layer->norm1, &layer->query_key_value);
-    multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &stream, &layer->query_key_value, 0,
-             layer->query_key_value.layout.panel_count, CLIPC_EPILOGUE_BIAS,
-             (clipc_gemm_output){wide, 3 * length, false, attention_dtype(run->tower)});
-    attend(run, &stream, layer, wide, 3 * length, wide + length, wide + 2 * length, 3 * length, false);
+    clipc_cpu_normalize(run, &stream, &layer->norm1, &layer->query_key_value);
+    clipc_cpu_multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &stream, &layer->query_key_value, 0,
+                       layer->query_key_value.layout.panel_count, CLIPC_EPILOGUE_BIAS,
+                       (clipc_gemm_output){wide, 3 * length, false, attention_dtype(run->tower)});
+    clipc_cpu_attend(run, &stream, layer, run->tower->config.heads, attention_dtype(run->tower), wide, 3 * length,
+                     wide + length, wide + 2 * length, 3 * length, false);
     finish_layer(run, &stream, layer);
 }
 
 /* All rows, row by row, to workspace->wide: what pooled attention reads. */
-static void normalize_rows(const struct run *run, const clipc_cpu_norm *norm)
+static void normalize_rows(const struct clipc_cpu_run *run, const clipc_cpu_norm *norm)
 {
     const clipc_dtype dtype = attention_dtype(run->tower);
     struct norm_job job = {.tower = run->tower,
                            .norm = norm,
+                           .width = run->tower->config.width,
                            .rows = run->workspace->rows,
                            .out = run->workspace->wide,
                            .dtype = dtype,
@@ -339,11 +329,11 @@ static void normalize_rows(const struct run *run, const clipc_cpu_norm *norm)
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, normalize_packed, &job, run->rows);
     clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, dtype, clipc_layer_norm_name(run->tower->kernels, dtype),
-                       bytes_of_rows(run->rows, run->tower->config.width, CLIPC_DTYPE_F32, dtype));
+                       clipc_bytes_of_rows(run->rows, run->tower->config.width, CLIPC_DTYPE_F32, dtype));
 }
 
 /* Σ p x of every head, from its u in workspace->pooled_wide, as packed rows of `tiles` for the values' weights. */
-static const void *attend_rows(const struct run *run, clipc_row_tiles tiles, bool bytes)
+static const void *attend_rows(const struct clipc_cpu_run *run, clipc_row_tiles tiles, bool bytes)
 {
     const clipc_cpu_tower *tower = run->tower;
     const clipc_cpu_workspace *workspace = run->workspace;
@@ -351,6 +341,7 @@ static const void *attend_rows(const struct run *run, clipc_row_tiles tiles, boo
     const clipc_pooled_attention attention = {.kernels = tower->kernels,
                                               .items = run->items,
                                               .offsets = workspace->offsets,
+                                              .unseen = tower->last_unseen ? 1 : 0,
                                               .heads = heads,
                                               .width = tower->config.width,
                                               .dtype = attention_dtype(tower),
@@ -372,7 +363,8 @@ static const void *attend_rows(const struct run *run, clipc_row_tiles tiles, boo
 
 /* The pooled rows' attention from their packed queries in workspace->pooled_query, into the form that the output
  * projection reads: u from the keys' weights, the sums, and the values' weights, each head with rows of its own. */
-static void attend_pooled(const struct run *run, const struct stream *pooled, const clipc_cpu_layer *layer)
+static void attend_pooled(const struct clipc_cpu_run *run, const struct clipc_cpu_stream *pooled,
+                          const clipc_cpu_layer *layer)
 {
     const clipc_cpu_tower *tower = run->tower;
     const size_t heads = tower->config.heads;
@@ -416,35 +408,36 @@ static void attend_pooled(const struct run *run, const struct stream *pooled, co
 
 /* Only the pooled row of each item is read after the last layer, so only it gets a query, an output projection and an
  * MLP there; and no row gets a key or a value where pooled attention does without. */
-static void run_last_layer(const struct run *run, const clipc_cpu_layer *layer)
+static void run_last_layer(const struct clipc_cpu_run *run, const clipc_cpu_layer *layer)
 {
-    const struct stream pooled = pooled_rows(run, run->tower->layer_dtype);
+    const struct clipc_cpu_stream pooled = clipc_cpu_pooled_rows(run, run->tower->layer_dtype);
     const size_t length = clipc_cpu_attention_length(run->tower);
     const clipc_dtype dtype = attention_dtype(run->tower);
     const size_t part = layer->query_key_value.layout.panel_count / 3;
     const bool by_rows = run->tower->last_keys.panels;
     float *wide = run->workspace->wide;
-    enter_layer(run, layer);
+    clipc_cpu_enter_layer(run, layer);
     if (by_rows) {
         normalize_rows(run, &layer->norm1);
     } else {
-        const struct stream all = all_rows(run, run->tower->layer_dtype);
-        normalize(run, &all, &layer->norm1, &layer->query_key_value);
-        multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &all, &layer->query_key_value, part, 2 * part, CLIPC_EPILOGUE_BIAS,
-                 (clipc_gemm_output){wide, 2 * length, false, dtype});
+        const struct clipc_cpu_stream all = clipc_cpu_all_rows(run, run->tower->layer_dtype);
+        clipc_cpu_normalize(run, &all, &layer->norm1, &layer->query_key_value);
+        clipc_cpu_multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &all, &layer->query_key_value, part, 2 * part,
+                           CLIPC_EPILOGUE_BIAS, (clipc_gemm_output){wide, 2 * length, false, dtype});
     }
-    normalize(run, &pooled, &layer->norm1, &layer->query_key_value);
-    multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &pooled, &layer->query_key_value, 0, part, CLIPC_EPILOGUE_BIAS,
-             (clipc_gemm_output){run->workspace->pooled_query, length, by_rows, dtype});
+    clipc_cpu_normalize(run, &pooled, &layer->norm1, &layer->query_key_value);
+    clipc_cpu_multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &pooled, &layer->query_key_value, 0, part, CLIPC_EPILOGUE_BIAS,
+                       (clipc_gemm_output){run->workspace->pooled_query, length, by_rows, dtype});
     if (by_rows)
         attend_pooled(run, &pooled, layer);
     else
-        attend(run, &pooled, layer, run->workspace->pooled_query, length, wide, wide + length, 2 * length, true);
+        clipc_cpu_attend(run, &pooled, layer, run->tower->config.heads, dtype, run->workspace->pooled_query, length,
+                         wide, wide + length, 2 * length, true);
     finish_layer(run, &pooled, layer);
 }
 
 /* The pooled rows after the last LayerNorm, unpacked into the place of the queries, which nothing reads any more. */
-static void tap_norm(const struct run *run, const struct stream *pooled)
+static void tap_norm(const struct clipc_cpu_run *run, const struct clipc_cpu_stream *pooled)
 {
     const clipc_cpu_tower *tower = run->tower;
     const clipc_dtype dtype = tower->projection.layout.dtype;
@@ -452,10 +445,10 @@ static void tap_norm(const struct run *run, const struct stream *pooled)
     if (!run->workspace->tap.function)
         return;
     for (size_t row = 0; row < run->items; row++) {
-        const size_t blocks = clipc_cpu_packed_blocks(tower->config.width, dtype);
+        const size_t blocks = clipc_cpu_packed_blocks(pooled->width, dtype);
         const clipc_packed_row place = clipc_packed_row_at(pooled->tiles, blocks, row);
         const uint32_t *from = (const uint32_t *)pooled->packed + place.offset;
-        for (size_t i = 0; i < tower->config.width; i++) {
+        for (size_t i = 0; i < pooled->width; i++) {
             const size_t unit = dtype == CLIPC_DTYPE_BF16 ? i / 2 : i;
             const uint32_t *line = from + unit / CLIPC_BLOCK * place.block_stride;
             float *to = rows + row * tower->padded_width + i;
@@ -465,66 +458,61 @@ static void tap_norm(const struct run *run, const struct stream *pooled)
                 memcpy(to, line + unit % CLIPC_BLOCK, sizeof *to);
         }
     }
-    tap_rows(run, CLIPC_TAP_NORM, NULL, rows, run->items);
+    clipc_tap_give(&run->workspace->tap, tower->image, CLIPC_TAP_NORM, 0,
+                   (clipc_tap_rows){rows, run->items, pooled->width, tower->padded_width});
 }
 
-/* One row of each item through the last layer and the last LayerNorm to its projection. */
-static void pool_rows(const struct run *run, float *embeddings)
+/* From what is packed for the projection to the embeddings. */
+void clipc_cpu_project(const struct clipc_cpu_run *run, const struct clipc_cpu_stream *pooled, float *embeddings)
 {
     const clipc_cpu_tower *tower = run->tower;
-    enter_layer(run, NULL);
-    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
-    copy_pooled_rows(run);
-    clipc_cpu_step_end(start, CLIPC_STEP_POOLING, CLIPC_DTYPE_F32, "C",
-                       bytes_of_rows(run->items, tower->padded_width, CLIPC_DTYPE_F32, CLIPC_DTYPE_F32));
-    if (tower->config.layers > 0)
-        run_last_layer(run, &tower->layers[tower->config.layers - 1]);
-    enter_layer(run, NULL);
-    const struct stream pooled = pooled_rows(run, tower->dtype);
     const size_t length = clipc_padded_columns(tower->embedding_dimension);
-    normalize(run, &pooled, &tower->norm_final, &tower->projection);
-    tap_norm(run, &pooled);
-    multiply(run, CLIPC_STEP_PROJECTION, &pooled, &tower->projection, 0, tower->projection.layout.panel_count,
-             CLIPC_EPILOGUE_BIAS, (clipc_gemm_output){run->workspace->embeddings, length, false, CLIPC_DTYPE_F32});
+    tap_norm(run, pooled);
+    clipc_cpu_multiply(run, CLIPC_STEP_PROJECTION, pooled, &tower->projection, 0, tower->projection.layout.panel_count,
+                       CLIPC_EPILOGUE_BIAS,
+                       (clipc_gemm_output){run->workspace->embeddings, length, false, CLIPC_DTYPE_F32});
     for (size_t item = 0; item < run->items; item++)
         memcpy(embeddings + item * tower->embedding_dimension, run->workspace->embeddings + item * length,
                tower->embedding_dimension * sizeof *embeddings);
 }
 
-/* All rows of each item through the last LayerNorm; one query, the same for all, attends to them, and an MLP follows.
- * What comes of it is the embedding: there is no projection. */
-static void pool_by_attention(const struct run *run, float *embeddings)
+/* One row of each item through the last layer and the last LayerNorm to its projection. */
+static void pool_rows(const struct clipc_cpu_run *run, float *embeddings)
 {
     const clipc_cpu_tower *tower = run->tower;
-    const clipc_cpu_layer *layer = &tower->pooling;
-    const struct stream all = all_rows(run, tower->dtype);
-    const struct stream pooled = pooled_rows(run, tower->dtype);
-    const size_t length = clipc_cpu_attention_length(tower);
-    float *wide = run->workspace->wide;
-    enter_layer(run, NULL);
-    normalize(run, &all, &tower->norm_final, &layer->query_key_value);
-    multiply(run, CLIPC_STEP_QUERY_KEY_VALUE, &all, &layer->query_key_value, 0,
-             layer->query_key_value.layout.panel_count, CLIPC_EPILOGUE_BIAS,
-             (clipc_gemm_output){wide, 2 * length, false, attention_dtype(tower)});
-    attend(run, &pooled, layer, tower->pooling_query, 0, wide, wide + length, 2 * length, true);
-    multiply(run, CLIPC_STEP_ATTENTION_OUT, &pooled, &layer->attention_out, 0, layer->attention_out.layout.panel_count,
-             CLIPC_EPILOGUE_BIAS, (clipc_gemm_output){pooled.rows, tower->padded_width, false, CLIPC_DTYPE_F32});
-    normalize(run, &pooled, &layer->norm2, &layer->fc1);
-    run_mlp(run, &pooled, layer);
-    for (size_t item = 0; item < run->items; item++)
-        memcpy(embeddings + item * tower->embedding_dimension, pooled.rows + item * tower->padded_width,
-               tower->embedding_dimension * sizeof *embeddings);
+    clipc_cpu_enter_layer(run, NULL);
+    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
+    copy_pooled_rows(run);
+    clipc_cpu_step_end(start, CLIPC_STEP_POOLING, CLIPC_DTYPE_F32, "C",
+                       clipc_bytes_of_rows(run->items, tower->padded_width, CLIPC_DTYPE_F32, CLIPC_DTYPE_F32));
+    if (tower->config.layers > 0)
+        run_last_layer(run, &tower->layers[tower->config.layers - 1]);
+    clipc_cpu_enter_layer(run, NULL);
+    const struct clipc_cpu_stream pooled = clipc_cpu_pooled_rows(run, tower->dtype);
+    clipc_cpu_normalize(run, &pooled, &tower->norm_final, &tower->projection);
+    clipc_cpu_project(run, &pooled, embeddings);
+}
+
+static void pool(const struct clipc_cpu_run *run, float *embeddings)
+{
+    switch (run->tower->image ? run->tower->pooling_kind : CLIPC_IMAGE_POOL_CLASS) {
+    case CLIPC_IMAGE_POOL_CLASS: pool_rows(run, embeddings); break;
+    case CLIPC_IMAGE_POOL_ATTENTION: clipc_cpu_pool_by_attention(run, embeddings); break;
+    case CLIPC_IMAGE_POOL_QUERY: clipc_cpu_pool_by_query(run, embeddings); break;
+    case CLIPC_IMAGE_POOL_AVERAGE:
+    case CLIPC_IMAGE_POOL_NORMED_AVERAGE: clipc_cpu_pool_average(run, embeddings); break;
+    }
 }
 
 /* From X to the projections of the micro-batch. */
-static void run_encoder(const struct run *run, float *embeddings)
+static void run_encoder(const struct clipc_cpu_run *run, float *embeddings)
 {
     const clipc_cpu_tower *tower = run->tower;
-    const size_t last = tower->pools_by_attention ? 0 : 1; /* layers that pool_rows does */
+    const size_t last = clipc_cpu_tower_pools_rows(tower) ? 0 : 1; /* layers that pool_rows does */
     tap_rows(run, CLIPC_TAP_EMBEDDING, NULL, run->workspace->rows, run->rows);
     for (size_t i = 0; i + last < tower->config.layers; i++)
         run_layer(run, &tower->layers[i]);
-    (tower->pools_by_attention ? pool_by_attention : pool_rows)(run, embeddings);
+    pool(run, embeddings);
     clipc_tap_give(&run->workspace->tap, tower->image, CLIPC_TAP_PROJECTION, 0,
                    (clipc_tap_rows){embeddings, run->items, tower->embedding_dimension, tower->embedding_dimension});
 }
@@ -534,7 +522,7 @@ static void run_encoder(const struct run *run, float *embeddings)
 static void prepare_patches(void *context, size_t begin, size_t end, size_t thread)
 {
     (void)thread;
-    const struct run *run = context;
+    const struct clipc_cpu_run *run = context;
     const clipc_cpu_tower *tower = run->tower;
     const clipc_row_tiles tiles = deal_rows(run, run->rows, tower->layer_dtype);
     for (size_t row = begin; row < end; row++) {
@@ -544,30 +532,20 @@ static void prepare_patches(void *context, size_t begin, size_t end, size_t thre
     }
 }
 
-static void normalize_all_in_place(const struct run *run, const clipc_cpu_norm *norm)
-{
-    struct norm_job job = {.tower = run->tower, .norm = norm, .out = run->workspace->rows};
-    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
-    run_rows(run, normalize_in_place, &job, run->rows);
-    clipc_cpu_step_end(start, CLIPC_STEP_LAYER_NORM, CLIPC_DTYPE_F32,
-                       clipc_layer_norm_name(run->tower->kernels, CLIPC_DTYPE_F32),
-                       bytes_of_rows(run->rows, run->tower->config.width, CLIPC_DTYPE_F32, CLIPC_DTYPE_F32));
-}
-
-static void encode_some_images(struct run *run, float *embeddings)
+static void encode_some_images(struct clipc_cpu_run *run, float *embeddings)
 {
     const clipc_cpu_tower *tower = run->tower;
     run->rows = run->items * tower->most_tokens;
     for (size_t item = 0; item <= run->items; item++)
         run->workspace->offsets[item] = item * tower->most_tokens;
-    enter_layer(run, NULL);
+    clipc_cpu_enter_layer(run, NULL);
     const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
     run_rows(run, prepare_patches, run, run->rows);
     clipc_cpu_step_end(start, CLIPC_STEP_PATCHES, tower->layer_dtype, "C",
-                       bytes_of_rows(run->items, 3 * tower->image_size * tower->image_size, CLIPC_DTYPE_F32,
-                                     tower->patch_embedding.layout.dtype) +
-                           bytes_of_rows(run->rows, tower->padded_width, CLIPC_DTYPE_F32, CLIPC_DTYPE_F32));
-    const struct stream stream = all_rows(run, tower->layer_dtype);
+                       clipc_bytes_of_rows(run->items, 3 * tower->image_size * tower->image_size, CLIPC_DTYPE_F32,
+                                           tower->patch_embedding.layout.dtype) +
+                           clipc_bytes_of_rows(run->rows, tower->padded_width, CLIPC_DTYPE_F32, CLIPC_DTYPE_F32));
+    const struct clipc_cpu_stream stream = clipc_cpu_all_rows(run, tower->layer_dtype);
     const clipc_gemm gemm = {.kernels = tower->kernels,
                              .weights = &tower->patch_embedding,
                              .panel_count = tower->patch_embedding.layout.panel_count,
@@ -579,7 +557,7 @@ static void encode_some_images(struct run *run, float *embeddings)
                              .output = {stream.rows, tower->padded_width, false, CLIPC_DTYPE_F32}};
     run_gemm(run, CLIPC_STEP_PATCH_EMBEDDING, &gemm);
     if (tower->norm_pre.weight)
-        normalize_all_in_place(run, &tower->norm_pre);
+        clipc_cpu_normalize_in_place(run, &tower->norm_pre);
     run_encoder(run, embeddings);
 }
 
@@ -590,29 +568,44 @@ void clipc_cpu_encode_images(const clipc_cpu_tower *tower, const clipc_cpu_works
     const size_t batches = (count + most - 1) / most;
     for (size_t batch = 0; batch < batches; batch++) {
         const size_t first = count * batch / batches;
-        struct run run = {.tower = tower,
-                          .workspace = workspace,
-                          .pool = pool,
-                          .items = count * (batch + 1) / batches - first,
-                          .pixels = pixels + first * 3 * tower->image_size * tower->image_size};
+        struct clipc_cpu_run run = {.tower = tower,
+                                    .workspace = workspace,
+                                    .pool = pool,
+                                    .items = count * (batch + 1) / batches - first,
+                                    .pixels = pixels + first * 3 * tower->image_size * tower->image_size};
         encode_some_images(&run, embeddings + first * tower->embedding_dimension);
     }
 }
 
 /* ---- text ---- */
 
+/* Writes the token's embedding and returns its position's; `position` is the row's among its item's. */
+static const float *embed_token(const clipc_cpu_tower *tower, int32_t id, size_t position, float *x)
+{
+    const size_t width = tower->config.width;
+    size_t token = (size_t)id;
+    if (tower->placed_vocabulary) {
+        token = clipc_token_place_id(tower->placed_vocabulary, id);
+        position = clipc_token_place_position(tower->placed_vocabulary, id);
+    }
+    if (tower->class_embedding && token == tower->placed_vocabulary)
+        clipc_tensor_read(tower->class_embedding, 0, width, x);
+    else
+        clipc_tensor_read(tower->token_embedding, token * width, width, x);
+    return tower->positions + position * tower->padded_width;
+}
+
 static void prepare_tokens(void *context, size_t begin, size_t end, size_t thread)
 {
     (void)thread;
-    const struct run *run = context;
+    const struct clipc_cpu_run *run = context;
     const clipc_cpu_tower *tower = run->tower;
     const size_t width = tower->config.width;
     const size_t *offsets = run->workspace->offsets;
     for (size_t item = begin; item < end; item++) {
         for (size_t row = offsets[item]; row < offsets[item + 1]; row++) {
             float *x = run->workspace->rows + row * tower->padded_width;
-            const float *position = tower->positions + (row - offsets[item]) * tower->padded_width;
-            clipc_tensor_read(tower->token_embedding, (size_t)run->ids[row] * width, width, x);
+            const float *position = embed_token(tower, run->ids[row], row - offsets[item], x);
             for (size_t i = 0; i < width; i++)
                 x[i] += position[i];
             memset(x + width, 0, (tower->padded_width - width) * sizeof *x);
@@ -632,13 +625,13 @@ void clipc_cpu_encode_tokens(const clipc_cpu_tower *tower, const clipc_cpu_works
             items++;
             workspace->offsets[items] = offsets[first + items] - offsets[first];
         }
-        struct run run = {.tower = tower,
-                          .workspace = workspace,
-                          .pool = pool,
-                          .items = items,
-                          .rows = workspace->offsets[items],
-                          .ids = ids + offsets[first]};
-        enter_layer(&run, NULL);
+        struct clipc_cpu_run run = {.tower = tower,
+                                    .workspace = workspace,
+                                    .pool = pool,
+                                    .items = items,
+                                    .rows = workspace->offsets[items],
+                                    .ids = ids + offsets[first]};
+        clipc_cpu_enter_layer(&run, NULL);
         const clipc_cpu_step_start start = clipc_cpu_step_begin(workspace->steps);
         clipc_thread_pool_run(pool, prepare_tokens, &run, items, 1);
         const size_t value_bytes = clipc_dtype_size(tower->token_embedding->dtype) + 2 * sizeof(float);

@@ -42,6 +42,13 @@ static inline size_t clipc_cpu_attention_length(const clipc_cpu_tower *tower)
     return tower->padded_width * clipc_dtype_size(clipc_cpu_tower_attention_dtype(tower)) / sizeof(float);
 }
 
+/* The same of pooling by a query. */
+static inline size_t clipc_cpu_pooling_length(const clipc_cpu_tower *tower)
+{
+    return clipc_padded_columns(tower->pooled_width) * clipc_dtype_size(clipc_cpu_tower_pooling_dtype(tower)) /
+           sizeof(float);
+}
+
 /* Activations of a micro-batch: small enough to stay in a share of the last-level cache, large enough that reading the
  * weights from memory once a micro-batch costs little. */
 #define CLIPC_ACTIVATION_BUDGET ((size_t)12 << 20)

@@ -172,7 +172,7 @@ static void run_items(void *context, size_t begin, size_t end, size_t thread)
     const clipc_pooled_attention *attention = context;
     const size_t units = row_units(attention);
     for (size_t item = begin; item < end; item++) {
-        const size_t tokens = attention->offsets[item + 1] - attention->offsets[item];
+        const size_t tokens = attention->offsets[item + 1] - attention->offsets[item] - attention->unseen;
         const float *rows = attention->rows + attention->offsets[item] * units;
         const struct scratch scratch =
             lay_out(attention, tokens, attention->scratch + thread * attention->scratch_stride);

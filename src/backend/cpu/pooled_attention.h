@@ -13,6 +13,7 @@ typedef struct clipc_pooled_attention {
     const clipc_kernels *kernels;
     size_t items;
     const size_t *offsets; /* [items + 1]: rows of each item */
+    size_t unseen;         /* how many at the end of an item are not looked at */
     size_t heads;
     size_t width;         /* of a row, a multiple of 32 */
     clipc_dtype dtype;    /* of all rows: F32 or BF16 */

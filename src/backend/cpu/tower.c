@@ -3,6 +3,7 @@
 #include "backend/cpu/pooled_attention.h"
 #include "backend/cpu/weight_builder.h"
 
+#include <math.h>
 #include <string.h>
 
 struct builder {
@@ -63,7 +64,7 @@ static void build_last_keys(struct builder *builder, const clipc_cpu_layer *last
     clipc_cpu_tower *tower = builder->tower;
     const size_t heads = tower->config.heads;
     const clipc_dtype from = last->query_key_value.layout.dtype;
-    if (builder->base.function || tower->pools_by_attention || builder->base.status != CLIPC_OK ||
+    if (builder->base.function || clipc_cpu_tower_pools_rows(tower) || builder->base.status != CLIPC_OK ||
         tower->config.width / heads % CLIPC_ROW_PADDING != 0 ||
         (from == CLIPC_DTYPE_I8 ? CLIPC_DTYPE_BF16 : from) != tower->dtype)
         return;
@@ -114,18 +115,48 @@ static void build_positions(struct builder *builder, const clipc_model *model)
         add_to_positions(builder, &model->weights.image.patch_bias, tower->class_tokens, tower->most_tokens);
 }
 
+static clipc_cpu_norm build_pooled_norm(struct builder *builder, const clipc_tensor *weight, const clipc_tensor *bias)
+{
+    const size_t width = builder->tower->pooled_width;
+    clipc_cpu_norm norm;
+    norm.weight = clipc_build_rows(&builder->base, weight, 1, width, clipc_padded_columns(width));
+    norm.bias = clipc_build_rows(&builder->base, bias, 1, width, clipc_padded_columns(width));
+    return norm;
+}
+
+/* In double, as all that comes of the probe. */
+static void normalize_probe(const clipc_cpu_tower *tower, const clipc_cpu_norm *norm, float *probe)
+{
+    double mean = 0;
+    double variance = 0;
+    for (size_t i = 0; i < tower->pooled_width; i++)
+        mean += (double)probe[i] / (double)tower->pooled_width;
+    for (size_t i = 0; i < tower->pooled_width; i++)
+        variance += ((double)probe[i] - mean) * ((double)probe[i] - mean) / (double)tower->pooled_width;
+    const double scale = 1 / sqrt(variance + (double)tower->config.layer_norm_epsilon);
+    for (size_t i = 0; i < tower->pooled_width; i++)
+        probe[i] = (float)(((double)probe[i] - mean) * scale * (double)norm->weight[i] + (double)norm->bias[i]);
+}
+
 /* The probe goes through its projection once and for all. Sums in double: no instruction set has other bits. */
 static void build_pooling_query(struct builder *builder, const clipc_model *model)
 {
     clipc_cpu_tower *tower = builder->tower;
-    const clipc_tensor *weight = &model->weights.image.pooling.query_weight;
-    const size_t width = tower->config.width;
-    const float *probe = build_rows(builder, &model->weights.image.probe, 1);
-    float *query = build_rows(builder, &model->weights.image.pooling.query_bias, 1);
-    float *row = clipc_arena_floats(&builder->base.arena, 1, tower->padded_width);
+    const clipc_layer_weights *from = &model->weights.image.pooling;
+    const clipc_tensor *weight = &from->query_weight;
+    const size_t width = tower->pooled_width;
+    const size_t padded = clipc_padded_columns(width);
+    float *probe = clipc_build_rows(&builder->base, &model->weights.image.probe, 1, width, padded);
+    float *query = clipc_build_rows(&builder->base, &from->query_bias, 1, width, padded);
+    float *row = clipc_arena_floats(&builder->base.arena, 1, padded);
+    clipc_cpu_norm norm = {0};
+    if (tower->pooling_kind == CLIPC_IMAGE_POOL_QUERY)
+        norm = build_pooled_norm(builder, &from->norm1_weight, &from->norm1_bias);
     tower->pooling_query = row;
     if (!builder->base.arena.base)
         return;
+    if (norm.weight)
+        normalize_probe(tower, &norm, probe);
     for (size_t i = 0; i < width; i++) {
         double sum = (double)query[i];
         clipc_tensor_read(weight, i * width, width, row);
@@ -135,8 +166,8 @@ static void build_pooling_query(struct builder *builder, const clipc_model *mode
     }
     if (clipc_tensor_first_not_finite(weight) != SIZE_MAX)
         atomic_store_explicit(&builder->base.not_finite, true, memory_order_relaxed);
-    memset(row, 0, tower->padded_width * sizeof *row);
-    if (clipc_cpu_tower_attention_dtype(tower) == CLIPC_DTYPE_BF16)
+    memset(row, 0, padded * sizeof *row);
+    if (clipc_cpu_tower_pooling_dtype(tower) == CLIPC_DTYPE_BF16)
         tower->kernels->round_bf16(query, width, (uint16_t *)(void *)row);
     else
         memcpy(row, query, width * sizeof *row);
@@ -147,18 +178,20 @@ static void build_pooling(struct builder *builder, const clipc_model *model)
 {
     clipc_cpu_tower *tower = builder->tower;
     const clipc_layer_weights *from = &model->weights.image.pooling;
-    const size_t width = tower->config.width;
+    const size_t width = tower->pooled_width;
     const size_t mlp_width = tower->config.mlp_width;
     const clipc_weight_stack attention = {.weights = {&from->key_weight, &from->value_weight},
                                           .biases = {&from->key_bias, &from->value_bias},
                                           .parts = 2,
                                           .outputs = width,
-                                          .inner = width};
+                                          .inner = tower->config.width};
     build_pooling_query(builder, model);
     clipc_build_weights(&builder->base, &attention, tower->dtype, &tower->pooling.query_key_value);
     clipc_build_linear(&builder->base, &from->attention_out_weight, &from->attention_out_bias, width, width,
                        tower->dtype, &tower->pooling.attention_out);
-    tower->pooling.norm2 = build_norm(builder, &from->norm2_weight, &from->norm2_bias);
+    tower->pooling.norm2 = build_pooled_norm(builder, &from->norm2_weight, &from->norm2_bias);
+    if (tower->pooling_kind == CLIPC_IMAGE_POOL_QUERY) /* no MLP */
+        return;
     clipc_build_linear(&builder->base, &from->fc1_weight, &from->fc1_bias, mlp_width, width, tower->dtype,
                        &tower->pooling.fc1);
     clipc_build_linear(&builder->base, &from->fc2_weight, &from->fc2_bias, width, mlp_width, tower->dtype,
@@ -178,17 +211,18 @@ static void build_image_tower(struct builder *builder, const clipc_model *model)
     build_layers(builder, model->weights.image.layers);
     tower->norm_final =
         build_norm(builder, &model->weights.image.norm_post_weight, &model->weights.image.norm_post_bias);
-    if (tower->pools_by_attention)
+    if (clipc_cpu_tower_pools_by_query(tower))
         build_pooling(builder, model);
     if (model->config.image_projection)
-        clipc_build_linear(&builder->base, &model->weights.image.projection, NULL, tower->embedding_dimension, width,
-                           tower->dtype, &tower->projection);
+        clipc_build_linear(&builder->base, &model->weights.image.projection,
+                           model->config.image_projection_bias ? &model->weights.image.projection_bias : NULL,
+                           tower->embedding_dimension, tower->pooled_width, tower->dtype, &tower->projection);
 }
 
 static void build_text_tower(struct builder *builder, const clipc_model *model)
 {
     clipc_cpu_tower *tower = builder->tower;
-    tower->positions = build_rows(builder, &model->weights.text.position_embedding, tower->most_tokens);
+    tower->positions = build_rows(builder, &model->weights.text.position_embedding, model->config.max_positions);
     build_layers(builder, model->weights.text.layers);
     tower->norm_final =
         build_norm(builder, &model->weights.text.norm_final_weight, &model->weights.text.norm_final_bias);
@@ -207,6 +241,11 @@ static void choose_precision(clipc_cpu_tower *tower, const clipc_kernels *kernel
     tower->tallest_tile = SIZE_MAX;
     tower->dtype = precision == CLIPC_PRECISION_FP32 ? CLIPC_DTYPE_F32 : CLIPC_DTYPE_BF16;
     tower->layer_dtype = precision == CLIPC_PRECISION_INT8 ? CLIPC_DTYPE_I8 : tower->dtype;
+}
+
+clipc_dtype clipc_cpu_tower_pooling_dtype(const clipc_cpu_tower *tower)
+{
+    return tower->pooled_width / tower->pooling_heads % 2 == 0 ? tower->dtype : CLIPC_DTYPE_F32;
 }
 
 clipc_dtype clipc_cpu_tower_attention_dtype(const clipc_cpu_tower *tower)
@@ -276,7 +315,11 @@ static clipc_cpu_tower image_tower(const clipc_model *model, const clipc_kernels
                              .most_tokens = model->config.image_tokens,
                              .image = true,
                              .class_tokens = model->config.class_token ? 1 : 0,
-                             .pools_by_attention = model->config.image_pooling == CLIPC_IMAGE_POOL_ATTENTION,
+                             .pooling_kind = model->config.image_pooling,
+                             .pooled_width = clipc_config_pooled_width(&model->config),
+                             .pooling_heads = model->config.image_pooling == CLIPC_IMAGE_POOL_QUERY
+                                                  ? model->config.pooling_heads
+                                                  : model->config.image.heads,
                              .embedding_dimension = model->config.embedding_dimension,
                              .image_size = model->config.image_size,
                              .patch_size = model->config.patch_size};
@@ -287,12 +330,16 @@ static clipc_cpu_tower image_tower(const clipc_model *model, const clipc_kernels
 static clipc_cpu_tower text_tower(const clipc_model *model, const clipc_kernels *kernels, clipc_precision precision,
                                   const char *keep_precise)
 {
-    clipc_cpu_tower tower = {.config = model->config.text,
-                             .padded_width = clipc_padded_columns(model->config.text.width),
-                             .most_tokens = model->config.max_positions,
-                             .causal = model->config.causal,
-                             .embedding_dimension = model->config.embedding_dimension,
-                             .token_embedding = &model->weights.text.token_embedding};
+    clipc_cpu_tower tower = {
+        .config = model->config.text,
+        .padded_width = clipc_padded_columns(model->config.text.width),
+        .most_tokens = clipc_config_text_rows(&model->config),
+        .causal = model->config.causal,
+        .last_unseen = model->config.text_class_token,
+        .class_embedding = model->config.text_class_token ? &model->weights.text.class_embedding : NULL,
+        .placed_vocabulary = clipc_config_places_tokens(&model->config) ? model->config.vocabulary_size : 0,
+        .embedding_dimension = model->config.embedding_dimension,
+        .token_embedding = &model->weights.text.token_embedding};
     choose_precision(&tower, kernels, precision, keep_precise);
     return tower;
 }

@@ -35,6 +35,7 @@ typedef struct clipc_cpu_tower {
     size_t most_tokens; /* of one item */
     bool image;         /* pooled at an item's first row, or by attention; a text's last row is pooled */
     bool causal;
+    bool last_unseen; /* an item's last row does not see itself: a text's class token */
     clipc_cpu_layer *layers;
     clipc_packed_weights last_keys; /* of the last layer, transposed: pooled_attention.h; no panels: it is not used */
     float *positions; /* [most_tokens, padded_width]; the class embedding and the bias of patches are added */
@@ -46,14 +47,18 @@ typedef struct clipc_cpu_tower {
     clipc_packed_weights patch_embedding; /* zeroed in the text tower */
     size_t class_tokens;                  /* rows before the patches: 1 or 0 */
     clipc_cpu_norm norm_pre;              /* NULLs: none */
-    bool pools_by_attention;
+    clipc_image_pooling pooling_kind;
+    size_t pooled_width; /* of what is pooled: the tower's, but with CLIPC_IMAGE_POOL_QUERY */
+    size_t pooling_heads;
     clipc_cpu_layer pooling; /* its query_key_value has keys and values alone, norm1 is not used; of `dtype` */
-    float *pooling_query;    /* [padded_width] units: the query of all images, in the type that attention takes */
+    float *pooling_query;    /* [padded width] units: the query of all images, in the type that attention takes */
     size_t image_size;
     size_t patch_size;
 
     /* text tower: rows are read in place, in the file's own type */
     const clipc_tensor *token_embedding;
+    const clipc_tensor *class_embedding; /* NULL: none */
+    size_t placed_vocabulary;            /* ids are places in one of so many tokens (token_place.h); 0: they are not */
 
     void *weights; /* what all of the above points into, but for packed weights of an engine file */
     size_t weight_bytes;
@@ -72,6 +77,19 @@ clipc_status clipc_cpu_text_tower_create(const clipc_model *model, const clipc_k
 clipc_status clipc_cpu_tower_pack(const clipc_model *model, bool image, const clipc_kernels *kernels,
                                   clipc_precision precision, const char *keep_precise, clipc_thread_pool *pool,
                                   clipc_packed_function function, void *context, clipc_error *error);
+/* Whether all rows of an image are pooled, by whatever way. */
+static inline bool clipc_cpu_tower_pools_rows(const clipc_cpu_tower *tower)
+{
+    return tower->image && tower->pooling_kind != CLIPC_IMAGE_POOL_CLASS;
+}
+/* Whether one query attends to them. */
+static inline bool clipc_cpu_tower_pools_by_query(const clipc_cpu_tower *tower)
+{
+    return tower->image &&
+           (tower->pooling_kind == CLIPC_IMAGE_POOL_ATTENTION || tower->pooling_kind == CLIPC_IMAGE_POOL_QUERY);
+}
+/* What keys and values are rounded to for that. */
+clipc_dtype clipc_cpu_tower_pooling_dtype(const clipc_cpu_tower *tower);
 /* What query, key and value of the tower's layers are rounded to: bf16 where no pair of columns straddles two heads.
  */
 clipc_dtype clipc_cpu_tower_attention_dtype(const clipc_cpu_tower *tower);

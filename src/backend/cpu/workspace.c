@@ -10,17 +10,33 @@ static size_t inner_units(const clipc_cpu_tower *tower)
     for (size_t i = 0; i < tower->config.layers; i++)
         blocks =
             clipc_max(blocks, clipc_cpu_packed_blocks(tower->config.mlp_width, tower->layers[i].fc2.layout.dtype));
-    if (tower->pools_by_attention)
+    if (tower->pooling.fc2.panels)
         blocks = clipc_max(blocks, clipc_cpu_packed_blocks(tower->config.mlp_width, tower->pooling.fc2.layout.dtype));
     return blocks * CLIPC_BLOCK;
+}
+
+/* Units of a row of keys and values of pooling. */
+static size_t pooling_units(const clipc_cpu_tower *tower)
+{
+    return clipc_cpu_tower_pools_by_query(tower) ? 2 * clipc_cpu_pooling_length(tower) : 0;
+}
+
+/* The widest head, be it of a layer's or of pooling. */
+static size_t widest_head(const clipc_cpu_tower *tower)
+{
+    const size_t of_layers = tower->config.width / tower->config.heads;
+    if (!clipc_cpu_tower_pools_by_query(tower))
+        return of_layers;
+    return clipc_max(of_layers, tower->pooled_width / tower->pooling_heads);
 }
 
 void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, size_t threads, size_t budget,
                               clipc_arena *arena, clipc_cpu_workspace *workspace)
 {
     const size_t width = tower->padded_width;
-    const size_t wide = clipc_max(clipc_max(3 * clipc_cpu_attention_length(tower), inner_units(tower)),
-                                  tower->patch_embedding.layout.blocks * CLIPC_BLOCK);
+    const size_t attended = clipc_max(3 * clipc_cpu_attention_length(tower), pooling_units(tower));
+    const size_t wide =
+        clipc_max(clipc_max(attended, inner_units(tower)), tower->patch_embedding.layout.blocks * CLIPC_BLOCK);
     const bool bytes = tower->layer_dtype == CLIPC_DTYPE_I8;
     const size_t halves = bytes ? clipc_max(clipc_max(width, clipc_padded_columns(tower->config.mlp_width)),
                                             clipc_padded_columns(3 * tower->patch_size * tower->patch_size)) /
@@ -42,8 +58,7 @@ void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, si
     workspace->tap = (clipc_tap_target){0};
     const size_t rows = workspace->row_capacity;
     const size_t items = workspace->item_capacity;
-    if (!clipc_attention_scratch(tower->kernels, tower->most_tokens, tower->config.width / tower->config.heads,
-                                 &workspace->scratch_stride))
+    if (!clipc_attention_scratch(tower->kernels, tower->most_tokens, widest_head(tower), &workspace->scratch_stride))
         arena->overflow = true;
     size_t pooled_scratch = 0;
     if (by_rows && !clipc_pooled_attention_scratch(tower->most_tokens, tower->config.heads, width, &pooled_scratch))

@@ -344,16 +344,33 @@ static int32_t activation_of(clipc_activation activation)
     return CLIPC_CUDA_ACTIVATION_NONE;
 }
 
+/* What the kernels are made for. */
+static clipc_status check_parts(const clipc_config *config, bool image, clipc_error *error)
+{
+    CLIPC_FAIL_IF(image && (config->image_pooling == CLIPC_IMAGE_POOL_QUERY ||
+                            config->image_pooling == CLIPC_IMAGE_POOL_AVERAGE ||
+                            config->image_pooling == CLIPC_IMAGE_POOL_NORMED_AVERAGE),
+                  error, CLIPC_ERROR_UNSUPPORTED, "the cuda backend cannot run an image tower with %s yet",
+                  config->image_pooling == CLIPC_IMAGE_POOL_QUERY ? "attentional pooling (CoCa)"
+                                                                  : "average pooling (CLIPA)");
+    CLIPC_FAIL_IF(image && (config->class_token != config->norm_pre ||
+                            config->class_token != (config->image_pooling == CLIPC_IMAGE_POOL_CLASS) ||
+                            config->class_token != config->image_projection || config->image_projection_bias ||
+                            (config->class_token && config->patch_bias)),
+                  error, CLIPC_ERROR_UNSUPPORTED, "the cuda backend takes image towers of CLIP's and SigLIP's parts");
+    CLIPC_FAIL_IF(!image && clipc_config_places_tokens(config), error, CLIPC_ERROR_UNSUPPORTED,
+                  "the cuda backend cannot run a text tower with %s yet",
+                  config->text_class_token ? "a class token (CoCa)" : "neither a causal mask nor its last row pooled");
+    return CLIPC_OK;
+}
+
 clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, clipc_cuda_type type, clipc_cuda_type operand,
                                    clipc_cuda_tower *out, clipc_error *error)
 {
     const clipc_config *config = &model->config;
     const clipc_tower_config *shape = image ? &config->image : &config->text;
     const size_t head_stride = clipc_round_up(shape->width / shape->heads, 16);
-    CLIPC_FAIL_IF(image && (config->class_token != config->norm_pre ||
-                            config->class_token != (config->image_pooling == CLIPC_IMAGE_POOL_CLASS) ||
-                            config->class_token != config->image_projection),
-                  error, CLIPC_ERROR_UNSUPPORTED, "the cuda backend takes image towers of CLIP's and SigLIP's parts");
+    CLIPC_TRY(check_parts(config, image, error));
     CLIPC_FAIL_IF(head_stride > 128, error, CLIPC_ERROR_UNSUPPORTED,
                   "the cuda backend takes heads of up to 128 values, and the %s tower's have %zu",
                   image ? "image" : "text", shape->width / shape->heads);

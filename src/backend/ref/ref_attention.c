@@ -38,14 +38,16 @@ static void attend(const float *query, const float *key, const float *value, siz
 }
 
 void clipc_ref_attention(const float *query, const float *key, const float *value, size_t tokens, size_t width,
-                         size_t heads, bool causal, double *scores, float *output)
+                         size_t heads, bool causal, bool last_unseen, double *scores, float *output)
 {
     const size_t head_width = width / heads;
     for (size_t head = 0; head < heads; head++) {
         const size_t column = head * head_width;
-        for (size_t token = 0; token < tokens; token++)
-            attend(query + token * width + column, key + column, value + column, causal ? token + 1 : tokens,
-                   head_width, width, scores, output + token * width + column);
+        for (size_t token = 0; token < tokens; token++) {
+            const size_t visible = (causal ? token + 1 : tokens) - (last_unseen && token + 1 == tokens ? 1 : 0);
+            attend(query + token * width + column, key + column, value + column, visible, head_width, width, scores,
+                   output + token * width + column);
+        }
     }
 }
 

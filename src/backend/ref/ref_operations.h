@@ -23,12 +23,16 @@ void clipc_ref_linear(const float *input, size_t rows, size_t in, const float *w
 
 /* Multi-head scaled dot-product attention over the tokens of one item, Vaswani et al. 2017: for each head,
  * softmax(query × keyᵀ / √head_width) × value. query, key, value and output [tokens, width], head h is columns
- * h × width/heads …; causal: token t sees tokens 0 … t only. `scores` is scratch of [tokens]. */
+ * h × width/heads …; causal: token t sees tokens 0 … t only, and the last one not itself when `last_unseen`. `scores`
+ * is scratch of [tokens]. */
 void clipc_ref_attention(const float *query, const float *key, const float *value, size_t tokens, size_t width,
-                         size_t heads, bool causal, double *scores, float *output);
+                         size_t heads, bool causal, bool last_unseen, double *scores, float *output);
 /* The same of one query alone, which sees all tokens: query and output [width]. */
 void clipc_ref_attention_pooling(const float *query, const float *key, const float *value, size_t tokens, size_t width,
                                  size_t heads, double *scores, float *output);
+
+/* mean = the mean of the rows: rows [count, width], mean [width]. */
+void clipc_ref_mean_rows(const float *rows, size_t count, size_t width, float *mean);
 
 /* values[i] = activation(values[i]). */
 void clipc_ref_activation(clipc_activation activation, float *values, size_t count);

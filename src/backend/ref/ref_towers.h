@@ -32,7 +32,7 @@ clipc_status clipc_ref_workspace_create(const clipc_model *model, bool image_tow
 /* Frees the arrays and zeroes *workspace. */
 void clipc_ref_workspace_destroy(clipc_ref_workspace *workspace);
 
-/* All write one raw projection [D]. The embedding of a text is its last token's. */
+/* All write one raw projection [D]. The embedding of a text is its last token's; ids are as backend.h says. */
 void clipc_ref_encode_image(const clipc_model *model, clipc_ref_workspace *workspace, const float *pixels,
                             float *embedding);
 void clipc_ref_encode_resnet(const clipc_model *model, clipc_ref_workspace *workspace, const float *pixels,

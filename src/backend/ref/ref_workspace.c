@@ -47,7 +47,7 @@ static clipc_ref_dimensions measure(const clipc_model *model, bool image_tower, 
         dimensions.weight = clipc_max(dimensions.weight, kernel);
     }
     if (text_tower)
-        widen(&dimensions, &config->text, config->max_positions, config->embedding_dimension);
+        widen(&dimensions, &config->text, clipc_config_text_rows(config), config->embedding_dimension);
     return dimensions;
 }
 
