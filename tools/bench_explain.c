@@ -4,6 +4,7 @@
 #include "json_line.h"
 #include "message.h"
 #include "output.h"
+#include "roofline.h"
 #include "session.h"
 
 #include <math.h>
@@ -56,17 +57,6 @@ void bench_explain_free(bench_explanation *explanation)
 
 /* ---- what is computed from the measurements ---- */
 
-/* Operations a second the machine has for that precision; 0 when unknown. Without instructions for it, bf16 is widened
- * to fp32. */
-static double peak_of(const clipc_peaks *peaks, clipc_precision precision)
-{
-    switch (precision) {
-    case CLIPC_PRECISION_BF16: return peaks->bf16_operations > 0 ? peaks->bf16_operations : peaks->fp32_operations;
-    case CLIPC_PRECISION_INT8: return peaks->int8_operations;
-    default: return peaks->fp32_operations;
-    }
-}
-
 static double rate_of(const clipc_step_info *step)
 {
     return step->seconds > 0 ? step->operations / step->seconds : 0;
@@ -75,18 +65,15 @@ static double rate_of(const clipc_step_info *step)
 /* 0 when it has no products or the peak is unknown. */
 static double peak_share_of(const bench_explanation *explanation, const clipc_step_info *step)
 {
-    const double peak = peak_of(&explanation->peaks, step->precision);
+    const double peak = roofline_peak(&explanation->peaks, step->precision);
     return peak > 0 ? rate_of(step) / peak : 0;
 }
 
-/* The roofline (Williams, Waterman and Patterson 2009): a product takes at least as long as its operations at the
- * arithmetic's peak, and as its bytes at memory's. */
+/* Of its products. */
 static double least_seconds(const clipc_peaks *peaks, const clipc_step_info *step)
 {
-    const double peak = peak_of(peaks, step->precision);
-    const double computing = peak > 0 ? step->operations / peak : 0;
-    const double reading = peaks->all_threads_bytes > 0 ? step->bytes / peaks->all_threads_bytes : 0;
-    return step->operations > 0 ? fmax(computing, reading) : 0;
+    const roofline_limits limits = roofline_of(peaks, step->precision, step->operations, step->bytes, 0);
+    return step->operations > 0 ? roofline_least_seconds(&limits) : 0;
 }
 
 typedef struct step_totals {

@@ -17,6 +17,7 @@ extern const tool_command command_help;
 extern const tool_command command_inspect;
 extern const tool_command command_onnx;
 extern const tool_command command_preprocess;
+extern const tool_command command_profile;
 extern const tool_command command_similarity;
 extern const tool_command command_tokenize;
 

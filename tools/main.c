@@ -13,9 +13,10 @@
 #include <unistd.h>
 
 static const tool_command *const commands[] = {
-    &command_classify, &command_embed,   &command_similarity,  &command_tokenize, &command_preprocess,
-    &command_inspect,  &command_convert, &command_export_onnx, &command_onnx,     &command_build,
-    &command_compare,  &command_debug,   &command_bench,       &command_devices,  &command_help,
+    &command_classify,   &command_embed,   &command_similarity, &command_tokenize,
+    &command_preprocess, &command_inspect, &command_convert,    &command_export_onnx,
+    &command_onnx,       &command_build,   &command_compare,    &command_debug,
+    &command_bench,      &command_profile, &command_devices,    &command_help,
 };
 
 const tool_command *command_at(size_t index)

@@ -72,6 +72,9 @@ typedef struct tool_settings {
     uint64_t warmup;
     uint64_t iterations;
     bool explain;
+    /* profile */
+    const char *towers; /* NULL: both */
+    const char *chrome_trace;
     /* inspect */
     bool verify;
     bool layers;

@@ -567,14 +567,16 @@ CLIPC_API clipc_status clipc_engine_set_tap(clipc_engine *engine, clipc_tap_func
 
 /* What the machine can do at most with the engine's instruction set and threads, a second, and what a step costs. */
 typedef struct clipc_peaks {
-    size_t size;             /* sizeof(clipc_peaks), set by the caller */
-    double fp32_operations;  /* from the first-level cache; a multiplication and an addition are two */
-    double bf16_operations;  /* 0 when the instruction set has none for it */
-    double int8_operations;  /* 0 likewise */
+    size_t size;            /* sizeof(clipc_peaks), set by the caller */
+    double fp32_operations; /* from the first-level cache; a multiplication and an addition are two */
+    double bf16_operations; /* 0 when the instruction set has none for it */
+    double int8_operations; /* 0 likewise */
+    double fp16_operations; /* 0 likewise, as on every CPU */
+    double fp8_operations;
     double one_thread_bytes; /* read from memory by one thread */
     double all_threads_bytes;
-    double start_seconds; /* what starting a step on all threads, and awaiting them, takes when there is nothing to do
-                           */
+    double start_seconds; /* until all threads are at work on a step, and done, as there is nothing to do; 0 when
+                             other programs kept them from ever running together */
 } clipc_peaks;
 
 /* Measures that, the best of several rounds, in about half a second, with 256 MiB of memory of its own. Calls on the
