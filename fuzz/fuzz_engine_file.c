@@ -1,7 +1,9 @@
-/* Damaged engine files: what is accepted can be verified, tokenized with and encoded with. An input is a file, or else
- * edits of a small good one: a byte of flags, then five bytes each, a place and what is xored there. Checksums are
- * repaired when the flags say so, as they would keep everything behind them from being reached. */
+/* Damaged engine files: what is accepted can be verified, tokenized with, encoded with, or, of backend cuda, placed
+ * and written again. An input is a file, or else edits of one of two small good ones: a byte of flags, then five bytes
+ * each, a place and what is xored there. Checksums are repaired when the flags say so, as they would keep everything
+ * behind them from being reached. */
 #include "allocation_limit.h"
+#include "backend/cuda/tower_file.h"
 #include "base/checked.h"
 #include "base/memory.h"
 #include "io/engine_layout.h"
@@ -14,27 +16,50 @@
 #define CAPACITY   ((size_t)1 << 20)
 #define MAX_PIXELS ((size_t)1 << 22)
 
-#define FLAG_REPAIR 1 /* the checksums */
-#define FLAG_TABLE  2 /* edits are of the table and the trailer */
-#define FLAG_SMALL  4 /* edits are of the JSON and the tokenizer */
-#define FLAG_CUT    8 /* the first edit's place is where the file ends */
+#define FLAG_REPAIR 1  /* the checksums */
+#define FLAG_TABLE  2  /* edits are of the table and the trailer */
+#define FLAG_SMALL  4  /* edits are of the JSON and the tokenizer */
+#define FLAG_CUT    8  /* the first edit's place is where the file ends */
+#define FLAG_CUDA   16 /* of the file of backend cuda */
 
 int LLVMFuzzerInitialize(int *argument_count, char ***arguments);
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-static uint8_t *good;
-static size_t good_size;
-static size_t small_begin; /* of the sections of bytes, which come last */
-static size_t table_begin;
+static struct good_file {
+    uint8_t *bytes;
+    size_t size;
+    size_t small_begin; /* of the sections of bytes, which come last */
+    size_t table_begin;
+} good_files[2]; /* of backend cpu, and of cuda */
 
 static int append(void *user, const void *bytes, size_t size)
 {
-    (void)user;
-    if (size > CAPACITY - good_size)
+    struct good_file *good = user;
+    if (size > CAPACITY - good->size)
         return 1;
-    memcpy(good + good_size, bytes, size);
-    good_size += size;
+    memcpy(good->bytes + good->size, bytes, size);
+    good->size += size;
     return 0;
+}
+
+static void make_good(const clipc_model *model, const char *backend, clipc_precision precision, const char *keep,
+                      struct good_file *good)
+{
+    clipc_engine_file *file = NULL;
+    clipc_engine_config config;
+    clipc_engine_config_init(&config);
+    config.backend = backend;
+    config.precision = precision;
+    config.keep_precise = keep;
+    good->bytes = clipc_allocate_aligned(1, CAPACITY);
+    if (!good->bytes || clipc_model_convert(model, &config, append, good, NULL) != CLIPC_OK ||
+        clipc_engine_file_open(good->bytes, good->size, "good", &file, NULL) != CLIPC_OK)
+        abort();
+    const clipc_section *tokenizer = clipc_engine_file_find(file, "tokenizer", 0);
+    good->small_begin = (size_t)((const uint8_t *)tokenizer->bytes - good->bytes);
+    good->table_begin =
+        good->size - sizeof(clipc_engine_trailer) - clipc_engine_file_count(file) * sizeof(clipc_engine_section);
+    clipc_engine_file_close(&file);
 }
 
 int LLVMFuzzerInitialize(int *argument_count, char ***arguments)
@@ -42,29 +67,23 @@ int LLVMFuzzerInitialize(int *argument_count, char ***arguments)
     (void)argument_count;
     (void)arguments;
     clipc_model *model = NULL;
-    clipc_engine_file *file = NULL;
-    good = clipc_allocate_aligned(1, CAPACITY);
-    if (!good || clipc_model_open(GOOD_MODEL, NULL, &model, NULL) != CLIPC_OK ||
-        clipc_model_convert(model, NULL, append, NULL, NULL) != CLIPC_OK ||
-        clipc_engine_file_open(good, good_size, "good", &file, NULL) != CLIPC_OK)
+    if (clipc_model_open(GOOD_MODEL, NULL, &model, NULL) != CLIPC_OK)
         abort();
-    const clipc_section *tokenizer = clipc_engine_file_find(file, "tokenizer", 0);
-    small_begin = (size_t)((const uint8_t *)tokenizer->bytes - good);
-    table_begin =
-        good_size - sizeof(clipc_engine_trailer) - clipc_engine_file_count(file) * sizeof(clipc_engine_section);
-    clipc_engine_file_close(&file);
+    make_good(model, "cpu", CLIPC_PRECISION_AUTO, NULL, &good_files[0]);
+    make_good(model, "cuda", CLIPC_PRECISION_FP8, "image.0.fc2", &good_files[1]);
     clipc_model_destroy(&model);
     return 0;
 }
 
-static void edit(uint8_t *file, size_t *size, uint8_t flags, const uint8_t *edits, size_t edits_size)
+static void edit(const struct good_file *good, uint8_t *file, size_t *size, uint8_t flags, const uint8_t *edits,
+                 size_t edits_size)
 {
-    const size_t begin = flags & FLAG_TABLE ? table_begin : flags & FLAG_SMALL ? small_begin : 0;
+    const size_t begin = flags & FLAG_TABLE ? good->table_begin : flags & FLAG_SMALL ? good->small_begin : 0;
     for (; edits_size >= 5; edits += 5, edits_size -= 5) {
         uint32_t place = 0;
         memcpy(&place, edits, sizeof place);
-        if (flags & FLAG_CUT && *size == good_size)
-            *size = place % good_size;
+        if (flags & FLAG_CUT && *size == good->size)
+            *size = place % good->size;
         else if (begin < *size)
             file[begin + place % (*size - begin)] ^= edits[4];
     }
@@ -117,6 +136,29 @@ static void encode(const clipc_model *model, clipc_engine *engine)
     clipc_free(ids);
 }
 
+static int drop(void *user, const void *bytes, size_t size)
+{
+    (void)user, (void)bytes, (void)size;
+    return 0;
+}
+
+/* What of an engine of backend cuda comes before its device. */
+static void place(const clipc_model *model)
+{
+    const clipc_cuda_packing packing = clipc_cuda_packing_of(model->precision);
+    for (int image = 0; image < 2; image++) {
+        clipc_cuda_tower tower = {0};
+        if (clipc_config_has_tower(&model->config, image))
+            clipc_cuda_tower_open(model, image, &packing, &tower, NULL);
+        clipc_cuda_tower_destroy(&tower);
+    }
+    for (size_t i = 0; i < clipc_model_linear_count(model) && i < 64; i++) {
+        clipc_linear_info info = {.size = sizeof info};
+        clipc_model_get_linear(model, i, &info, NULL);
+    }
+    clipc_model_convert(model, NULL, drop, NULL, NULL);
+}
+
 static void use(const uint8_t *file, size_t size)
 {
     clipc_mapped_file view = {.bytes = file, .size = size};
@@ -130,6 +172,8 @@ static void use(const uint8_t *file, size_t size)
     if (clipc_model_open_engine_bytes("fuzz.clipc", &view, &model, NULL) != CLIPC_OK)
         return;
     clipc_model_verify(model, NULL);
+    if (model->block_layout)
+        place(model);
     if (clipc_engine_create(model, &config, &engine, NULL) == CLIPC_OK)
         encode(model, engine);
     clipc_engine_destroy(&engine);
@@ -139,15 +183,16 @@ static void use(const uint8_t *file, size_t size)
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     const bool is_file = clipc_engine_file_matches(bytes, size);
-    size_t file_size = is_file ? size : good_size;
     if (size < 1)
         return 0;
+    const struct good_file *good = &good_files[bytes[0] & FLAG_CUDA ? 1 : 0];
+    size_t file_size = is_file ? size : good->size;
     uint8_t *file = clipc_allocate_aligned(1, file_size);
     if (!file)
         return 0;
-    memcpy(file, is_file ? bytes : good, file_size);
+    memcpy(file, is_file ? bytes : good->bytes, file_size);
     if (!is_file)
-        edit(file, &file_size, bytes[0], bytes + 1, size - 1);
+        edit(good, file, &file_size, bytes[0], bytes + 1, size - 1);
     if (is_file || bytes[0] & FLAG_REPAIR)
         repair(file, file_size);
     set_file_size(file_size);

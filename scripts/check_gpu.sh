@@ -13,6 +13,7 @@ run()
     [ $status -eq 0 ] || failed=1
 }
 run ./check_engine
+run ./check_files
 run ./check_kernels
 run ./check_layer_norm
 run ./check_towers

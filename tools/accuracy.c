@@ -89,6 +89,11 @@ void accuracy_reference_create(accuracy_reference *reference, const tool_setting
     tool_settings exact = *settings;
     exact.precision = "fp32";
     exact.keep_precise = NULL;
+    if (strcmp(exact.backend, "cuda") == 0) { /* which has no fp32 */
+        exact.backend = "cpu";
+        exact.devices = NULL;
+        exact.streams = 0;
+    }
     *reference = (accuracy_reference){0};
     model_inputs_create(&reference->inputs, settings, model);
     const model_inputs *inputs = &reference->inputs;

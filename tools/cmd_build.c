@@ -56,7 +56,15 @@ static bool passes_gate(const tool_settings *settings, const clipc_model *model,
     return accuracy_passes(measured, gate);
 }
 
-static uint64_t write_file(const tool_settings *settings, const clipc_model *model, output_file **output)
+/* What is or would be written, for whom. */
+typedef struct build_result {
+    char *backend;
+    char *isa;
+    clipc_precision precision;
+    uint64_t bytes; /* 0: it was not written */
+} build_result;
+
+static build_result write_file(const tool_settings *settings, const clipc_model *model, output_file **output)
 {
     const clipc_engine_config config = session_engine_config(settings);
     clipc_error error = {0};
@@ -65,27 +73,36 @@ static uint64_t write_file(const tool_settings *settings, const clipc_model *mod
     output_close(*output);
     output_publish(output);
     clipc_model_info info;
-    uint64_t bytes = 0;
     tool_settings made = {.model = settings->output};
     clipc_model *written = session_open_model(&made, &info);
-    clipc_model_file(written, 0, &bytes);
+    build_result result = {duplicate(info.packed_for), duplicate(info.packed_isa), info.precision, 0};
+    clipc_model_file(written, 0, &result.bytes);
     clipc_model_destroy(&written);
-    return bytes;
+    return result;
 }
 
-static void print_result(const tool_settings *settings, const clipc_engine_info *engine, const accuracy_gate *gate,
-                         const accuracy *measured, bool passed, uint64_t bytes)
+static build_result leave_unwritten(const tool_settings *settings, const clipc_model *model, output_file **output)
 {
+    const clipc_engine_info engine = session_plan_engine(settings, model);
+    output_close(*output);
+    output_discard(output);
+    return (build_result){duplicate(engine.backend), duplicate(engine.isa), engine.precision, 0};
+}
+
+static void print_result(const tool_settings *settings, const build_result *result, const accuracy_gate *gate,
+                         const accuracy *measured)
+{
+    const bool passed = result->bytes > 0;
     char *text = accuracy_gate_asks(gate) ? accuracy_text(measured, gate) : NULL;
     if (settings->json) {
         json_t *object = json_object();
         json_put(object, "output", json_name(settings->output));
         json_put(object, "written", json_boolean(passed));
-        json_put(object, "backend", json_string(engine->backend));
-        json_put(object, "isa", json_string(engine->isa));
-        json_put(object, "precision", json_string(clipc_precision_name(engine->precision)));
+        json_put(object, "backend", json_string(result->backend));
+        json_put(object, "isa", json_string(result->isa));
+        json_put(object, "precision", json_string(clipc_precision_name(result->precision)));
         json_put(object, "keep_precise", json_string(settings->keep_precise ? settings->keep_precise : ""));
-        json_put(object, "bytes", passed ? json_integer((json_int_t)bytes) : json_null());
+        json_put(object, "bytes", passed ? json_integer((json_int_t)result->bytes) : json_null());
         json_put(object, "least_cosine", text ? json_real(measured->least_cosine) : json_null());
         json_put(object, "top1", text && measured->top1 > -1 ? json_real(measured->top1) : json_null());
         json_print(object);
@@ -94,11 +111,11 @@ static void print_result(const tool_settings *settings, const clipc_engine_info 
         message_error("%s: not written, it misses its gate: %s", settings->output, text);
     else if (text)
         message_note("%s: %s for %s (%s), %.1f MiB; passes its gate: %s", settings->output,
-                     clipc_precision_name(engine->precision), engine->backend, engine->isa, (double)bytes / (1 << 20),
-                     text);
+                     clipc_precision_name(result->precision), result->backend, result->isa,
+                     (double)result->bytes / (1 << 20), text);
     else
-        message_note("%s: %s for %s (%s), %.1f MiB", settings->output, clipc_precision_name(engine->precision),
-                     engine->backend, engine->isa, (double)bytes / (1 << 20));
+        message_note("%s: %s for %s (%s), %.1f MiB", settings->output, clipc_precision_name(result->precision),
+                     result->backend, result->isa, (double)result->bytes / (1 << 20));
     free(text);
 }
 
@@ -121,22 +138,18 @@ static int run(const tool_settings *given)
     tool_settings settings = operand_or_model(given, "build");
     const accuracy_gate gate = accuracy_gate_parse(settings.accuracy_gate);
     check_command_line(&settings, &gate);
-    if (strcmp(settings.backend, "auto") == 0)
-        settings.backend = "cpu"; /* the one with engine files, as for convert */
     clipc_model_info info;
     accuracy measured = {0};
-    uint64_t bytes = 0;
     output_file *output = output_open(settings.output); /* first, as measuring may take long */
     clipc_model *model = session_open_model(&settings, &info);
-    const clipc_engine_info engine = session_plan_engine(&settings, model);
+    if (strcmp(settings.backend, "auto") == 0) /* as for convert */
+        settings.backend = info.packed_for[0] ? info.packed_for : "cpu";
     const bool passed = !accuracy_gate_asks(&gate) || passes_gate(&settings, model, &gate, &measured);
-    if (passed) {
-        bytes = write_file(&settings, model, &output);
-    } else {
-        output_close(output);
-        output_discard(&output);
-    }
-    print_result(&settings, &engine, &gate, &measured, passed, bytes);
+    const build_result result =
+        passed ? write_file(&settings, model, &output) : leave_unwritten(&settings, model, &output);
+    print_result(&settings, &result, &gate, &measured);
+    free(result.backend);
+    free(result.isa);
     clipc_model_destroy(&model);
     return passed ? STATUS_DONE : STATUS_INPUT;
 }

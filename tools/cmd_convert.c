@@ -14,7 +14,7 @@
 #define USAGE  "convert MODEL OUT.clipc, or convert MODEL OUT/"
 
 static const char *const synopsis[] = {
-    "convert MODEL OUT.clipc [--precision P]",
+    "convert MODEL OUT.clipc [--backend cpu|cuda] [--precision P]",
     "convert MODEL OUT/ [--precision fp32|fp16|bf16]",
     "convert [--model MODEL | --arch NAME] OUT [--precision P]",
     NULL,
@@ -138,7 +138,8 @@ const tool_command command_convert = {
         "preprocessing rule, default template and model card (README.md or CARD.md of the directory). Every command "
         "takes it as --model. It starts in milliseconds, because nothing is parsed or copied, and processes that use "
         "it share its memory.\n\n"
-        "An engine file serves the precision it was made for and no other. On a processor whose kernels read another "
+        "An engine file serves the precision and the backend it was made for and no other: the CPU, or with --backend "
+        "cuda NVIDIA's devices, which need not be here then. On a processor whose kernels read another "
         "layout it still works: it is repacked at every start, with a notice.\n\n"
         "OUT/ (a name that ends in a slash, or an empty directory) becomes a directory as transformers saves its "
         "models. There --precision is the dtype of the weights; auto keeps the one they have.",

@@ -24,6 +24,8 @@ static const char *const synopsis[] = {
 static const char *const examples[] = {
     "Which layers must stay above int8 for a cosine of 0.9999",
     "clipc debug precision clip-vit-base-patch32 --precision int8 --accuracy-gate cos:0.9999 --image photos/",
+    "Which must stay above fp8 on a GPU",
+    "clipc debug precision clip-vit-base-patch32@cuda:fp8 --accuracy-gate cos:0.999 --image photos/",
     NULL,
 };
 
@@ -68,6 +70,21 @@ static void take_name(candidate *item, const char *name)
     item->image = strncmp(name, "image", 5) == 0;
 }
 
+static bool on_cuda(const search *state)
+{
+    return strcmp(state->settings.backend, "cuda") == 0;
+}
+
+/* The projection of an int8 engine is bf16 as it is. On cuda all that is not in a layer is fp16, and an fp8 engine
+ * keeps fc1 with fc2. */
+static bool is_kept_already(const search *state, const char *name)
+{
+    const bool fp8 = strcmp(state->settings.precision, "fp8") == 0;
+    if (on_cuda(state))
+        return !strstr(name, ".layers.") || (fp8 && strstr(name, ".fc1"));
+    return strstr(name, "projection") && strcmp(state->settings.precision, "int8") == 0 && !state->suffix[0];
+}
+
 static void list_candidates(search *state)
 {
     const size_t count = clipc_model_linear_count(state->model);
@@ -77,8 +94,7 @@ static void list_candidates(search *state)
         clipc_error error = {0};
         if (clipc_model_get_linear(state->model, i, &info, &error) != CLIPC_OK)
             quit_failed(&error);
-        /* The projection of an int8 engine is bf16 as it is. */
-        if (strstr(info.name, "projection") && strcmp(state->settings.precision, "int8") == 0 && !state->suffix[0])
+        if (is_kept_already(state, info.name))
             continue;
         candidate *item = &state->items[state->count++];
         take_name(item, info.name);
@@ -244,12 +260,12 @@ static void print_json(const search *state, const accuracy *before, const accura
     json_print(object);
 }
 
-/* Everything kept must pass, or no choice of layers does: first in the next precision, then in fp32. */
+/* Everything kept must pass, or no choice of layers does: first in the next precision, then, on the CPU, in fp32. */
 static void choose_suffix(search *state)
 {
     static const char *const suffixes[] = {"", "=fp32"};
     accuracy best = {0};
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < (on_cuda(state) ? 1 : 2); i++) {
         state->suffix = suffixes[i];
         state->count = 0;
         free(state->items);
@@ -260,7 +276,8 @@ static void choose_suffix(search *state)
             return;
     }
     char *text = accuracy_text(&best, &state->gate);
-    quit(STATUS_SYSTEM, "debug precision: even with every layer in fp32 the gate is missed: %s", text);
+    quit(STATUS_SYSTEM, "debug precision: even with every layer in %s the gate is missed: %s",
+         on_cuda(state) ? "fp16" : "fp32", text);
 }
 
 static void find_layers(search *state, accuracy *before, accuracy *after)
@@ -294,10 +311,12 @@ static int run(const tool_settings *settings)
         quit(STATUS_USAGE, "debug precision: how near to fp32 is near enough? (--accuracy-gate cos:0.9999)");
     if (settings->keep_precise)
         quit(STATUS_USAGE, "debug precision: --keep-precise is what it finds");
-    if (strcmp(state.settings.precision, "int8") != 0 && strcmp(state.settings.precision, "bf16") != 0)
-        quit(STATUS_USAGE, "debug precision: --precision int8 or bf16, as PATH@cpu:int8 says, too");
     if (strcmp(state.settings.backend, "auto") == 0)
-        state.settings.backend = "cpu"; /* the one that mixes precisions */
+        state.settings.backend = "cpu";
+    const char *other = on_cuda(&state) ? "fp8" : "bf16";
+    if (strcmp(state.settings.precision, "int8") != 0 && strcmp(state.settings.precision, other) != 0)
+        quit(STATUS_USAGE, "debug precision: --precision int8 or %s, as PATH@%s:int8 says, too", other,
+             state.settings.backend);
     model_inputs_check(settings, "debug precision");
     clipc_model_info info;
     accuracy before;
@@ -325,7 +344,7 @@ const tool_command command_debug = {
         "takes out each that can be spared, and prints the rest as --keep-precise takes them. No layer of that set "
         "can "
         "be left out alone; that no smaller set exists is not claimed. Where the next precision is not enough, layers "
-        "are kept in fp32.\n\n"
+        "are kept in fp32; with --backend cuda all are kept in fp16, of an int8 or fp8 engine.\n\n"
         "Inputs should be real images and texts: what random ones lose says little.",
     .examples = examples,
     .options = options,

@@ -9,6 +9,7 @@
 #include "session.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const synopsis[] = {
     "inspect [MODEL | --model DIR] [--layers] [--json] [--verify]",
@@ -67,7 +68,24 @@ static void print_image_tower(const clipc_model_info *info)
                  info->image_height, info->patch_size, info->image_tokens);
 }
 
-static void print_model(const clipc_model *model, const clipc_model_info *info, const clipc_engine_info *engine)
+/* What the model would be computed in here. An engine file can be looked at where it cannot run: `reason` says why. */
+static clipc_engine_info plan(const tool_settings *settings, const clipc_model *model, const clipc_model_info *info,
+                              clipc_error *reason)
+{
+    if (!info->format_version || strcmp(settings->backend, "auto") != 0)
+        return session_plan_engine(settings, model);
+    clipc_engine_info engine = {.size = sizeof engine};
+    const clipc_engine_config config = session_engine_config(settings);
+    if (clipc_engine_plan(model, &config, &engine, reason) == CLIPC_OK)
+        return engine;
+    if (config.precision != CLIPC_PRECISION_AUTO && config.precision != info->precision)
+        quit_failed(reason);
+    engine.precision = info->precision;
+    return engine;
+}
+
+static void print_model(const clipc_model *model, const clipc_model_info *info, const clipc_engine_info *engine,
+                        const clipc_error *reason)
 {
     print_name("model", session_model_label(info));
     print_name("family", info->family);
@@ -95,8 +113,12 @@ static void print_model(const clipc_model *model, const clipc_model_info *info, 
     print_text("\n");
     print_name("template", info->default_template);
     print_name("weights", info->weights_dtype);
-    print_format("%-16s%s, on %s (%s)\n", "precision", clipc_precision_name(engine->precision), engine->backend,
-                 engine->isa);
+    if (engine->backend)
+        print_format("%-16s%s, on %s (%s)\n", "precision", clipc_precision_name(engine->precision), engine->backend,
+                     engine->isa);
+    else
+        print_format("%-16s%s, not on this machine: %s\n", "precision", clipc_precision_name(engine->precision),
+                     reason->message);
     const char *step = NULL;
     for (size_t i = 0; (step = clipc_model_preprocessing_step(model, i)); i++)
         print_name(i ? "" : "preprocessing", step);
@@ -239,11 +261,11 @@ static int run(const tool_settings *given)
     clipc_error error = {0};
     if (settings->verify && clipc_model_verify(model, &error) != CLIPC_OK)
         quit_failed(&error);
-    const clipc_engine_info engine = session_plan_engine(settings, model);
+    const clipc_engine_info engine = plan(settings, model, &info, &error);
     if (settings->json)
         print_json(model, &info, &engine, settings->layers);
     else
-        print_model(model, &info, &engine);
+        print_model(model, &info, &engine, &error);
     if (settings->layers && !settings->json)
         print_layers(model);
     clipc_model_destroy(&model);
@@ -254,11 +276,11 @@ const tool_command command_inspect = {
     .name = "inspect",
     .summary = "show what a model is",
     .synopsis = synopsis,
-    .description =
-        "Shows the family, both towers, dimensions, parameters, the type the weights are stored in, the "
-        "precision they would be computed in here with the same options, the "
-        "preprocessing rule and the files. The whole model is checked as every command checks it; with --verify every "
-        "checksum of an engine file is compared, too.",
+    .description = "Shows the family, both towers, dimensions, parameters, the type the weights are stored in, the "
+                   "precision they would be computed in here with the same options, the "
+                   "preprocessing rule and the files. An engine file is shown where it cannot run, too. The whole "
+                   "model is checked as every command checks it; with --verify every "
+                   "checksum of an engine file is compared, too.",
     .examples = examples,
     .options = options,
     .shared = SHARED_MODEL | SHARED_ENGINE | SHARED_WORK,

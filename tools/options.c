@@ -42,8 +42,8 @@ static const tool_option engine_options[] = {
     {"streams", 0, OPTION_NUMBER, "N", "passes in flight at once on each GPU (default: 2)",
      offsetof(tool_settings, streams), 1, 16, NULL},
     {"keep-precise", 0, OPTION_TEXT, "SET",
-     "on the CPU: linear layers to compute more precisely than the rest, as image.3.fc2,text.*.fc1=fp32 (clipc debug "
-     "precision finds them)",
+     "linear layers to compute more precisely than the rest, as image.3.fc2,text.*.fc1=fp32, on a GPU in fp16 (clipc "
+     "debug precision finds them)",
      offsetof(tool_settings, keep_precise), 0, 0, NULL},
     {"batch-invariant", 0, OPTION_FLAG, NULL, "on a GPU: the same bits whatever the size of the batch",
      offsetof(tool_settings, batch_invariant), 0, 0, NULL},

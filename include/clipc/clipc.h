@@ -176,7 +176,9 @@ typedef struct clipc_model_info {
     unsigned format_version;   /* of an engine file, else 0 */
     clipc_precision precision; /* the only one an engine file serves; else CLIPC_PRECISION_AUTO */
     const char *layout;        /* what an engine file is packed for, "cpu, avx512, panels of 32 outputs"; else "" */
-    const char *image_absent;  /* why the model has no image tower, whose numbers are 0 then; NULL when it has one */
+    const char *packed_for;    /* of that the backend, "cpu" or "cuda", and the instruction set or devices; else "" */
+    const char *packed_isa;
+    const char *image_absent; /* why the model has no image tower, whose numbers are 0 then; NULL when it has one */
     const char *text_absent;
     clipc_scoring scoring;
     float logit_bias; /* sigmoid(logit_scale × cosine + logit_bias); 0 where scores are softmaxes */
@@ -200,9 +202,9 @@ typedef struct clipc_linear_info {
     size_t parts;   /* 1 or 3 matrices [outputs, inner] */
     size_t outputs; /* of each */
     size_t inner;
-    const char *dtype; /* of the weights as stored: "fp32", "fp16", "bf16" or "int8" */
+    const char *dtype; /* of the weights as stored: "fp32", "fp16", "bf16", "int8" or "fp8" */
     uint64_t bytes;    /* as stored: of an engine file packed, with padding, biases and scales; else of the weights */
-    size_t panel_columns; /* outputs that lie together in an engine file; else 0 */
+    size_t panel_columns; /* outputs that lie together in an engine file of backend cpu; else 0 */
 } clipc_linear_info;
 
 /* The linear layers of both towers, in the order in which they compute, the image tower first. 0 for NULL. */
@@ -397,16 +399,19 @@ CLIPC_API clipc_status clipc_device_get_info(const char *backend, size_t index, 
  * An engine file (.clipc) is a model with its weights packed for one precision and kind of kernel, its tokenizer and
  * its preprocessing rule, all in the form that is used, so that opening it with clipc_model_open parses next to
  * nothing, copies no weights, and shares them with other processes. It serves exactly the precision it was made for.
- * Where the kernels want another layout, clipc_engine_create repacks it and says so through the log.
+ * Where the kernels of backend cpu want another layout, clipc_engine_create repacks it and says so through the log. A
+ * file serves the backend that it was made for; one of backend cuda is made where there is no GPU, too, and by a clipc
+ * that was built without that backend.
  */
 
 /* Takes `size` bytes that follow those of the call before; returns 0, or anything else to stop. */
 typedef int (*clipc_write_function)(void *user, const void *bytes, size_t size);
 
 /* Writes the model as an engine file through `write`, front to back, packing one matrix at a time. Of `config` (NULL:
- * the defaults) backend, precision, threads and cpu_level count; "auto" is "cpu" here, the one backend with engine
- * files. The file always holds every tower of the model. Weights that are NaN or infinite fail as in
- * clipc_engine_create. When `write` stops, the status is CLIPC_ERROR_IO. */
+ * the defaults) backend, precision, keep_precise, threads and cpu_level count; "auto" is "cpu" here, or what an engine
+ * file is packed for already. Of one for backend cuda that is copied as it is. The file always holds every tower of
+ * the model. Weights that are NaN or infinite fail as in clipc_engine_create. When `write` stops, the status is
+ * CLIPC_ERROR_IO. */
 CLIPC_API clipc_status clipc_model_convert(const clipc_model *model, const clipc_engine_config *config,
                                            clipc_write_function write, void *user, clipc_error *error);
 
@@ -543,8 +548,9 @@ CLIPC_API clipc_status clipc_engine_get_step(clipc_engine *engine, size_t index,
  *   image.projection             the raw projection, as with CLIPC_ENCODE_UNNORMALIZED
  * and text.… likewise. A model that pools by attention, as SigLIP, gives all rows of the last layer, too, and no
  * image.norm; what it pools is image.projection. Of the last layer of others, whose other rows nothing reads, a tap
- * has the pooled row of each item alone; of a text it has the rows up to the pooled token. Values are fp32, whatever
- * they were computed in. */
+ * has the pooled row of each item alone; of a text it has the rows up to the pooled token. An engine file of backend
+ * cuda has no norm: that LayerNorm is part of the weights after it. Values are fp32, whatever they were computed in.
+ */
 typedef struct clipc_tap {
     size_t size;         /* sizeof(clipc_tap) */
     const char *name;    /* valid during the call, as the values are */

@@ -38,6 +38,20 @@ static clipc_status convert(struct conversion *job, const clipc_backend *backend
     return clipc_engine_writer_finish(job->writer, error);
 }
 
+static clipc_status convert_blocks(struct conversion *job, const clipc_block_writer *blocks,
+                                   const clipc_compile_options *options, clipc_error *error)
+{
+    const clipc_precision precision = blocks->settle(options);
+    const clipc_engine_origin origin = {.backend = blocks->backend,
+                                        .isa = blocks->isa(precision),
+                                        .precision = precision,
+                                        .block_layout = blocks->layout};
+    CLIPC_TRY(clipc_model_check_finite_once(job->model, options->threads, error));
+    CLIPC_TRY(blocks->write(job->model, options, job->writer, error));
+    CLIPC_TRY(clipc_engine_file_write_rest(job->writer, job->model, &origin, error));
+    return clipc_engine_writer_finish(job->writer, error);
+}
+
 clipc_status clipc_model_convert(const clipc_model *model, const clipc_engine_config *config,
                                  clipc_write_function write, void *user, clipc_error *error)
 {
@@ -50,15 +64,22 @@ clipc_status clipc_model_convert(const clipc_model *model, const clipc_engine_co
     const clipc_engine_config *wanted = config ? config : &settled;
     if (wanted->size == sizeof *wanted && (!wanted->backend || strcmp(wanted->backend, "auto") == 0)) {
         settled = *wanted;
-        settled.backend = "cpu"; /* the one that has engine files, whatever would run here */
+        /* whatever would run here */
+        settled.backend = model->engine_file ? model->packed_for : "cpu";
         wanted = &settled;
     }
-    CLIPC_TRY(clipc_engine_settle(model, wanted, &backend, &options, error));
+    const clipc_block_writer *blocks =
+        wanted->size == sizeof *wanted ? clipc_block_writer_find(wanted->backend) : NULL;
+    if (blocks)
+        CLIPC_TRY(clipc_engine_settle_blocks(model, wanted, blocks, &options, error));
+    else
+        CLIPC_TRY(clipc_engine_settle(model, wanted, &backend, &options, error));
     options.image_tower = clipc_config_has_tower(&model->config, true);
     options.text_tower = clipc_config_has_tower(&model->config, false);
     struct conversion job = {.model = model};
     CLIPC_TRY(clipc_engine_writer_create(write, user, &job.writer, error));
-    const clipc_status status = convert(&job, backend, &options, error);
+    const clipc_status status =
+        blocks ? convert_blocks(&job, blocks, &options, error) : convert(&job, backend, &options, error);
     clipc_engine_writer_destroy(&job.writer);
     return status;
 }

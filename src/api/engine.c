@@ -93,6 +93,16 @@ static clipc_status try_backend(const clipc_backend *backend, clipc_precision pr
     return CLIPC_OK;
 }
 
+/* An engine file is packed for one backend. */
+static clipc_status check_packed_for(const clipc_model *model, const char *backend, clipc_error *error)
+{
+    CLIPC_FAIL_IF(model->engine_file && strcmp(model->packed_for, backend) != 0, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: its weights are packed for backend %s, and backend %s cannot take them; convert the original "
+                  "again, with --backend %s",
+                  model->path, model->packed_for, backend, backend);
+    return CLIPC_OK;
+}
+
 /* Of "auto": the first that can run here. When none can, the reasons of all of them. */
 static clipc_status choose_first(const clipc_model *model, clipc_precision precision, const clipc_backend **out,
                                  clipc_error *error)
@@ -101,7 +111,7 @@ static clipc_status choose_first(const clipc_model *model, clipc_precision preci
     char reasons[sizeof error->message] = "";
     size_t used = 0;
     for (size_t i = 0; (*out = clipc_backend_at(i)); i++) {
-        if (model->engine_file && !(*out)->pack)
+        if (model->engine_file && strcmp(model->packed_for, (*out)->name) != 0)
             continue; /* it could not read the file's weights */
         clipc_error reason = {0};
         status = try_backend(*out, precision, &reason);
@@ -110,6 +120,9 @@ static clipc_status choose_first(const clipc_model *model, clipc_precision preci
         const int length = snprintf(reasons + used, sizeof reasons - used, "%s%s", used ? "; " : "", reason.message);
         used = clipc_min(used + (length > 0 ? (size_t)length : 0), sizeof reasons - 1);
     }
+    CLIPC_FAIL_IF(used == 0, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: its weights are packed for backend %s, which this clipc was built without", model->path,
+                  model->packed_for);
     return clipc_fail(error, status, "%s", reasons);
 }
 
@@ -120,7 +133,24 @@ static clipc_status choose_backend(const clipc_model *model, const clipc_engine_
     if (any && !config->devices)
         return choose_first(model, precision, out, error);
     CLIPC_TRY(clipc_backend_find(any ? "cuda" : config->backend, out, error));
+    if ((*out)->pack || clipc_block_writer_find((*out)->name)) /* others have their own words for it */
+        CLIPC_TRY(check_packed_for(model, (*out)->name, error));
     return try_backend(*out, precision, error);
+}
+
+/* What is above `precision` depends on the backend. */
+static clipc_status check_kept(const clipc_model *model, const clipc_compile_options *options, bool halves,
+                               clipc_precision precision, clipc_error *error)
+{
+    if (!options->keep_precise)
+        return CLIPC_OK;
+    CLIPC_FAIL_IF(model->engine_file, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: an engine file keeps the precisions it was made with; make it again from the original",
+                  model->path);
+    if (halves)
+        return clipc_keep_precise_check_halves(options->keep_precise, &model->config, &model->weights, precision,
+                                               error);
+    return clipc_keep_precise_check(options->keep_precise, &model->config, &model->weights, precision, error);
 }
 
 /* After the backend is settled: what it plans to compute in is what the list must be above. */
@@ -133,11 +163,8 @@ static clipc_status check_keep_precise(const clipc_model *model, const clipc_bac
     CLIPC_FAIL_IF(!backend->mixes_precisions, error, CLIPC_ERROR_UNSUPPORTED,
                   "backend %s: it computes all layers in one precision, so none can be kept in another",
                   backend->name);
-    CLIPC_FAIL_IF(model->engine_file, error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: an engine file keeps the precisions it was made with; make it again from the original",
-                  model->path);
     CLIPC_TRY(backend->plan(options, &planned, error));
-    return clipc_keep_precise_check(options->keep_precise, &model->config, &model->weights, planned.precision, error);
+    return check_kept(model, options, backend->keeps_halves, planned.precision, error);
 }
 
 /* Of one text: its tokens, and perhaps a class token twice (text_rows.h). */
@@ -265,6 +292,20 @@ clipc_status clipc_engine_settle(const clipc_model *model, const clipc_engine_co
     CLIPC_TRY(choose_backend(model, config, precision, backend, error));
     *options = compile_options(model, config, precision);
     return check_keep_precise(model, *backend, options, error);
+}
+
+clipc_status clipc_engine_settle_blocks(const clipc_model *model, const clipc_engine_config *config,
+                                        const clipc_block_writer *writer, clipc_compile_options *options,
+                                        clipc_error *error)
+{
+    clipc_precision precision = CLIPC_PRECISION_AUTO;
+    CLIPC_TRY(check_config(config, error));
+    CLIPC_TRY(check_packed_for(model, writer->backend, error));
+    CLIPC_TRY(settle_precision(model, config->precision, &precision, error));
+    CLIPC_FAIL_IF(!writer->supports_precision(precision), error, CLIPC_ERROR_UNSUPPORTED,
+                  "backend %s: it has no precision %s", writer->backend, clipc_precision_name(precision));
+    *options = compile_options(model, config, precision);
+    return check_kept(model, options, true, writer->settle(options), error);
 }
 
 void clipc_engine_destroy(clipc_engine **engine)

@@ -26,5 +26,9 @@ struct clipc_engine {
 /* What a config asks for: the first steps of clipc_engine_create, for whoever packs without an engine. */
 clipc_status clipc_engine_settle(const clipc_model *model, const clipc_engine_config *config,
                                  const clipc_backend **backend, clipc_compile_options *options, clipc_error *error);
+/* The same for whoever writes blocks: the backend need not be able to run here. */
+clipc_status clipc_engine_settle_blocks(const clipc_model *model, const clipc_engine_config *config,
+                                        const clipc_block_writer *writer, clipc_compile_options *options,
+                                        clipc_error *error);
 
 #endif

@@ -1,6 +1,7 @@
 /* The linear layers of a model, one by one. */
 #include "model/linear.h"
 
+#include "backend/cuda/tower_file.h"
 #include "model/model.h"
 
 #include <string.h>
@@ -34,6 +35,12 @@ clipc_status clipc_model_get_linear(const clipc_model *model, size_t index, clip
         info->dtype = clipc_dtype_name(section->dtype);
         info->bytes = section->size;
         info->panel_columns = section->panel_columns;
+        return CLIPC_OK;
+    }
+    if (model->block_layout) {
+        clipc_precision stored = CLIPC_PRECISION_AUTO;
+        CLIPC_TRY(clipc_cuda_linear_describe(model, image, place, &stored, &info->bytes, error));
+        info->dtype = clipc_precision_name(stored);
         return CLIPC_OK;
     }
     for (size_t part = 0; part < linear.parts; part++)

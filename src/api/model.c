@@ -144,6 +144,8 @@ clipc_status clipc_model_get_info(const clipc_model *model, clipc_model_info *in
                                .format_version = model->engine_file ? CLIPC_ENGINE_FILE_VERSION : 0,
                                .precision = model->precision,
                                .layout = model->layout,
+                               .packed_for = model->packed_for,
+                               .packed_isa = model->packed_isa,
                                .image_absent = absence(model, true),
                                .text_absent = absence(model, false),
                                .scoring = config->scoring,

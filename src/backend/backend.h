@@ -54,6 +54,7 @@ typedef struct clipc_backend {
     /* What compile would settle on, all sizes 0. */
     clipc_status (*plan)(const clipc_compile_options *options, clipc_compiled_info *info, clipc_error *error);
     bool mixes_precisions; /* keep_precise may be given */
+    bool keeps_halves;     /* of those: in fp16 alone (clipc_keep_precise_check_halves) */
     bool concurrent; /* encode_images and encode_bytes may be called by several threads at once, with any count */
     /* pixels [count, 3, image_size, image_size] → raw projections [count, D]; count ≤ max_batch. One caller at a time.
      */
@@ -93,6 +94,23 @@ typedef struct clipc_backend {
     /* From now on hands what it computes on its way to the target's function, unless that is NULL (backend/tap.h). */
     clipc_status (*set_tap)(void *compiled, const clipc_tap_target *target, clipc_error *error);
 } clipc_backend;
+
+/* Writes engine files whose towers are blocks, for a backend that need not be able to run here, nor be built. */
+typedef struct clipc_block_writer {
+    const char *backend;
+    unsigned layout; /* the version of the blocks */
+    bool (*supports_precision)(clipc_precision precision);
+    clipc_precision (*settle)(const clipc_compile_options *options);
+    const char *(*isa)(clipc_precision precision); /* which devices take them; static */
+    /* The sections of the towers that are wanted, a part at a time. Weights were found finite. */
+    clipc_status (*write)(const clipc_model *model, const clipc_compile_options *options, clipc_engine_writer *writer,
+                          clipc_error *error);
+} clipc_block_writer;
+
+extern const clipc_block_writer clipc_block_writer_cuda;
+
+/* The one for that backend; NULL: its engine files are made by clipc_backend's pack, or not at all. */
+const clipc_block_writer *clipc_block_writer_find(const char *backend);
 
 extern const clipc_backend clipc_backend_cpu;
 extern const clipc_backend clipc_backend_ref;

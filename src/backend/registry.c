@@ -19,6 +19,11 @@ const clipc_backend *clipc_backend_at(size_t index)
     return index < sizeof backends / sizeof *backends ? backends[index] : NULL;
 }
 
+const clipc_block_writer *clipc_block_writer_find(const char *backend)
+{
+    return strcmp(backend, clipc_block_writer_cuda.backend) == 0 ? &clipc_block_writer_cuda : NULL;
+}
+
 clipc_status clipc_backend_find(const char *name, const clipc_backend **out, clipc_error *error)
 {
     *out = NULL;

@@ -99,7 +99,7 @@ static clipc_status read_section(const clipc_engine_file *file, const clipc_engi
     const bool is_named = from->name[0] && memchr(from->name, 0, sizeof from->name);
     CLIPC_FAIL_IF(!is_named, error, CLIPC_ERROR_FORMAT, "%s: damaged: a section has no name", file->name);
     memcpy(to->name, from->name, sizeof to->name);
-    CLIPC_FAIL_IF(from->kind < CLIPC_SECTION_BYTES || from->kind > CLIPC_SECTION_PACKED ||
+    CLIPC_FAIL_IF(from->kind < CLIPC_SECTION_BYTES || from->kind > CLIPC_SECTION_BLOCK ||
                       !read_dtype(from->dtype, &to->dtype) || from->rank > CLIPC_SECTION_MAX_RANK,
                   error, CLIPC_ERROR_FORMAT, "%s: damaged: section '%s' is of a kind that clipc does not know",
                   file->name, to->name);
@@ -259,20 +259,20 @@ static clipc_status grow_table(clipc_engine_writer *writer, clipc_error *error)
     return CLIPC_OK;
 }
 
-clipc_status clipc_engine_writer_add(clipc_engine_writer *writer, const clipc_section *section, clipc_error *error)
+clipc_status clipc_engine_writer_begin(clipc_engine_writer *writer, const clipc_section *section, size_t size,
+                                       clipc_error *error)
 {
     CLIPC_FAIL_IF(writer->count == CLIPC_MAX_SECTIONS, error, CLIPC_ERROR_LIMIT,
                   "an engine file has at most %zu sections", CLIPC_MAX_SECTIONS);
     CLIPC_TRY(grow_table(writer, error));
-    CLIPC_TRY(pad(writer, section->size < CLIPC_LARGE_SECTION ? CLIPC_SECTION_ALIGNMENT : CLIPC_PAGE, error));
+    CLIPC_TRY(pad(writer, size < CLIPC_LARGE_SECTION ? CLIPC_SECTION_ALIGNMENT : CLIPC_PAGE, error));
     clipc_engine_section *entry = &writer->table[writer->count++];
     *entry = (clipc_engine_section){
         .kind = (uint32_t)section->kind,
         .dtype = number_of_dtype(section->dtype),
         .rank = (uint32_t)section->rank,
-        .checksum = clipc_checksum(section->bytes, section->size),
+        .checksum = clipc_checksum(NULL, 0),
         .offset = writer->position,
-        .size = section->size,
         .panel_columns = (uint32_t)section->panel_columns,
         .panel_count = (uint32_t)section->panel_count,
         .depth = (uint32_t)section->depth,
@@ -281,7 +281,22 @@ clipc_status clipc_engine_writer_add(clipc_engine_writer *writer, const clipc_se
     memcpy(entry->name, section->name, strnlen(section->name, sizeof entry->name - 1));
     for (size_t i = 0; i < section->rank; i++)
         entry->shape[i] = section->shape[i];
-    return put(writer, section->bytes, section->size, error);
+    return CLIPC_OK;
+}
+
+clipc_status clipc_engine_writer_append(clipc_engine_writer *writer, const void *bytes, size_t size,
+                                        clipc_error *error)
+{
+    clipc_engine_section *entry = &writer->table[writer->count - 1];
+    entry->checksum = (uint32_t)crc32_z(entry->checksum, bytes, size);
+    entry->size += size;
+    return put(writer, bytes, size, error);
+}
+
+clipc_status clipc_engine_writer_add(clipc_engine_writer *writer, const clipc_section *section, clipc_error *error)
+{
+    CLIPC_TRY(clipc_engine_writer_begin(writer, section, section->size, error));
+    return section->size ? clipc_engine_writer_append(writer, section->bytes, section->size, error) : CLIPC_OK;
 }
 
 clipc_status clipc_engine_writer_add_bytes(clipc_engine_writer *writer, const char *name, const void *bytes,

@@ -18,14 +18,15 @@
 typedef enum clipc_section_kind {
     CLIPC_SECTION_BYTES = 1,  /* JSON, text, the tokenizer's block: checksummed when the file is opened */
     CLIPC_SECTION_TENSOR = 2, /* row-major and dense */
-    CLIPC_SECTION_PACKED = 3  /* a linear layer in the layout of backend cpu's kernels (backend/cpu/pack.h) */
+    CLIPC_SECTION_PACKED = 3, /* a linear layer in the layout of backend cpu's kernels (backend/cpu/pack.h) */
+    CLIPC_SECTION_BLOCK = 4   /* a tower in the layout of backend cuda's kernels (backend/cuda/tower_pack.h) */
 } clipc_section_kind;
 
 typedef struct clipc_section {
     char name[CLIPC_SECTION_NAME];
     clipc_section_kind kind;
-    clipc_dtype dtype; /* F32, F16, BF16 or I8; U8 for CLIPC_SECTION_BYTES */
-    size_t rank;       /* 0 for CLIPC_SECTION_BYTES; packed: 3, parts × outputs × inner */
+    clipc_dtype dtype; /* F32, F16, BF16 or I8; U8 for CLIPC_SECTION_BYTES and _BLOCK */
+    size_t rank;       /* 0 for CLIPC_SECTION_BYTES and _BLOCK; packed: 3, parts × outputs × inner */
     size_t shape[CLIPC_SECTION_MAX_RANK];
     /* CLIPC_SECTION_PACKED: as in clipc_packed_layout; else 0 */
     size_t panel_columns;
@@ -45,7 +46,8 @@ typedef struct clipc_engine_file clipc_engine_file;
 bool clipc_engine_file_matches(const void *bytes, size_t size);
 /* Reads the table of `size` bytes at `bytes`, which are aligned to CLIPC_ALIGNMENT and must outlive the result; `name`
  * is what messages call the file. Checks header, trailer, table, every place and size, and the checksums of the
- * sections of bytes. A tensor's size agrees with its shape; a packed section's is left to the backend. */
+ * sections of bytes. A tensor's size agrees with its shape; a packed section's and a block's are left to the
+ * backend. */
 clipc_status clipc_engine_file_open(const void *bytes, size_t size, const char *name, clipc_engine_file **out,
                                     clipc_error *error);
 void clipc_engine_file_close(clipc_engine_file **file);
@@ -67,6 +69,11 @@ clipc_status clipc_engine_writer_create(clipc_write_function write, void *user, 
 clipc_status clipc_engine_writer_add(clipc_engine_writer *writer, const clipc_section *section, clipc_error *error);
 clipc_status clipc_engine_writer_add_bytes(clipc_engine_writer *writer, const char *name, const void *bytes,
                                            size_t size, clipc_error *error);
+/* Begins a section of `size` bytes, which clipc_engine_writer_append then gives in parts, before any other section. */
+clipc_status clipc_engine_writer_begin(clipc_engine_writer *writer, const clipc_section *section, size_t size,
+                                       clipc_error *error);
+clipc_status clipc_engine_writer_append(clipc_engine_writer *writer, const void *bytes, size_t size,
+                                        clipc_error *error);
 /* Writes the table and the trailer. */
 clipc_status clipc_engine_writer_finish(clipc_engine_writer *writer, clipc_error *error);
 void clipc_engine_writer_destroy(clipc_engine_writer **writer);

@@ -43,14 +43,14 @@ static clipc_status check_shape(const struct reader *reader, const clipc_section
 
 /* ---- weights ---- */
 
-/* The tensors of linear layers get their shape and no data. */
+/* The tensors of linear layers, and all that are in a block, get their shape and no data. */
 static clipc_status read_slot(void *context, const clipc_slot *slot, clipc_error *error)
 {
     struct reader *reader = context;
     const clipc_model *model = reader->model;
     *slot->tensor = (clipc_tensor){.rank = slot->rank, .count = slot->count};
     memcpy(slot->tensor->shape, slot->shape, slot->rank * sizeof slot->shape[0]);
-    if (clipc_slot_is_linear(&model->config, &model->weights, slot))
+    if (model->block_layout || clipc_slot_is_linear(&model->config, &model->weights, slot))
         return CLIPC_OK;
     const clipc_section *section = NULL;
     CLIPC_TRY(find(reader, slot->name, CLIPC_SECTION_TENSOR, &section, error));
@@ -85,12 +85,35 @@ static clipc_status read_linears(struct reader *reader, bool image, clipc_error 
     return CLIPC_OK;
 }
 
+/* What is in them the backend checks. */
+static clipc_status read_block(struct reader *reader, bool image, clipc_error *error)
+{
+    clipc_model *model = reader->model;
+    clipc_tower_block *block = &model->blocks[image];
+    const size_t shape[] = {clipc_linear_count(&model->config, image)};
+    char name[CLIPC_SECTION_NAME];
+    if (shape[0] == 0)
+        return CLIPC_OK;
+    clipc_engine_block_name(image, "", name);
+    CLIPC_TRY(find(reader, name, CLIPC_SECTION_BLOCK, &block->weights, error));
+    clipc_engine_block_name(image, "types", name);
+    CLIPC_TRY(find(reader, name, CLIPC_SECTION_TENSOR, &block->types, error));
+    CLIPC_TRY(check_shape(reader, block->types, shape, 1, error));
+    clipc_engine_block_name(image, "scales", name);
+    CLIPC_TRY(find(reader, name, CLIPC_SECTION_TENSOR, &block->scales, error));
+    CLIPC_TRY(check_shape(reader, block->scales, shape, 1, error));
+    CLIPC_FAIL_IF(block->types->dtype != CLIPC_DTYPE_I8 || block->scales->dtype != CLIPC_DTYPE_F32, error,
+                  CLIPC_ERROR_FORMAT, "%s: damaged: the table of a tower's linear layers is of the wrong type",
+                  model->path);
+    return CLIPC_OK;
+}
+
 static clipc_status read_weights(struct reader *reader, clipc_error *error)
 {
     clipc_model *model = reader->model;
     CLIPC_TRY(clipc_weights_allocate(&model->config, &model->weights, error));
-    CLIPC_TRY(read_linears(reader, true, error));
-    CLIPC_TRY(read_linears(reader, false, error));
+    for (int image = 1; image >= 0; image--)
+        CLIPC_TRY(model->block_layout ? read_block(reader, image, error) : read_linears(reader, image, error));
     model->known_finite = true; /* they were looked at before they were packed */
     return clipc_family_each(model->family, &model->config, &model->weights, true, true, read_slot, reader, error);
 }
@@ -101,7 +124,6 @@ struct origin {
     const char *template_text;
     const char *precision;
     const char *order;
-    const char *backend;
     const char *isa;
 };
 
@@ -120,7 +142,28 @@ static clipc_status read_precision(clipc_model *model, const char *text, clipc_e
             model->precision = p;
     CLIPC_FAIL_IF(model->precision == CLIPC_PRECISION_AUTO, error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: clipc.json: unknown precision '%s'", model->path, text);
+    CLIPC_FAIL_IF(model->block_layout && model->precision == CLIPC_PRECISION_FP32, error, CLIPC_ERROR_FORMAT,
+                  "%s: clipc.json: backend %s has no precision fp32", model->path, model->packed_for);
     model->weights_dtype = clipc_precision_name(model->precision);
+    return CLIPC_OK;
+}
+
+/* Whose the weights are, before they are looked for. */
+static clipc_status read_backend(clipc_model *model, const json_t *root, clipc_error *error)
+{
+    const char *backend = NULL;
+    CLIPC_TRY(read_text(root, "backend", model->path, &backend, error));
+    const bool blocks = strcmp(backend, "cuda") == 0;
+    CLIPC_FAIL_IF(!blocks && strcmp(backend, "cpu") != 0, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: clipc.json: its weights are packed for backend '%s', which this clipc does not know",
+                  model->path, backend);
+    snprintf(model->packed_for, sizeof model->packed_for, "%s", backend);
+    if (!blocks)
+        return CLIPC_OK;
+    const json_int_t layout = json_integer_value(json_object_get(root, "layout"));
+    CLIPC_FAIL_IF(layout < 1 || layout > INT32_MAX, error, CLIPC_ERROR_FORMAT,
+                  "%s: clipc.json: layout is missing or no number", model->path);
+    model->block_layout = (unsigned)layout;
     return CLIPC_OK;
 }
 
@@ -152,7 +195,6 @@ static clipc_status read_origin(clipc_model *model, const json_t *root, clipc_er
     CLIPC_TRY(read_text(root, "template", model->path, &origin.template_text, error));
     CLIPC_TRY(read_text(root, "precision", model->path, &origin.precision, error));
     CLIPC_TRY(read_text(root, "preprocessing_order", model->path, &origin.order, error));
-    CLIPC_TRY(read_text(root, "backend", model->path, &origin.backend, error));
     CLIPC_TRY(read_text(root, "isa", model->path, &origin.isa, error));
     CLIPC_TRY(read_precision(model, origin.precision, error));
     CLIPC_TRY(read_order(model, origin.order, error));
@@ -161,14 +203,19 @@ static clipc_status read_origin(clipc_model *model, const json_t *root, clipc_er
                   "%s: clipc.json: logit_scale is missing or unusable", model->path);
     CLIPC_TRY(read_logit_bias(model, json_object_get(root, "logit_bias"), error));
     const bool image = clipc_config_has_tower(&model->config, true);
-    snprintf(model->layout, sizeof model->layout, "%.16s, %.16s, panels of %zu outputs", origin.backend, origin.isa,
-             model->linears[image][1]->panel_columns /* of a layer */);
+    snprintf(model->packed_isa, sizeof model->packed_isa, "%s", origin.isa);
+    if (model->block_layout)
+        snprintf(model->layout, sizeof model->layout, "%s, %s, layout %u", model->packed_for, model->packed_isa,
+                 model->block_layout);
+    else
+        snprintf(model->layout, sizeof model->layout, "%s, %s, panels of %zu outputs", model->packed_for,
+                 model->packed_isa, model->linears[image][1]->panel_columns /* of a layer */);
     return clipc_model_finish(model, model->path, origin.template_text, model->path, error);
 }
 
 /* ---- opening ---- */
 
-static clipc_status read_small_files(struct reader *reader, clipc_error *error)
+static clipc_status read_small_files(struct reader *reader, const json_t *root, clipc_error *error)
 {
     clipc_model *model = reader->model;
     const clipc_section *section = NULL;
@@ -181,15 +228,10 @@ static clipc_status read_small_files(struct reader *reader, clipc_error *error)
         CLIPC_TRY(find(reader, "preprocessor_config.json", CLIPC_SECTION_BYTES, &section, error));
         CLIPC_TRY(clipc_preprocess_rule_parse(section->bytes, section->size, model->path, &model->preprocess, error));
     }
-    CLIPC_TRY(find(reader, "clipc.json", CLIPC_SECTION_BYTES, &section, error));
-    json_t *root = NULL;
-    CLIPC_TRY(clipc_json_parse(section->bytes, section->size, model->path, 0, &root, error));
-    const clipc_status status = read_origin(model, root, error);
-    json_decref(root);
-    return status;
+    return read_origin(model, root, error);
 }
 
-/* In the order of writing, but for the config, by which everything else is checked. */
+/* In the order of writing, but for what everything else is checked by: the config, and whose the weights are. */
 static clipc_status read_all(clipc_model *model, clipc_error *error)
 {
     const clipc_model_file_entry *entry = &model->files[0];
@@ -199,9 +241,17 @@ static clipc_status read_all(clipc_model *model, clipc_error *error)
     const clipc_section *section = NULL;
     CLIPC_TRY(find(&reader, "config.json", CLIPC_SECTION_BYTES, &section, error));
     CLIPC_TRY(clipc_config_parse(section->bytes, section->size, model->path, &model->config, error));
+    CLIPC_TRY(find(&reader, "clipc.json", CLIPC_SECTION_BYTES, &section, error));
+    json_t *root = NULL;
+    CLIPC_TRY(clipc_json_parse(section->bytes, section->size, model->path, 0, &root, error));
     reader.hint = 0;
-    CLIPC_TRY(read_weights(&reader, error));
-    return read_small_files(&reader, error);
+    clipc_status status = read_backend(model, root, error);
+    if (status == CLIPC_OK)
+        status = read_weights(&reader, error);
+    if (status == CLIPC_OK)
+        status = read_small_files(&reader, root, error);
+    json_decref(root);
+    return status;
 }
 
 bool clipc_model_is_engine_file(const char *path)

@@ -54,6 +54,12 @@ static clipc_status write_json(clipc_engine_writer *writer, const char *name, ch
     return status;
 }
 
+void clipc_engine_block_name(bool image, const char *part, char name[CLIPC_SECTION_NAME])
+{
+    memset(name, 0, CLIPC_SECTION_NAME);
+    snprintf(name, CLIPC_SECTION_NAME, "%s.block%s%s", image ? "image" : "text", part[0] ? "." : "", part);
+}
+
 static clipc_status write_origin(clipc_engine_writer *writer, const clipc_model *model,
                                  const clipc_engine_origin *origin, clipc_error *error)
 {
@@ -62,6 +68,10 @@ static clipc_status write_origin(clipc_engine_writer *writer, const clipc_model 
                              "preprocessing_order", clipc_preprocess_order_name(model->preprocess.order), "precision",
                              clipc_precision_name(origin->precision), "backend", origin->backend, "isa", origin->isa,
                              "written_by", clipc_version());
+    if (root && origin->block_layout && json_object_set_new(root, "layout", json_integer(origin->block_layout)) != 0) {
+        json_decref(root);
+        root = NULL;
+    }
     if (root && model->config.scoring == CLIPC_SCORING_SIGMOID &&
         json_object_set_new(root, "logit_bias", json_real((double)model->weights.logit_bias)) != 0) {
         json_decref(root);
@@ -89,8 +99,9 @@ clipc_status clipc_engine_file_write_rest(clipc_engine_writer *writer, const cli
     char *json = NULL;
     const void *tokenizer = NULL;
     size_t tokenizer_size = 0;
-    CLIPC_TRY(clipc_family_each(&clipc_family_transformers, &model->config, &model->weights, true, true, write_slot,
-                                &job, error));
+    if (!origin->block_layout)
+        CLIPC_TRY(clipc_family_each(&clipc_family_transformers, &model->config, &model->weights, true, true,
+                                    write_slot, &job, error));
     if (clipc_config_has_tower(&model->config, false)) {
         clipc_tokenizer_packed(model->tokenizer, &tokenizer, &tokenizer_size);
         CLIPC_TRY(clipc_engine_writer_add_bytes(writer, "tokenizer", tokenizer, tokenizer_size, error));

@@ -118,6 +118,35 @@ static bool names_any(const struct item *item, const clipc_config *config, const
     return false;
 }
 
+bool clipc_keep_precise_names(const char *list, const char *name)
+{
+    for (struct item item; next_item(&list, &item);)
+        if (names(&item, name))
+            return true;
+    return false;
+}
+
+clipc_status clipc_keep_precise_check_halves(const char *list, const clipc_config *config,
+                                             const clipc_weights *weights, clipc_precision precision,
+                                             clipc_error *error)
+{
+    CLIPC_FAIL_IF(list && *list && precision != CLIPC_PRECISION_FP8 && precision != CLIPC_PRECISION_INT8, error,
+                  CLIPC_ERROR_ARGUMENT,
+                  "keep_precise: on a device layers are kept in fp16, in engines of fp8 and int8, and this one is %s",
+                  clipc_precision_name(precision));
+    for (struct item item; next_item(&list, &item);) {
+        const int length = (int)clipc_min(item.length, 64);
+        CLIPC_FAIL_IF(item.precision && !is_word(&item, "fp16"), error, CLIPC_ERROR_ARGUMENT,
+                      "keep_precise: '%.*s' is to be kept in '%.*s', and on a device layers are kept in fp16", length,
+                      item.pattern, (int)clipc_min(item.precision_length, 16), item.precision);
+        CLIPC_FAIL_IF(!names_any(&item, config, weights), error, CLIPC_ERROR_ARGUMENT,
+                      "keep_precise: '%.*s' names no linear layer of the model (such as image.0.fc2 or "
+                      "text.*.query_key_value)",
+                      length, item.pattern);
+    }
+    return CLIPC_OK;
+}
+
 clipc_status clipc_keep_precise_check(const char *list, const clipc_config *config, const clipc_weights *weights,
                                       clipc_precision precision, clipc_error *error)
 {

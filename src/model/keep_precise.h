@@ -18,4 +18,11 @@ clipc_status clipc_keep_precise_check(const char *list, const clipc_config *conf
 /* The precision that a checked list gives the layer, the highest of all patterns that name it; AUTO: none does. */
 clipc_precision clipc_keep_precise_of(const char *list, const char *name, clipc_precision precision);
 
+/* Of backends that keep layers in halves alone: the same with "fp16" as the one precision, above fp8 and int8. */
+clipc_status clipc_keep_precise_check_halves(const char *list, const clipc_config *config,
+                                             const clipc_weights *weights, clipc_precision precision,
+                                             clipc_error *error);
+/* Whether any pattern of the list, which may be NULL, names the layer. */
+bool clipc_keep_precise_names(const char *list, const char *name);
+
 #endif

@@ -30,6 +30,13 @@ typedef struct clipc_model_file_entry {
     const clipc_tensor_table *tensors;
 } clipc_model_file_entry;
 
+/* A tower of an engine file of backend cuda: what its devices take, and of each linear layer its type and a scale. */
+typedef struct clipc_tower_block {
+    const clipc_section *weights;
+    const clipc_section *types;  /* int8 [clipc_linear_count] */
+    const clipc_section *scales; /* fp32, the same */
+} clipc_tower_block;
+
 struct clipc_model {
     atomic_size_t references; /* the handle and every engine hold one */
     const clipc_family *family;
@@ -53,8 +60,12 @@ struct clipc_model {
      */
     clipc_engine_file *engine_file;
     clipc_precision precision;        /* the one that the file serves */
-    const clipc_section **linears[2]; /* [text, image][clipc_linear_count] */
+    char packed_for[16];              /* the backend that it was packed for, "cpu" or "cuda"; else empty */
+    const clipc_section **linears[2]; /* "cpu": [text, image][clipc_linear_count] */
+    clipc_tower_block blocks[2];      /* "cuda": [text, image]; no tensor of `weights` has data */
+    unsigned block_layout;            /* the version of the blocks' layout */
     char layout[96];                  /* in words; else empty */
+    char packed_isa[24];              /* what it was packed for, in the backend's words */
     /* what the above points into */
     clipc_model_file_entry *files;
     size_t file_count;
@@ -130,9 +141,13 @@ typedef struct clipc_engine_origin {
     const char *backend;
     const char *isa;
     clipc_precision precision;
+    unsigned block_layout; /* the weights are blocks of this layout; 0: they are packed layers and tensors */
 } clipc_engine_origin;
 
-/* Appends all sections of an engine file but the packed layers. */
+/* "image.block" or, of a part, "image.block.types". */
+void clipc_engine_block_name(bool image, const char *part, char name[CLIPC_SECTION_NAME]);
+
+/* Appends all sections of an engine file but the packed layers, or the blocks. */
 clipc_status clipc_engine_file_write_rest(clipc_engine_writer *writer, const clipc_model *model,
                                           const clipc_engine_origin *origin, clipc_error *error);
 

@@ -126,6 +126,7 @@ static clipc_status convert(scenario *run, clipc_error *error)
     clipc_engine_config config;
     clipc_engine_config_init(&config);
     config.threads = THREADS;
+    config.backend = run->backend;
     config.precision = run->precision;
     file_size = 0;
     clipc_status status = clipc_model_open(run->model_path, NULL, &model, error);
@@ -309,6 +310,12 @@ static void test_every_allocation_of_an_engine_file_may_fail(void **state)
     fail_each_in_turn(embed, &using, true);
     scenario again = {.model_path = file_path, .precision = CLIPC_PRECISION_INT8};
     fail_each_in_turn(convert, &again, false);
+    for (size_t i = 0; i < 2; i++) {
+        scenario blocks = {
+            .model_path = i ? SIGLIP : SMALL_MODEL, .backend = "cuda", .precision = CLIPC_PRECISION_FP8};
+        fail_each_in_turn(convert, &blocks, false);
+        fail_each_in_turn(convert, &blocks, true);
+    }
 }
 
 /* From a directory, and from an engine file, whose weights are unpacked and whose tokenizer has no files. */

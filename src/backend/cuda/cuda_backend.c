@@ -34,6 +34,7 @@ struct compiled {
     pthread_cond_t freed;
     size_t next_lane;
     bool recording;
+    bool tapped;
     bool lost; /* after a fault that the device does not recover from */
     bool mutexes_made;
 };
@@ -163,9 +164,6 @@ static clipc_status compile(const clipc_model *model, const clipc_compile_option
                             clipc_error *error)
 {
     *out = NULL;
-    CLIPC_FAIL_IF(model->engine_file, error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: its weights are packed for the cpu backend; give backend cuda the model that it was made of",
-                  model->path);
     CLIPC_FAIL_IF(options->image_tower && clipc_config_is_resnet(&model->config), error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: its image tower is a ResNet, which backend cuda cannot take yet",
                   model->path[0] ? model->path : model->name);
@@ -211,7 +209,7 @@ static struct lane *take_lane_of(struct compiled *compiled, size_t count)
     struct lane *found = NULL;
     pthread_mutex_lock(&compiled->lock);
     for (;;) {
-        const size_t usable = compiled->recording ? 1 : count;
+        const size_t usable = compiled->recording || compiled->tapped ? 1 : count;
         for (size_t i = 0; i < usable && !found; i++) {
             struct lane *lane = &compiled->lanes[(compiled->next_lane + i) % usable];
             if (!lane->busy)
@@ -292,12 +290,12 @@ static clipc_status run_call(struct call *call)
     struct compiled *compiled = call->compiled;
     pthread_mutex_lock(&compiled->lock);
     const bool lost = compiled->lost;
-    const bool recording = compiled->recording;
+    const bool in_turn = compiled->recording || compiled->tapped;
     pthread_mutex_unlock(&compiled->lock);
     CLIPC_FAIL_IF(lost, call->error, CLIPC_ERROR_DEVICE, "the engine is lost: an earlier call met a device fault");
     const int device = current_device();
     const size_t passes = (call->count + call->pass_items - 1) / call->pass_items;
-    if (passes > 1 && compiled->pool && !recording) {
+    if (passes > 1 && compiled->pool && !in_turn) {
         pthread_mutex_lock(&compiled->crew);
         clipc_thread_pool_run(compiled->pool, do_passes, call, passes, 1);
         pthread_mutex_unlock(&compiled->crew);
@@ -382,6 +380,24 @@ static bool step(void *compiled, size_t index, clipc_step_info *out)
     return found;
 }
 
+/* While somebody asks, only the first lane is used, so that passes come in the order of their items. */
+static clipc_status set_tap(void *compiled, const clipc_tap_target *target, clipc_error *error)
+{
+    struct compiled *self = compiled;
+    pthread_mutex_lock(&self->lock);
+    self->tapped = true; /* or will not be any more */
+    pthread_mutex_unlock(&self->lock);
+    struct lane *lane = take_lane_of(self, 1);
+    clipc_cuda_engine *engine = lane->engine;
+    const clipc_status status =
+        clipc_cuda_tap_set(engine->model, &engine->image, &engine->text, target, &engine->tap, error);
+    give_back(self, lane);
+    pthread_mutex_lock(&self->lock);
+    self->tapped = status == CLIPC_OK && target->function;
+    pthread_mutex_unlock(&self->lock);
+    return status;
+}
+
 const clipc_backend clipc_backend_cuda = {
     .name = "cuda",
     .probe = probe,
@@ -389,6 +405,8 @@ const clipc_backend clipc_backend_cuda = {
     .compile = compile,
     .info = info,
     .plan = plan,
+    .mixes_precisions = true,
+    .keeps_halves = true,
     .concurrent = true,
     .encode_images = encode_images,
     .encode_bytes = encode_bytes,
@@ -398,4 +416,5 @@ const clipc_backend clipc_backend_cuda = {
     .device_info = clipc_cuda_device_info,
     .record_steps = record_steps,
     .step = step,
+    .set_tap = set_tap,
 };

@@ -40,13 +40,17 @@ clipc_status clipc_cuda_upload(clipc_cuda_engine *engine, const void *from, size
                             "copying to the device", error);
 }
 
-static clipc_status download(clipc_cuda_engine *engine, int32_t count, float *embeddings, clipc_error *error)
+static clipc_status download(clipc_cuda_engine *engine, bool image, int32_t count, float *embeddings,
+                             clipc_error *error)
 {
-    const size_t row = engine->model->config.embedding_dimension * sizeof *embeddings;
+    const size_t dimension = engine->model->config.embedding_dimension;
+    const size_t row = dimension * sizeof *embeddings;
     CLIPC_CUDA_TRY(cudaMemcpy2DAsync(embeddings, row, engine->embeddings, (size_t)engine->dimension * sizeof(float),
                                      row, (size_t)count, cudaMemcpyDeviceToHost, engine->stream),
                    "copying from the device");
     CLIPC_CUDA_TRY(cudaStreamSynchronize(engine->stream), "encoding");
+    clipc_tap_give(&engine->tap.target, image, CLIPC_TAP_PROJECTION, 0,
+                   (clipc_tap_rows){embeddings, (size_t)count, dimension, dimension});
     return clipc_cuda_check(clipc_cuda_steps_collect(engine->steps), "timing", error);
 }
 
@@ -73,7 +77,7 @@ clipc_status clipc_cuda_encode_images(clipc_cuda_engine *engine, const void *pix
         const size_t first = done * image * (as_bytes ? 1 : sizeof(float));
         CLIPC_TRY(upload_pixels(engine, from + first, as_bytes, part * image, (int32_t)part, error));
         CLIPC_TRY(clipc_cuda_image_tower(engine, (int32_t)part, error));
-        CLIPC_TRY(download(engine, (int32_t)part, embeddings + done * config->embedding_dimension, error));
+        CLIPC_TRY(download(engine, true, (int32_t)part, embeddings + done * config->embedding_dimension, error));
         done += part;
     }
     return CLIPC_OK;
@@ -128,7 +132,7 @@ clipc_status clipc_cuda_encode_tokens(clipc_cuda_engine *engine, const int32_t *
     for (size_t done = 0; done < count;) {
         size_t items = 0;
         CLIPC_TRY(encode_texts(engine, ids, offsets, done, count, &items, error));
-        CLIPC_TRY(download(engine, (int32_t)items, embeddings + done * dimension, error));
+        CLIPC_TRY(download(engine, false, (int32_t)items, embeddings + done * dimension, error));
         done += items;
     }
     return CLIPC_OK;

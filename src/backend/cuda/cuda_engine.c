@@ -2,6 +2,7 @@
 
 #include "backend/cuda/cuda_status.h"
 #include "backend/cuda/steps.h"
+#include "backend/cuda/tower_file.h"
 #include "base/checked.h"
 #include "base/memory.h"
 
@@ -195,28 +196,20 @@ static clipc_status upload_values(clipc_cuda_engine *engine, clipc_error *error)
                             "copying the values of bytes", error);
 }
 
-static clipc_status make_towers(clipc_cuda_engine *engine, const clipc_cuda_engine *owner, clipc_error *error)
+static clipc_status make_towers(clipc_cuda_engine *engine, const char *keep_precise, const clipc_cuda_engine *owner,
+                                clipc_error *error)
 {
+    const clipc_cuda_packing packing = {engine->type, engine->operand};
     if (owner) {
         engine->image = owner->image;
         engine->text = owner->text;
         return CLIPC_OK;
     }
     if (engine->has_image)
-        CLIPC_TRY(clipc_cuda_tower_pack(engine->model, true, engine->type, engine->operand, &engine->image, error));
+        CLIPC_TRY(clipc_cuda_tower_load(engine->model, true, &packing, keep_precise, &engine->image, error));
     if (engine->has_text)
-        CLIPC_TRY(clipc_cuda_tower_pack(engine->model, false, engine->type, engine->operand, &engine->text, error));
+        CLIPC_TRY(clipc_cuda_tower_load(engine->model, false, &packing, keep_precise, &engine->text, error));
     return CLIPC_OK;
-}
-
-static clipc_cuda_type operand_of(clipc_precision precision)
-{
-    switch (precision) {
-    case CLIPC_PRECISION_BF16: return CLIPC_CUDA_BF16;
-    case CLIPC_PRECISION_FP8: return CLIPC_CUDA_E4M3;
-    case CLIPC_PRECISION_INT8: return CLIPC_CUDA_S8;
-    default: return CLIPC_CUDA_F16;
-    }
 }
 
 /* One image or text goes through a tower in one launch where there is a kernel for it. */
@@ -241,8 +234,9 @@ static clipc_status prepare(clipc_cuda_engine *engine, const clipc_compile_optio
     const clipc_config *config = &engine->model->config;
     clipc_cuda_device device;
     engine->precision = clipc_cuda_settled_precision(options);
-    engine->type = engine->precision == CLIPC_PRECISION_BF16 ? CLIPC_CUDA_BF16 : CLIPC_CUDA_F16;
-    engine->operand = operand_of(engine->precision);
+    const clipc_cuda_packing packing = clipc_cuda_packing_of(engine->precision);
+    engine->type = packing.type;
+    engine->operand = packing.operand;
     CLIPC_TRY(clipc_cuda_device_read(engine->device_index, &device, error));
     CLIPC_TRY(clipc_cuda_precision_check(&device, engine->precision, error));
     engine->device = device.kernels;
@@ -255,7 +249,7 @@ static clipc_status prepare(clipc_cuda_engine *engine, const clipc_compile_optio
     engine->patch_count = engine->has_image ? (int32_t)config->image_tokens - (config->class_token ? 1 : 0) : 0;
     settle_pass(engine, clipc_min(options->max_batch, CLIPC_CUDA_PASS_ITEMS));
     CLIPC_TRY(make_staging(engine, error));
-    CLIPC_TRY(make_towers(engine, owner, error));
+    CLIPC_TRY(make_towers(engine, options->keep_precise, owner, error));
     if (engine->has_image)
         CLIPC_TRY(check_attention(engine, &engine->image, config->image_tokens, error));
     if (engine->has_text)
@@ -314,6 +308,7 @@ void clipc_cuda_engine_destroy(clipc_cuda_engine **out)
             (void)cudaEventDestroy(engine->transferred[i]);
     }
     clipc_cuda_steps_destroy(&engine->steps);
+    clipc_cuda_tap_free(&engine->tap);
     if (engine->stream)
         (void)cudaStreamDestroy(engine->stream);
     (void)cudaGetLastError();

@@ -6,6 +6,7 @@
 #include "backend/backend.h"
 #include "backend/cuda/cuda_device.h"
 #include "backend/cuda/cuda_steps.h"
+#include "backend/cuda/cuda_tap.h"
 #include "backend/cuda/cuda_weights.h"
 #include "backend/cuda/cuda_whole_tower.h"
 #include "backend/cuda/gemm.h"
@@ -75,6 +76,7 @@ typedef struct clipc_cuda_engine {
     int32_t next_graph;
     float *byte_values;      /* [3, 256], device memory of its own: clipc_preprocess_values */
     clipc_cuda_steps *steps; /* NULL: nothing was ever recorded */
+    clipc_cuda_tap tap;      /* while it has a function, passes are launched step by step and are no graphs */
 } clipc_cuda_engine;
 
 /* What AUTO means. */
@@ -128,6 +130,9 @@ cudaError_t clipc_cuda_mark(const clipc_cuda_engine *engine, clipc_cuda_step ste
 /* Records attention over `rows` rows. */
 cudaError_t clipc_cuda_mark_attention(const clipc_cuda_engine *engine, const clipc_cuda_attention *attention,
                                       int32_t rows);
+/* Hands out the rows after a step, if somebody asks. */
+cudaError_t clipc_cuda_tap_step(const clipc_cuda_engine *engine, const clipc_cuda_sequence *items,
+                                clipc_tap_point point, int32_t layer, const void *rows, int32_t count);
 /* A layer of products of bytes. */
 cudaError_t clipc_cuda_layer_bytes(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, int32_t index,
                                    const clipc_cuda_sequence *items);

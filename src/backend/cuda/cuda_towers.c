@@ -114,6 +114,13 @@ cudaError_t clipc_cuda_mark_attention(const clipc_cuda_engine *engine, const cli
     return clipc_cuda_steps_mark(engine->steps, &work, engine->stream);
 }
 
+cudaError_t clipc_cuda_tap_step(const clipc_cuda_engine *engine, const clipc_cuda_sequence *items,
+                                clipc_tap_point point, int32_t layer, const void *rows, int32_t count)
+{
+    return clipc_cuda_tap_rows(&engine->tap, items->text ? &engine->text : &engine->image, !items->text, point,
+                               (size_t)layer, rows, count, engine->stream);
+}
+
 /* Statistics of residual rows, to be left by a product. */
 static clipc_cuda_statistics statistics_at(const clipc_cuda_tower *tower, float *pairs)
 {
@@ -218,7 +225,9 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
     out.leave = statistics_at(tower, last ? engine->pooled_statistics : engine->statistics);
     TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_ATTENTION_OUT, &out));
     *statistics = out.leave;
-    return mlp(engine, tower, layer, to, rows, capacity, statistics);
+    TRY(clipc_cuda_tap_step(engine, items, CLIPC_TAP_ATTENTION, index, to, rows));
+    TRY(mlp(engine, tower, layer, to, rows, capacity, statistics));
+    return clipc_cuda_tap_step(engine, items, CLIPC_TAP_MLP, index, to, rows);
 }
 
 /* The probe attends to all rows of each item, and an MLP follows; the sums become the embeddings as they are. */
@@ -266,6 +275,7 @@ static cudaError_t encoder(const clipc_cuda_engine *engine, const clipc_cuda_tow
                            const clipc_cuda_sequence *items, clipc_cuda_statistics statistics)
 {
     const bool bytes = clipc_cuda_is_bytes(tower->operand);
+    TRY(clipc_cuda_tap_step(engine, items, CLIPC_TAP_EMBEDDING, 0, engine->rows, items->rows));
     for (int32_t i = 0; i < tower->layer_count; i++) {
         clipc_cuda_steps_enter(engine->steps, !items->text, i);
         TRY(bytes ? clipc_cuda_layer_bytes(engine, tower, i, items)
@@ -274,6 +284,7 @@ static cudaError_t encoder(const clipc_cuda_engine *engine, const clipc_cuda_tow
     clipc_cuda_steps_enter(engine->steps, !items->text, -1);
     if (tower->pools_by_attention)
         return pool_by_attention(engine, tower, items, statistics);
+    TRY(clipc_cuda_tap_norm(&engine->tap, tower, !items->text, engine->pooled, items->count, engine->stream));
     clipc_cuda_gemm projection =
         product(engine->pooled, tower->stride, items->count, engine->batch, &tower->projection, NULL);
     if (bytes) {
@@ -386,10 +397,13 @@ static cudaError_t launch(const clipc_cuda_engine *engine, const clipc_cuda_grap
 {
     const clipc_cuda_whole_tower_state *whole = pass->image ? &engine->whole_image : &engine->whole_text;
     clipc_cuda_steps_enter(engine->steps, pass->image, -1);
-    if (pass->count == 1 && pass->rows <= whole->rows && !engine->batch_invariant)
+    const bool at_once = pass->count == 1 && pass->rows <= whole->rows && !engine->batch_invariant;
+    if (at_once && !engine->tap.target.function)
         return launch_whole(engine, whole, pass);
-    return pass->image ? clipc_cuda_launch_image(engine, pass->count)
-                       : clipc_cuda_launch_text(engine, pass->count, pass->rows, pass->longest);
+    TRY(pass->image ? clipc_cuda_launch_image(engine, pass->count)
+                    : clipc_cuda_launch_text(engine, pass->count, pass->rows, pass->longest));
+    return at_once ? launch_whole(engine, whole, pass)
+                   : cudaSuccess; /* whose bits the embeddings have, tapped or not */
 }
 
 /* Records the pass. The stream is left out of capture whatever happens. */
@@ -431,7 +445,7 @@ static cudaError_t find_graph(clipc_cuda_engine *engine, const clipc_cuda_graph 
 
 static clipc_status run_pass(clipc_cuda_engine *engine, const clipc_cuda_graph *pass, clipc_error *error)
 {
-    if (clipc_cuda_steps_are_on(engine->steps)) {
+    if (clipc_cuda_steps_are_on(engine->steps) || engine->tap.target.function) {
         CLIPC_CUDA_TRY(clipc_cuda_steps_begin(engine->steps, engine->stream), "timing");
         return clipc_cuda_check(launch(engine, pass), "starting a kernel", error);
     }

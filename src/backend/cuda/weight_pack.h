@@ -22,6 +22,10 @@ float clipc_float_of_e4m3(uint8_t byte);
 /* `count` values as e4m3 or s8, the largest at ±448 or ±127. Returns what one step is worth: value ≈ byte × step. */
 float clipc_pack_bytes(clipc_cuda_type type, const float *values, size_t count, uint8_t *to);
 
+/* Rows that the packed weights of a product of bytes have, and pairs of terms: whole groups, zeros at the end. The
+ * same as CLIPC_CUDA_PADDED_COLUMNS of gemm.h, which needs CUDA's headers. */
+#define CLIPC_PACKED_ROWS(columns) (((columns) + 255) / 256 * 256)
+
 /* Which row of the packed weights of a product of bytes computes column `column` of its output, whose values have
  * `value_bytes` (1 or 2). Lane l of every four holds columns 2l and 2l + 1 of each 8 that the tensor cores give it; in
  * this order they are 16 neighbouring bytes of the output (epilogue_bytes.cuh). */
