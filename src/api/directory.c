@@ -38,6 +38,11 @@ static clipc_status check_parts(const clipc_model *model, clipc_error *error)
     const bool text = !clipc_config_has_tower(config, false) ||
                       (config->causal == known.causal && config->text_projection_bias == known.text_projection_bias &&
                        !config->text_class_token && has_pooling(config));
+    const bool both = clipc_config_has_tower(config, true) && clipc_config_has_tower(config, false);
+    CLIPC_FAIL_IF(both && clipc_config_is_siglip(config) && config->scoring != CLIPC_SCORING_SIGMOID, error,
+                  CLIPC_ERROR_UNSUPPORTED,
+                  "%s: transformers' SiglipModel scores by sigmoids with a bias, which this model does not have",
+                  model->path);
     CLIPC_FAIL_IF(!image || !text, error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: transformers has no model of the parts of this %s tower", model->path,
                   image ? "text" : "image");

@@ -169,6 +169,10 @@ static inline bool clipc_config_is_siglip(const clipc_config *config)
                                                 : !config->causal;
 }
 
+/* All that is the image tower's of another config, or the text tower's; the dimension of embeddings is both's. */
+void clipc_config_take_image(clipc_config *config, const clipc_config *from);
+void clipc_config_take_text(clipc_config *config, const clipc_config *from);
+
 /* Limits that no CLIP comes near and that keep every product of two dimensions within 64 bits. */
 #define CLIPC_MAX_WIDTH      ((size_t)65536)
 #define CLIPC_MAX_LAYERS     ((size_t)1024)

@@ -179,3 +179,32 @@ clipc_status clipc_config_check_parts(const clipc_config *config, const char *na
     }
     return CLIPC_OK;
 }
+
+void clipc_config_take_image(clipc_config *config, const clipc_config *from)
+{
+    config->image = from->image;
+    config->resnet = from->resnet;
+    config->image_size = from->image_size;
+    config->patch_size = from->patch_size;
+    config->image_tokens = from->image_tokens;
+    config->class_token = from->class_token;
+    config->patch_bias = from->patch_bias;
+    config->norm_pre = from->norm_pre;
+    config->image_pooling = from->image_pooling;
+    config->pooling_heads = from->pooling_heads;
+    config->image_projection = from->image_projection;
+    config->image_projection_bias = from->image_projection_bias;
+}
+
+void clipc_config_take_text(clipc_config *config, const clipc_config *from)
+{
+    config->text = from->text;
+    config->vocabulary_size = from->vocabulary_size;
+    config->max_positions = from->max_positions;
+    config->causal = from->causal;
+    config->text_class_token = from->text_class_token;
+    config->pooling = from->pooling;
+    config->eot_token = from->eot_token;
+    config->pad_token = from->pad_token;
+    config->text_projection_bias = from->text_projection_bias;
+}

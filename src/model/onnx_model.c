@@ -80,18 +80,11 @@ static clipc_status take_tower(clipc_model *model, clipc_onnx_import *graph, boo
                   graph->config.embedding_dimension, config->embedding_dimension);
     config->embedding_dimension = graph->config.embedding_dimension;
     if (image) {
-        config->image = graph->config.image;
-        config->image_size = graph->config.image_size;
-        config->patch_size = graph->config.patch_size;
-        config->image_tokens = graph->config.image_tokens;
+        clipc_config_take_image(config, &graph->config);
         model->weights.image = graph->weights.image;
         graph->weights.image.layers = NULL;
     } else {
-        config->text = graph->config.text;
-        config->vocabulary_size = graph->config.vocabulary_size;
-        config->max_positions = graph->config.max_positions;
-        config->pooling = graph->config.pooling;
-        config->eot_token = graph->config.eot_token;
+        clipc_config_take_text(config, &graph->config);
         model->weights.text = graph->weights.text;
         graph->weights.text.layers = NULL;
     }
@@ -103,7 +96,9 @@ static clipc_status take_tower(clipc_model *model, clipc_onnx_import *graph, boo
 static clipc_status read_rule(clipc_model *model, const clipc_onnx_import *graph, const char *path, clipc_error *error)
 {
     if (!graph->preprocessing) {
-        model->preprocess = clipc_preprocess_rule_openai(model->config.image_size);
+        model->preprocess = clipc_config_is_siglip(&model->config)
+                                ? clipc_preprocess_rule_siglip(model->config.image_size)
+                                : clipc_preprocess_rule_openai(model->config.image_size);
         model->preprocess.order = CLIPC_ORDER_TORCHVISION;
         return CLIPC_OK;
     }
@@ -117,32 +112,44 @@ static clipc_status read_rule(clipc_model *model, const clipc_onnx_import *graph
     return CLIPC_OK;
 }
 
-static clipc_status read_scale(clipc_model *model, const char *text, const char *path, clipc_error *error)
+static clipc_status read_number(const char *key, const char *text, const char *path, float *out, clipc_error *error)
 {
     char *end = NULL;
-    const float scale = strtof(text, &end);
-    CLIPC_FAIL_IF(end == text || *end || !isfinite(scale) || scale <= 0, error, CLIPC_ERROR_FORMAT,
-                  "%s: logit_scale is '%s', which is no usable number", path, text);
-    model->weights.logit_scale = scale;
+    *out = strtof(text, &end);
+    CLIPC_FAIL_IF(end == text || *end || !isfinite(*out), error, CLIPC_ERROR_FORMAT,
+                  "%s: %s is '%s', which is no usable number", path, key, text);
     return CLIPC_OK;
+}
+
+/* Scores are sigmoids where there is a bias. */
+static clipc_status read_scores(clipc_model *model, const clipc_onnx_import *graph, const char *path,
+                                clipc_error *error)
+{
+    CLIPC_TRY(read_number("logit_scale", graph->logit_scale, path, &model->weights.logit_scale, error));
+    CLIPC_FAIL_IF(model->weights.logit_scale <= 0, error, CLIPC_ERROR_FORMAT,
+                  "%s: logit_scale is '%s', which is no usable number", path, graph->logit_scale);
+    if (!graph->logit_bias)
+        return CLIPC_OK;
+    model->config.scoring = CLIPC_SCORING_SIGMOID;
+    return read_number("logit_bias", graph->logit_bias, path, &model->weights.logit_bias, error);
 }
 
 static clipc_status read_metadata(clipc_model *model, const char *const paths[2], const clipc_model_config *given,
                                   const char **template_text, clipc_error *error)
 {
-    const char *scale = NULL;
+    const clipc_onnx_import *scale = NULL;
     const char *scale_path = paths[0];
     for (size_t i = 0; i < 2 && model->graphs[i]; i++) {
         const clipc_onnx_import *graph = model->graphs[i];
         *template_text = *template_text ? *template_text : graph->template_text;
         scale_path = scale ? scale_path : paths[i];
-        scale = scale ? scale : graph->logit_scale;
+        scale = scale || !graph->logit_scale ? scale : graph;
         if (graph->image)
             CLIPC_TRY(read_rule(model, graph, paths[i], error));
     }
     model->weights.logit_scale = OPENAI_LOGIT_SCALE;
     if (scale)
-        return read_scale(model, scale, scale_path, error);
+        return read_scores(model, scale, scale_path, error);
     clipc_model_log(given, CLIPC_LOG_INFO, "%s: no metadata: pixels and logit scale (100) are OpenAI's", model->path);
     return CLIPC_OK;
 }
@@ -180,6 +187,8 @@ clipc_status clipc_model_fill_onnx(clipc_model *model, const char *const paths[2
             CLIPC_TRY(take_tower(model, graph, false, paths[i], error));
         integers = integers || graph->integers;
     }
+    CLIPC_TRY(clipc_config_check_parts(&model->config, paths[0], error));
+    model->family = clipc_family_of_transformers(&model->config);
     model->format = integers ? "ONNX graphs, dynamically quantised" : "ONNX graphs";
     CLIPC_TRY(read_metadata(model, paths, config, &template_text, error));
     CLIPC_TRY(read_tokenizer(model, error));

@@ -62,7 +62,8 @@ static size_t rows_of_positions(const clipc_onnx_file *file, size_t width, bool 
         const size_t rows = array->shape[rank - 2];
         while (image && side * side + 1 < rows && side < 256)
             side++;
-        if (image ? rows == side * side + 1 && rows > 1 : rows > 1 && rows <= 2048 && rows != width)
+        const bool square = rows == side * side + 1 || rows == side * side; /* with a class token, or without */
+        if (image ? square && rows > 1 : rows > 1 && rows <= 2048 && rows != width)
             return image ? side : rows;
     }
     return 0;
@@ -166,6 +167,7 @@ static clipc_status read_file(reader *from)
     import->preprocessing_order = keep(import, clipc_onnx_file_metadata(from->file, "clipc.preprocessing_order"));
     import->template_text = keep(import, clipc_onnx_file_metadata(from->file, "clipc.template"));
     import->logit_scale = keep(import, clipc_onnx_file_metadata(from->file, "logit_scale"));
+    import->logit_bias = keep(import, clipc_onnx_file_metadata(from->file, "logit_bias"));
     return import->kept.status;
 }
 

@@ -19,6 +19,7 @@ typedef struct clipc_onnx_import {
     const char *preprocessing_order;
     const char *template_text;
     const char *logit_scale;
+    const char *logit_bias;
     clipc_onnx_arena kept;
 } clipc_onnx_import;
 

@@ -140,27 +140,58 @@ static clipc_status take_norm(const taker *to, const expression *norm, clipc_ten
     return take_vector(to, norm->bias, norm->features, 1, bias);
 }
 
-static clipc_status take_layer(const taker *to, const clipc_onnx_layer *from, clipc_layer_weights *out)
+static clipc_status take_norm2_and_mlp(const taker *to, const clipc_onnx_layer *from, clipc_layer_weights *out)
 {
-    CLIPC_TRY(take_norm(to, from->norm1, &out->norm1_weight, &out->norm1_bias));
-    CLIPC_TRY(take_linear(to, from->query, from->query_factor, &out->query_weight, &out->query_bias));
-    CLIPC_TRY(take_linear(to, from->key, 1, &out->key_weight, &out->key_bias));
-    CLIPC_TRY(take_linear(to, from->value, 1, &out->value_weight, &out->value_bias));
-    CLIPC_TRY(take_linear(to, from->attention_out, 1, &out->attention_out_weight, &out->attention_out_bias));
     CLIPC_TRY(take_norm(to, from->norm2, &out->norm2_weight, &out->norm2_bias));
     CLIPC_TRY(take_linear(to, from->fc1, 1, &out->fc1_weight, &out->fc1_bias));
     return take_linear(to, from->fc2, 1, &out->fc2_weight, &out->fc2_bias);
+}
+
+static clipc_status take_attention(const taker *to, const clipc_onnx_layer *from, clipc_layer_weights *out)
+{
+    CLIPC_TRY(take_linear(to, from->query, from->query_factor, &out->query_weight, &out->query_bias));
+    CLIPC_TRY(take_linear(to, from->key, 1, &out->key_weight, &out->key_bias));
+    CLIPC_TRY(take_linear(to, from->value, 1, &out->value_weight, &out->value_bias));
+    return take_linear(to, from->attention_out, 1, &out->attention_out_weight, &out->attention_out_bias);
+}
+
+static clipc_status take_layer(const taker *to, const clipc_onnx_layer *from, clipc_layer_weights *out)
+{
+    CLIPC_TRY(take_norm(to, from->norm1, &out->norm1_weight, &out->norm1_bias));
+    CLIPC_TRY(take_attention(to, from, out));
+    return take_norm2_and_mlp(to, from, out);
+}
+
+/* Of attention pooling; the probe has the shape that SigLIP's has. */
+static clipc_status take_probe(const taker *to, const clipc_onnx_tower *from)
+{
+    clipc_weights *out = &to->import->weights;
+    clipc_tensor *probe = &out->image.probe;
+    CLIPC_TRY(take(to, NULL, from->probe->weight, 1, probe));
+    probe->rank = 3;
+    probe->shape[2] = probe->shape[0];
+    probe->shape[0] = probe->shape[1] = 1;
+    CLIPC_TRY(take_attention(to, &from->probe_layer, &out->image.pooling));
+    return take_norm2_and_mlp(to, &from->probe_layer, &out->image.pooling);
 }
 
 static clipc_status take_image(const taker *to, const clipc_onnx_tower *from)
 {
     clipc_weights *out = &to->import->weights;
     CLIPC_TRY(take(to, from->embedded, from->embedded->weight, 1, &out->image.patch_embedding));
-    CLIPC_TRY(take(to, NULL, from->class_token->weight, 1, &out->image.class_embedding));
+    if (from->class_token)
+        CLIPC_TRY(take(to, NULL, from->class_token->weight, 1, &out->image.class_embedding));
+    if (from->embedded->bias)
+        CLIPC_TRY(take(to, NULL, from->embedded->bias, 1, &out->image.patch_bias));
     CLIPC_TRY(take(to, NULL, from->positions->weight, 1, &out->image.position_embedding));
-    CLIPC_TRY(take_norm(to, from->norm_pre, &out->image.norm_pre_weight, &out->image.norm_pre_bias));
+    if (from->norm_pre)
+        CLIPC_TRY(take_norm(to, from->norm_pre, &out->image.norm_pre_weight, &out->image.norm_pre_bias));
     CLIPC_TRY(take_norm(to, from->norm_post, &out->image.norm_post_weight, &out->image.norm_post_bias));
     to->import->integers |= from->embedded->scale != NULL;
+    if (from->probe)
+        return take_probe(to, from);
+    if (from->projection->bias)
+        CLIPC_TRY(take(to, NULL, from->projection->bias, 1, &out->image.projection_bias));
     return take_matrix(to, from->projection, 1, &out->image.projection);
 }
 
@@ -171,6 +202,8 @@ static clipc_status take_text(const taker *to, const clipc_onnx_tower *from)
     CLIPC_TRY(take(to, NULL, from->positions->weight, 1, &out->text.position_embedding));
     CLIPC_TRY(take_norm(to, from->norm_post, &out->text.norm_final_weight, &out->text.norm_final_bias));
     to->import->integers |= from->embedded->scale != NULL;
+    if (from->projection->bias)
+        CLIPC_TRY(take(to, NULL, from->projection->bias, 1, &out->text.projection_bias));
     return take_matrix(to, from->projection, 1, &out->text.projection);
 }
 
@@ -186,7 +219,7 @@ static clipc_status check(const taker *to, const char *what, size_t value, size_
 static clipc_status take_config(const taker *to, const clipc_onnx_interpreter *in, const clipc_onnx_tower *tower)
 {
     clipc_config *config = &to->import->config;
-    const size_t dimension = tower->projection->features;
+    const size_t dimension = tower->projection ? tower->projection->features : tower->config.width;
     CLIPC_TRY(check(to, "a tower's width", tower->config.width, 1, CLIPC_MAX_WIDTH));
     CLIPC_TRY(check(to, "the width of an MLP", tower->config.mlp_width, 1, CLIPC_MAX_WIDTH));
     CLIPC_TRY(check(to, "the dimension of embeddings", dimension, 1, CLIPC_MAX_WIDTH));
@@ -198,13 +231,21 @@ static clipc_status take_config(const taker *to, const clipc_onnx_interpreter *i
         config->image = tower->config;
         config->patch_size = tower->patch_size;
         config->image_size = in->image_size;
+        config->class_token = tower->class_token != NULL;
+        config->patch_bias = tower->embedded->bias != NULL;
+        config->norm_pre = tower->norm_pre != NULL;
+        config->image_pooling = tower->probe ? CLIPC_IMAGE_POOL_ATTENTION : CLIPC_IMAGE_POOL_CLASS;
+        config->image_projection = tower->projection != NULL;
+        config->image_projection_bias = tower->projection && tower->projection->bias;
         return clipc_config_set_image(config, to->file, to->error);
     }
     config->text = tower->config;
     config->vocabulary_size = tower->embedded->weight->shape[0];
     config->max_positions = tower->positions->tokens;
+    config->causal = tower->causal;
     config->pooling = tower->pooling;
     config->eot_token = tower->eot_token;
+    config->text_projection_bias = tower->projection->bias != NULL;
     CLIPC_TRY(check(to, "the vocabulary", config->vocabulary_size, 2, CLIPC_MAX_VOCABULARY));
     return check(to, "the number of text positions", config->max_positions, 2, CLIPC_MAX_TOKENS);
 }

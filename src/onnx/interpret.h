@@ -10,7 +10,8 @@
 typedef enum clipc_onnx_kind {
     CLIPC_ONNX_PIXELS,        /* the image input */
     CLIPC_ONNX_IDS,           /* the text input */
-    CLIPC_ONNX_PATCHES,       /* base convolved with `weight` */
+    CLIPC_ONNX_PROBE,         /* `weight` [features], the one query of attention pooling: the same for all items */
+    CLIPC_ONNX_PATCHES,       /* base convolved with `weight`, + bias */
     CLIPC_ONNX_EMBEDDED,      /* rows of `weight` for the ids */
     CLIPC_ONNX_WITH_CLASS,    /* `weight` before the tokens of base */
     CLIPC_ONNX_POSITIONED,    /* base + `weight` [tokens, features] */
@@ -58,6 +59,7 @@ typedef struct clipc_onnx_expression {
     clipc_onnx_kind kind;
     const Onnx__NodeProto *node;
     size_t tokens; /* how many indices each label has */
+    size_t keys;   /* of scores and probabilities */
     size_t features;
     const struct clipc_onnx_expression *base;
     const struct clipc_onnx_expression *other;

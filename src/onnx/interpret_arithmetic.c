@@ -273,7 +273,7 @@ static known with_array(clipc_onnx_interpreter *in, clipc_onnx_operation *of, co
         return clipc_onnx_masked(in, of, &laid, array, CLIPC_ONNX_MASK_ADDED);
     if (add && next.kind == CLIPC_ONNX_PLACE)
         return clipc_onnx_flat_place(in, of, &laid, array);
-    if (add && next.kind == CLIPC_ONNX_LINEAR && !next.bias && features) {
+    if (add && (next.kind == CLIPC_ONNX_LINEAR || next.kind == CLIPC_ONNX_PATCHES) && !next.bias && features) {
         next.bias = features;
     } else if (add && next.kind == CLIPC_ONNX_SCALED_NORMAL && features) {
         next.kind = CLIPC_ONNX_NORM;
@@ -281,7 +281,9 @@ static known with_array(clipc_onnx_interpreter *in, clipc_onnx_operation *of, co
     } else if (is_operator(of, "Mul") && next.kind == CLIPC_ONNX_NORMAL && features) {
         next.kind = CLIPC_ONNX_SCALED_NORMAL;
         next.weight = features;
-    } else if (add && (next.kind == CLIPC_ONNX_EMBEDDED || next.kind == CLIPC_ONNX_WITH_CLASS) && tokens) {
+    } else if (add && tokens &&
+               (next.kind == CLIPC_ONNX_EMBEDDED || next.kind == CLIPC_ONNX_WITH_CLASS ||
+                next.kind == CLIPC_ONNX_PATCHES)) {
         next = clipc_onnx_derive(CLIPC_ONNX_POSITIONED, x->expression);
         next.weight = tokens;
     } else {

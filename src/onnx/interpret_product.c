@@ -59,11 +59,43 @@ known clipc_onnx_linear_of(clipc_onnx_interpreter *in, const clipc_onnx_operatio
     return clipc_onnx_of_expression(in, of, &linear, &layout);
 }
 
+/* A row of constants as the one query that all items have in common: sides of one element before its features, or one
+ * that repeats it for each item. */
+static known probe_of(clipc_onnx_interpreter *in, const clipc_onnx_operation *of, const clipc_onnx_constant *row)
+{
+    clipc_onnx_layout layout = {0};
+    clipc_onnx_constant *view = clipc_onnx_arena_cut(in->arena, 1, sizeof *view);
+    if (!view)
+        return (known){0};
+    for (size_t side = 0; side + 1 < row->rank; side++) {
+        const bool items = row->shape[side] == in->batch && row->strides[side] == 0;
+        if ((row->shape[side] != 1 && !items) || !clipc_onnx_layout_open_side(&layout) ||
+            !clipc_onnx_layout_add(&layout, CLIPC_ONNX_BATCH, row->shape[side], 1))
+            return clipc_onnx_refuse(in, of, "multiplies constants that are no query of attention pooling");
+    }
+    const size_t last = row->rank ? row->rank - 1 : 0;
+    *view = *row;
+    view->rank = 1;
+    view->shape[0] = row->rank ? row->shape[last] : 1;
+    view->strides[0] = row->rank ? row->strides[last] : 0;
+    const clipc_onnx_expression probe = {
+        .kind = CLIPC_ONNX_PROBE, .node = of->node, .tokens = 1, .features = view->shape[0], .weight = view};
+    clipc_onnx_layout_open_side(&layout);
+    if (row->rank == 0 || !clipc_onnx_layout_add(&layout, CLIPC_ONNX_FEATURE, probe.features, 1))
+        return clipc_onnx_refuse(in, of, "multiplies constants that are no query of attention pooling");
+    return clipc_onnx_of_expression(in, of, &probe, &layout);
+}
+
 static void run_gemm(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
 {
     const known *x = &of->inputs[0];
     const clipc_onnx_constant *weight = of->inputs[1].constant;
     const clipc_onnx_constant *bias = of->inputs[2].constant;
+    known probe;
+    if (x->constant && weight) {
+        probe = probe_of(in, of, x->constant);
+        x = &probe;
+    }
     if (!x->expression || !weight || of->inputs[2].expression || x->layout->rank != 2 || weight->rank != 2 ||
         clipc_onnx_integer_of(of, "transA", 0) != 0 || clipc_onnx_float_of(of, "alpha", 1) != 1 ||
         (bias && clipc_onnx_float_of(of, "beta", 1) != 1)) {
@@ -149,8 +181,14 @@ static void run_conv(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
         return;
     }
     known made = clipc_onnx_patches_of(in, of, x, weight, CLIPC_ONNX_PATCHES, NULL);
-    if (made.expression && of->inputs[2].constant)
-        made = clipc_onnx_refuse(in, of, "its patches have a bias, expected none as in CLIP");
+    const clipc_onnx_constant *bias = of->inputs[2].constant;
+    if (made.expression && bias && bias->rank == 1 && bias->shape[0] == made.expression->features) {
+        clipc_onnx_expression patches = *made.expression;
+        patches.bias = bias;
+        made = clipc_onnx_of_expression(in, of, &patches, made.layout);
+    } else if (made.expression && bias) {
+        made = clipc_onnx_refuse(in, of, "its bias is not one number for each feature");
+    }
     of->outputs[0] = made;
 }
 
@@ -196,21 +234,43 @@ static bool within_head(const known *x, size_t side, size_t *width)
            (layout->begin[side + 1] == begin + 1 && segment->label == CLIPC_ONNX_FEATURE && segment->stride == 1);
 }
 
+static bool is_of_probe(const clipc_onnx_expression *query)
+{
+    while (query->kind == CLIPC_ONNX_FUNCTION || query->kind == CLIPC_ONNX_LINEAR)
+        query = query->base;
+    return query->kind == CLIPC_ONNX_PROBE;
+}
+
+/* The same leading sides, but that one query for all items need not tell them apart. */
+static bool leads_alike(const clipc_onnx_layout *query, const clipc_onnx_layout *key, bool shared)
+{
+    for (size_t i = 0; i < key->rank; i++) {
+        const size_t begin = key->begin[i];
+        const bool items = key->begin[i + 1] == begin + 1 && key->segments[begin].label == CLIPC_ONNX_BATCH;
+        const bool none = query->begin[i + 1] == query->begin[i];
+        if (!clipc_onnx_layout_side_equal(query, i, key, i) && !(shared && items && none))
+            return false;
+    }
+    return query->rank == key->rank;
+}
+
 static known make_scores(clipc_onnx_interpreter *in, const clipc_onnx_operation *of, const known *query,
                          const known *key)
 {
     const size_t rank = query->layout->rank;
     const size_t tokens = query->expression->tokens;
+    const size_t keys = key->expression->tokens;
+    const bool probe = is_of_probe(query->expression);
     clipc_onnx_layout layout = {0};
     clipc_onnx_layout other = {0};
     size_t width = 0;
     size_t key_width = 0;
-    if (rank < 2 || key->layout->rank != rank || key->expression->tokens != tokens ||
+    if (rank < 2 || key->layout->rank != rank || (keys != tokens && !probe) ||
         key->expression->features != query->expression->features || !within_head(query, rank - 1, &width) ||
         !within_head(key, rank - 2, &key_width) || width != key_width ||
         !clipc_onnx_layout_is(query->layout, rank - 2, CLIPC_ONNX_TOKEN, tokens) ||
-        !clipc_onnx_layout_is(key->layout, rank - 1, CLIPC_ONNX_TOKEN, tokens) || !lead(query, width, true, &layout) ||
-        !lead(key, width, true, &other) || !clipc_onnx_layout_equal(&layout, &other))
+        !clipc_onnx_layout_is(key->layout, rank - 1, CLIPC_ONNX_TOKEN, keys) || !lead(query, width, true, &other) ||
+        !lead(key, width, true, &layout) || !leads_alike(&other, &layout, probe))
         return clipc_onnx_refuse(in, of,
                                  "two activations are multiplied that are not the queries and keys, or the "
                                  "weights and values, of attention");
@@ -218,10 +278,11 @@ static known make_scores(clipc_onnx_interpreter *in, const clipc_onnx_operation 
     scores.other = key->expression;
     scores.number = 1;
     scores.heads = query->expression->features / width;
+    scores.keys = keys;
     clipc_onnx_layout_open_side(&layout);
     clipc_onnx_layout_add(&layout, CLIPC_ONNX_TOKEN, tokens, 1);
     clipc_onnx_layout_open_side(&layout);
-    clipc_onnx_layout_add(&layout, CLIPC_ONNX_KEY, tokens, 1);
+    clipc_onnx_layout_add(&layout, CLIPC_ONNX_KEY, keys, 1);
     return clipc_onnx_of_expression(in, of, &scores, &layout);
 }
 
@@ -230,15 +291,16 @@ static known make_attention(clipc_onnx_interpreter *in, const clipc_onnx_operati
 {
     const size_t rank = weights->layout->rank;
     const size_t tokens = weights->expression->tokens;
+    const size_t keys = weights->expression->keys;
     clipc_onnx_layout layout = {0};
     clipc_onnx_layout of_weights = {0};
     clipc_onnx_layout of_value = {0};
     size_t width = 0;
     if (value->layout->rank != rank || rank < 2 || !within_head(value, rank - 1, &width) ||
-        value->expression->tokens != tokens || value->expression->features / width != weights->expression->heads ||
+        value->expression->tokens != keys || value->expression->features / width != weights->expression->heads ||
         !clipc_onnx_layout_is(weights->layout, rank - 2, CLIPC_ONNX_TOKEN, tokens) ||
-        !clipc_onnx_layout_is(weights->layout, rank - 1, CLIPC_ONNX_KEY, tokens) ||
-        !clipc_onnx_layout_is(value->layout, rank - 2, CLIPC_ONNX_TOKEN, tokens) ||
+        !clipc_onnx_layout_is(weights->layout, rank - 1, CLIPC_ONNX_KEY, keys) ||
+        !clipc_onnx_layout_is(value->layout, rank - 2, CLIPC_ONNX_TOKEN, keys) ||
         !lead(weights, width, true, &of_weights) || !lead(value, width, true, &of_value) ||
         !clipc_onnx_layout_equal(&of_weights, &of_value) || !lead(weights, width, false, &layout))
         return clipc_onnx_refuse(in, of, "the weights of attention meet what are not its values");
@@ -257,7 +319,12 @@ static void run_matmul(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
 {
     const known *a = &of->inputs[0];
     const known *b = &of->inputs[1];
-    if (a->expression && b->constant)
+    if (a->constant && b->constant) {
+        const known probe = probe_of(in, of, a->constant);
+        of->outputs[0] = probe.expression
+                             ? clipc_onnx_linear_of(in, of, &probe, b->constant, false, CLIPC_ONNX_LINEAR, NULL)
+                             : probe;
+    } else if (a->expression && b->constant)
         of->outputs[0] = clipc_onnx_linear_of(in, of, a, b->constant, false, CLIPC_ONNX_LINEAR, NULL);
     else if (!a->expression || !b->expression)
         of->outputs[0] = clipc_onnx_refuse(in, of, "multiplies a constant by something, expected an activation first");
@@ -311,11 +378,12 @@ static void run_softmax(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
     const size_t rank = clipc_onnx_rank_of(x);
     size_t axis = 0;
     if (!clipc_onnx_is(x, CLIPC_ONNX_SCORES) || !clipc_onnx_axis(clipc_onnx_integer_of(of, "axis", -1), rank, &axis) ||
-        axis + 1 != rank || !clipc_onnx_layout_is(x->layout, axis, CLIPC_ONNX_KEY, x->expression->tokens)) {
+        axis + 1 != rank || !clipc_onnx_layout_is(x->layout, axis, CLIPC_ONNX_KEY, x->expression->keys)) {
         of->outputs[0] = clipc_onnx_refuse(in, of, "is not over the scores of attention");
         return;
     }
     clipc_onnx_expression made = clipc_onnx_derive(CLIPC_ONNX_PROBABILITIES, x->expression);
+    made.keys = x->expression->keys;
     of->outputs[0] = clipc_onnx_of_expression(in, of, &made, x->layout);
 }
 

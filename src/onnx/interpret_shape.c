@@ -443,8 +443,39 @@ static void run_expand(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
         of->outputs[0] = expand_activation(in, of, x, wanted, rank);
 }
 
+/* Sides of one element as often as wanted: what Expand does, too. */
+static void run_tile(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
+{
+    int64_t wanted[CLIPC_ONNX_RANK];
+    size_t count = 0;
+    known *x = &of->inputs[0];
+    bool good = is_something(x) && clipc_onnx_integers_of(of, NULL, 1, wanted, CLIPC_ONNX_RANK, &count) &&
+                count == clipc_onnx_rank_of(x);
+    for (size_t i = 0; good && i < count; i++) {
+        const int64_t side = (int64_t)clipc_onnx_side_of(x, i);
+        good = wanted[i] == 1 || (wanted[i] > 0 && side == 1);
+        wanted[i] = wanted[i] == 1 ? side : wanted[i];
+    }
+    if (!good)
+        of->outputs[0] = clipc_onnx_refuse(in, of, "repeats more than sides of one element");
+    else if (x->constant)
+        of->outputs[0] = expand_constant(in, of, x->constant, wanted, count);
+    else
+        of->outputs[0] = expand_activation(in, of, x, wanted, count);
+}
+
 const clipc_onnx_operator_entry clipc_onnx_shape_operators[] = {
-    {"Identity", run_identity},   {"Dropout", run_identity},    {"Reshape", run_reshape}, {"Flatten", run_flatten},
-    {"Transpose", run_transpose}, {"Unsqueeze", run_unsqueeze}, {"Squeeze", run_squeeze}, {"Shape", run_shape},
-    {"Slice", run_slice},         {"Split", run_split},         {"Expand", run_expand},   {NULL, NULL},
+    {"Identity", run_identity},
+    {"Dropout", run_identity},
+    {"Reshape", run_reshape},
+    {"Flatten", run_flatten},
+    {"Transpose", run_transpose},
+    {"Unsqueeze", run_unsqueeze},
+    {"Squeeze", run_squeeze},
+    {"Shape", run_shape},
+    {"Slice", run_slice},
+    {"Split", run_split},
+    {"Expand", run_expand},
+    {"Tile", run_tile},
+    {NULL, NULL},
 };

@@ -23,6 +23,7 @@ static const char *kind_name(clipc_onnx_kind kind)
     switch (kind) {
     case CLIPC_ONNX_PIXELS: return "the pixels";
     case CLIPC_ONNX_IDS: return "the token ids";
+    case CLIPC_ONNX_PROBE: return "a query of constants";
     case CLIPC_ONNX_PATCHES: return "patches";
     case CLIPC_ONNX_EMBEDDED: return "embedded tokens";
     case CLIPC_ONNX_WITH_CLASS: return "patches with a class token";
@@ -70,7 +71,8 @@ static bool take_norm(walk *at, const expression *found, const expression **out)
 {
     const float epsilon = (float)found->number;
     float *known = &at->tower->config.layer_norm_epsilon;
-    *out = found;
+    if (out)
+        *out = found;
     if (*known == 0)
         *known = epsilon;
     return (epsilon > 0 && epsilon == *known) || stop(at, found, "one with the same epsilon as the others");
@@ -111,9 +113,10 @@ static bool take_factor(walk *at, const expression **found, double *factor)
     return true;
 }
 
-static bool take_mlp(walk *at, const expression *branch, const expression *stream, clipc_onnx_layer *layer, bool first)
+static bool take_mlp(walk *at, const expression *branch, const expression *stream, clipc_onnx_layer *layer)
 {
     clipc_tower_config *config = &at->tower->config;
+    const bool first = config->mlp_width == 0; /* of those that are met */
     layer->fc2 = branch;
     if (!expect(at, branch->base, CLIPC_ONNX_FUNCTION, "the activation of an MLP, or attention") ||
         !take_activation(at, branch->base, first))
@@ -130,8 +133,28 @@ static bool take_mlp(walk *at, const expression *branch, const expression *strea
     return layer->fc1->features == config->mlp_width || stop(at, layer->fc1, "an MLP as wide as the others");
 }
 
-static bool take_attention(walk *at, const expression *branch, const expression *stream, clipc_onnx_layer *layer,
-                           bool first)
+/* The three inputs are of the same normalised rows, but that a probe may ask. */
+static bool take_inputs(walk *at, const expression *query, const expression *key, const expression *value, bool probe)
+{
+    const expression *const inputs[3] = {query, key, value};
+    for (size_t i = 0; i < 3; i++) {
+        if (!expect(at, inputs[i], CLIPC_ONNX_LINEAR, "the queries, keys or values of attention"))
+            return false;
+        if (i == 0 && probe) {
+            if (!expect(at, query->base, CLIPC_ONNX_PROBE, "the one query of attention pooling"))
+                return false;
+            continue;
+        }
+        if (!expect(at, inputs[i]->base, CLIPC_ONNX_NORM, "the layer normalisation before attention") ||
+            (!same_norm(inputs[i]->base, key->base) &&
+             !stop(at, inputs[i], "queries, keys and values of the same tokens")))
+            return false;
+    }
+    return take_norm(at, key->base, probe ? &at->tower->norm_post : NULL);
+}
+
+/* From attention to its query, keys and values, and what these are scaled by. */
+static bool take_heads(walk *at, const expression *branch, clipc_onnx_layer *layer, bool probe)
 {
     clipc_tower_config *config = &at->tower->config;
     layer->attention_out = branch;
@@ -147,26 +170,28 @@ static bool take_attention(walk *at, const expression *branch, const expression 
     layer->query = query;
     layer->key = key;
     layer->value = mixed->other;
-    const expression *const inputs[3] = {query, key, layer->value};
-    for (size_t i = 0; i < 3; i++)
-        if (!expect(at, inputs[i], CLIPC_ONNX_LINEAR, "the queries, keys or values of attention") ||
-            !expect(at, inputs[i]->base, CLIPC_ONNX_NORM, "the layer normalisation before attention") ||
-            (!same_norm(inputs[i]->base, query->base) &&
-             !stop(at, inputs[i], "queries, keys and values of the same tokens")))
-            return false;
-    if (!take_norm(at, query->base, &layer->norm1))
+    if (!take_inputs(at, query, key, layer->value, probe))
         return false;
-    if (layer->norm1->base != stream)
-        return stop(at, layer->norm1, "one of the stream that attention is added to");
-    if (first)
+    layer->norm1 = key->base;
+    if (probe)
+        config->width = layer->norm1->features;
+    if (config->heads == 0) {
         config->heads = scores->heads;
+        at->tower->causal = scores->causal;
+    }
     if (query->features != config->width || layer->value->features != config->width || scores->heads != config->heads)
         return stop(at, mixed, "as many heads in all layers, as wide as the tower together");
-    if (scores->causal == at->tower->image)
-        return stop(at, scores, at->tower->image ? "attention without a mask" : "causal attention");
+    if (scores->causal != at->tower->causal || (scores->causal && at->tower->image))
+        return stop(at, scores, at->tower->image ? "attention without a mask" : "the same mask in all layers");
     const double wanted = 1 / sqrt((double)(config->width / config->heads));
     layer->query_factor = fabs(factor / wanted - 1) <= FACTOR_LIMIT ? 1 : factor / wanted;
     return (isfinite(layer->query_factor) && layer->query_factor != 0) || stop(at, scores, "scores that are scaled");
+}
+
+static bool take_attention(walk *at, const expression *branch, const expression *stream, clipc_onnx_layer *layer)
+{
+    return take_heads(at, branch, layer, false) &&
+           (layer->norm1->base == stream || stop(at, layer->norm1, "one of the stream that attention is added to"));
 }
 
 /* ---- layers ---- */
@@ -202,13 +227,12 @@ static bool take_layers(walk *at, const expression **x)
     if (!tower->layers)
         return false;
     for (size_t i = tower->config.layers; i-- > 0;) {
-        const bool first = i + 1 == tower->config.layers;
         const expression *stream = NULL;
-        if (!split_sum(at, *x, &stream, &branch) || !take_mlp(at, branch, stream, &tower->layers[i], first))
+        if (!split_sum(at, *x, &stream, &branch) || !take_mlp(at, branch, stream, &tower->layers[i]))
             return false;
         *x = stream;
         if (!expect(at, *x, CLIPC_ONNX_SUM, "attention added to the stream") || !split_sum(at, *x, &stream, &branch) ||
-            !take_attention(at, branch, stream, &tower->layers[i], first))
+            !take_attention(at, branch, stream, &tower->layers[i]))
             return false;
         *x = stream;
     }
@@ -229,17 +253,22 @@ static bool take_positions(walk *at, const expression **x)
 static bool take_image_begin(walk *at, const expression *x)
 {
     clipc_onnx_tower *tower = at->tower;
-    if (!expect(at, x, CLIPC_ONNX_NORM, "the layer normalisation before the first layer") ||
-        !take_norm(at, x, &tower->norm_pre))
+    if (x->kind == CLIPC_ONNX_NORM) {
+        if (!take_norm(at, x, &tower->norm_pre))
+            return false;
+        x = x->base;
+    }
+    if (!take_positions(at, &x))
         return false;
-    x = x->base;
-    if (!take_positions(at, &x) || !expect(at, x, CLIPC_ONNX_WITH_CLASS, "patches with a class token"))
-        return false;
-    tower->class_token = x;
-    tower->embedded = x->base;
-    tower->patch_size = tower->embedded->patch;
-    return expect(at, tower->embedded, CLIPC_ONNX_PATCHES, "patches") &&
-           (!tower->embedded->bias || stop(at, tower->embedded, "patches without a bias"));
+    if (x->kind == CLIPC_ONNX_WITH_CLASS) {
+        tower->class_token = x;
+        x = x->base;
+    } else if (!tower->probe) {
+        return stop(at, x, "patches with a class token");
+    }
+    tower->embedded = x;
+    tower->patch_size = x->patch;
+    return expect(at, x, CLIPC_ONNX_PATCHES, "patches");
 }
 
 static bool take_text_begin(walk *at, const expression *x)
@@ -262,15 +291,48 @@ static bool take_pool(walk *at, const expression **x, const expression **pool)
     return true;
 }
 
+/* Whether the rows are of an image. */
+static bool is_of_pixels(const expression *x)
+{
+    while (x->base)
+        x = x->base;
+    return x->kind == CLIPC_ONNX_PIXELS;
+}
+
 static bool take_pooling(walk *at, const expression *pool)
 {
     clipc_onnx_tower *tower = at->tower;
-    tower->image = pool->kind == CLIPC_ONNX_ONE_TOKEN;
+    tower->image = is_of_pixels(pool->base);
     if (tower->image)
-        return pool->index == 0 || stop(at, pool, "the first");
+        return expect(at, pool, CLIPC_ONNX_ONE_TOKEN, "the class token") &&
+               (pool->index == 0 || stop(at, pool, "the first"));
+    if (pool->kind == CLIPC_ONNX_ONE_TOKEN) {
+        tower->pooling = CLIPC_POOL_LAST;
+        return pool->index + 1 == pool->base->tokens || stop(at, pool, "the last");
+    }
     const expression *key = pool->other->base;
     tower->pooling = key->kind == CLIPC_ONNX_IDS ? CLIPC_POOL_LARGEST_ID : CLIPC_POOL_FIRST_EOT;
     tower->eot_token = key->kind == CLIPC_ONNX_IDS ? 49407 : (int32_t)key->index;
+    return true;
+}
+
+/* SigLIP's: a probe attends to all rows, an MLP follows, and what comes of it is the embedding. */
+static bool take_attention_pooling(walk *at, const expression **x)
+{
+    clipc_onnx_tower *tower = at->tower;
+    const bool second = (*x)->other->kind == CLIPC_ONNX_LINEAR && (*x)->other->base->kind == CLIPC_ONNX_FUNCTION;
+    const expression *branch = second ? (*x)->other : (*x)->base;
+    const expression *stream = second ? (*x)->base : (*x)->other;
+    tower->image = true;
+    if (!expect(at, branch, CLIPC_ONNX_LINEAR, "the MLP of attention pooling") ||
+        !take_mlp(at, branch, stream, &tower->probe_layer) ||
+        !expect(at, stream, CLIPC_ONNX_LINEAR, "the output of attention pooling") ||
+        !take_heads(at, stream, &tower->probe_layer, true))
+        return false;
+    tower->probe = tower->probe_layer.query->base;
+    if (stream->features != tower->config.width || branch->features != tower->config.width)
+        return stop(at, stream, "as many features as the tower has");
+    *x = tower->norm_post->base;
     return true;
 }
 
@@ -280,11 +342,11 @@ static bool take_end(walk *at, const expression **x)
     const expression *pool = NULL;
     if ((*x)->kind == CLIPC_ONNX_UNIT)
         *x = (*x)->base;
+    if ((*x)->kind == CLIPC_ONNX_SUM && (*x)->tokens == 1)
+        return take_attention_pooling(at, x);
     if (!take_pool(at, x, &pool) || !expect(at, *x, CLIPC_ONNX_LINEAR, "the projection to the embedding"))
         return false;
     tower->projection = *x;
-    if ((*x)->bias)
-        return stop(at, *x, "a projection without a bias");
     *x = (*x)->base;
     if (!take_pool(at, x, &pool) || !expect(at, *x, CLIPC_ONNX_NORM, "the last layer normalisation") ||
         !take_norm(at, *x, &tower->norm_post))
@@ -312,6 +374,9 @@ bool clipc_onnx_recognize(clipc_onnx_interpreter *in, const clipc_onnx_known *ou
         refusal->reason = "an output is a constant, expected an embedding";
         return false;
     }
-    return take_end(&at, &x) && take_layers(&at, &x) &&
-           (out->image ? take_image_begin(&at, x) : take_text_begin(&at, x));
+    if (!take_end(&at, &x) || !take_layers(&at, &x))
+        return false;
+    if (!out->image && !out->causal && out->pooling != CLIPC_POOL_LAST)
+        return stop(&at, x, "causal attention before the end token is taken");
+    return out->image ? take_image_begin(&at, x) : take_text_begin(&at, x);
 }

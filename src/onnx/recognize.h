@@ -13,16 +13,19 @@ typedef struct clipc_onnx_layer {
 /* Every expression that holds weights. */
 typedef struct clipc_onnx_tower {
     bool image;
+    bool causal; /* of texts */
     clipc_tower_config config;
     size_t patch_size;
     clipc_text_pooling pooling;
     int32_t eot_token;
-    const clipc_onnx_expression *embedded; /* patches or tokens */
-    const clipc_onnx_expression *class_token;
+    const clipc_onnx_expression *embedded;    /* patches or tokens */
+    const clipc_onnx_expression *class_token; /* NULL: none, as the other parts that not all towers have */
     const clipc_onnx_expression *positions;
     const clipc_onnx_expression *norm_pre;
     clipc_onnx_layer *layers; /* [config.layers], in the arena */
     const clipc_onnx_expression *norm_post;
+    const clipc_onnx_expression *probe; /* of attention pooling, whose result is the embedding */
+    clipc_onnx_layer probe_layer;       /* norm1 is norm_post */
     const clipc_onnx_expression *projection;
 } clipc_onnx_tower;
 

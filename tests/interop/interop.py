@@ -1,13 +1,18 @@
 """Embeds the same images and texts with clipc and with the library each model belongs to, and compares.
 
-    interop.py CLIPC [--large] [--write docs/formats.md] [--only WORD]
+    interop.py CLIPC [--large] [--write docs/formats.md] [--only WORD] [--keep FILE]
 
 Every family and format is saved by the library's own code with random weights. Fails when a component of a unit
-embedding differs by more than the limit. --write puts the table of what was compared into the document, between its
-marks, when everything agrees.
+embedding differs by more than the limit, or when what clipc converts a model to gives other embeddings than the model
+itself: an engine file, graphs made of that, and directories must give the same ones, bit for bit. --write puts the table
+of what was compared into the document, between its marks, when everything agrees. --keep FILE holds the rows of cases
+that agreed, and a run that ended early goes on after them; a program of other bytes, or other scripts, begin anew.
 """
 import argparse
+import hashlib
+import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -76,9 +81,16 @@ def run_case(clipc, case, images):
         rows = [(case.family, case.format, case.precision, compare(clipc, source, images, folder))]
         engine = made / "converted.clipc"
         convert(clipc, source, engine, "--precision", "fp32")
+        check_same(clipc, source, images, folder, engine)
         rows.append((case.family, f"{case.format} → engine file", case.precision,
                      compare(clipc, source, images, folder, engine)))
-        if not case.directory or "ResNet" in case.family or "RN50" in case.family:
+        resnet = "ResNet" in case.family or "RN50" in case.family  # whose graphs are not read, and transformers has none
+        if case.graphs and not resnet:
+            graphs = export(clipc, source, engine, made / "graphs")
+            check_same(clipc, source, images, folder, graphs)
+            rows.append((case.family, f"{case.format} → engine file → ONNX graphs", case.precision,
+                         compare(clipc, source, images, folder, graphs)))
+        if not case.directory or resnet:
             return rows
         directory = made / "converted"
         convert(clipc, source, f"{directory}/")
@@ -97,8 +109,19 @@ def convert(clipc, source, target, *arguments):
     subprocess.run([clipc, "convert", str(path), str(target), "--quiet", *options, *arguments], check=True)
 
 
+def export(clipc, source, engine, target):
+    """Graphs of what towers there are; a tokenizer that is not CLIP's must lie beside them."""
+    tower = [] if source.images and source.texts else ["--visual-only" if source.images else "--textual-only"]
+    subprocess.run([clipc, "export-onnx", "--model", str(engine), "--out-dir", str(target), "--quiet", *tower], check=True)
+    beside = source.path if source.path.is_dir() else source.path.parent
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        if (beside / name).exists():
+            shutil.copy(beside / name, target / name)
+    return target
+
+
 def check_same(clipc, source, images, folder, model):
-    """A directory that was written gives the first load's embeddings, bit for bit."""
+    """What was written gives the first load's embeddings, bit for bit."""
     for library, arguments in ((source.images, ["image", *map(str, images)]), (source.texts, ["text", *TEXTS])):
         if library and not numpy.array_equal(embed(clipc, source, arguments, folder),
                                              embed(clipc, source, arguments, folder, model)):
@@ -138,25 +161,52 @@ def write_table(document, table):
     document.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}")
 
 
+class Kept:
+    """Rows of earlier runs of the same program by the same scripts."""
+
+    def __init__(self, clipc, path):
+        digest = hashlib.sha256()
+        for file in [pathlib.Path(clipc), *sorted(pathlib.Path(__file__).parent.glob("*.py"))]:
+            digest.update(file.read_bytes())
+        self.path, self.digest, self.cases = path, digest.hexdigest(), {}
+        if path and path.exists():
+            kept = json.loads(path.read_text())
+            self.cases = kept["cases"] if kept["program"] == self.digest else {}
+
+    def rows(self, key, run):
+        if key not in self.cases:
+            self.cases[key] = run()
+            if self.path and agrees(self.cases[key]):
+                self.path.write_text(json.dumps({"program": self.digest, "cases": self.cases}))
+        return self.cases[key]
+
+
+def agrees(rows):
+    return all(number is None or number <= LIMIT for row in rows for number in row[3])
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("clipc")
     parser.add_argument("--write", type=pathlib.Path, metavar="DOCUMENT")
     parser.add_argument("--only", default="")
     parser.add_argument("--large", action="store_true", help="a model of ViT-B/32's size, too")
+    parser.add_argument("--keep", type=pathlib.Path, metavar="FILE")
     arguments = parser.parse_args()
     images = image_files()
     rows = []
+    kept = Kept(arguments.clipc, arguments.keep)
     everything = sources.CASES + families.CASES + onnx_graphs.CASES + siglip_sources.CASES
-    for case in everything + (sources.LARGE if arguments.large else []):
+    for number, case in enumerate(everything + (sources.LARGE if arguments.large else [])):
         if arguments.only not in f"{case.family} {case.format} {case.precision}":
             continue
-        for row in run_case(arguments.clipc, case, images):
+        key = f"{number} {case.family} {case.format} {case.precision}"
+        for row in kept.rows(key, lambda: run_case(arguments.clipc, case, images)):
             rows.append(row)
             family, form, precision, differences = row
             numbers = "  ".join("-      " if number is None else f"{number:.1e}" for number in differences)
             print(f"{numbers}  {family}: {form}, {precision}", flush=True)
-    good = all(number is None or number <= LIMIT for row in rows for number in row[3])
+    good = agrees(rows)
     print("all within 2e-5" if good else "DIFFERENT")
     if good and arguments.write:
         write_table(arguments.write, make_table(rows))

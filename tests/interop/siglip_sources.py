@@ -4,6 +4,8 @@ import json
 import pathlib
 import sys
 
+import families
+import onnx_graphs
 import open_clip
 import torch
 import transformers
@@ -172,6 +174,60 @@ def open_clip_siglip(dtype, write, timm_name, size, tanh):
     return make
 
 
+# ---- graphs ----
+
+def siglip_modules(attention, activation="gelu_pytorch_tanh"):
+    """A vocabulary of the tokenizer that is written beside the graphs."""
+    vocabulary = unigram()[0].get_vocab_size()
+    vision, text = siglip_configs(vocabulary, 48)
+    config = transformers.SiglipConfig(vision_config=dict(vision, hidden_act=activation),
+                                       text_config=dict(text, hidden_act=activation))
+    model = randomize(transformers.SiglipModel._from_config(config, attn_implementation=attention), 25)
+    return (onnx_graphs.Calls(model, lambda m, x: feature(m.get_image_features(pixel_values=x))),
+            onnx_graphs.Calls(model, lambda m, x: feature(m.get_text_features(input_ids=x))), 48)
+
+
+def open_clip_modules():
+    vocabulary = unigram()[0].get_vocab_size()
+    text = {"context_length": CONTEXT, "vocab_size": vocabulary, "width": 64, "heads": 4, "layers": 2,
+            "no_causal_mask": True, "proj_bias": True, "pool_type": "last", "norm_kwargs": {"eps": 1e-6}}
+    vision = {"image_size": 48, "timm_model_name": "vit_base_patch16_siglip_224", "timm_model_pretrained": False,
+              "timm_pool": "map", "timm_proj": "none"}
+    with families.small_timm({"img_size": 48, "embed_dim": 96, "depth": 2, "num_heads": 12}):
+        model = randomize(open_clip.CustomTextCLIP(embed_dim=96, vision_cfg=vision, text_cfg=text), 26)
+    return (onnx_graphs.Calls(model, lambda m, x: m.encode_image(x)),
+            onnx_graphs.Calls(model, lambda m, x: m.encode_text(x)), 48)
+
+
+def graphs(make_modules, how):
+    """Without metadata pixels are SigLIP's: squashed, half a unit around zero."""
+    def make(folder):
+        _, encode = write_tokenizer(folder, unigram())
+        visual, textual, size = make_modules()
+        items = 2 if how.batch else 1
+        ids = torch.ones(items, CONTEXT, dtype=torch.int64)
+        onnx_graphs.export(visual, torch.zeros(items, 3, size, size), folder / onnx_graphs.FILES[0], how)
+        onnx_graphs.export(textual, ids, folder / onnx_graphs.FILES[1], how)
+        transform = open_clip.image_transform(size, is_train=False, **RULE)
+
+        def images(paths):
+            with torch.no_grad():
+                return unit(torch.cat([visual(transform(Image.open(path))[None]) for path in paths]))
+
+        def texts(lines):
+            with torch.no_grad():
+                return unit(textual(encode(lines)))
+
+        return Source(folder, images, texts, encode=encode)
+
+    return make
+
+
+def graph_case(family, make_modules, **keywords):
+    how = onnx_graphs.How(**keywords)
+    return Case(family, onnx_graphs.describe(how), "fp32", graphs(make_modules, how), directory=False)
+
+
 SIGLIP = "transformers SiglipModel"
 CASES = [
     Case(SIGLIP + ", unigram tokenizer", "safetensors", "fp32", siglip(torch.float32, unigram), unpacks=False),
@@ -185,4 +241,11 @@ CASES = [
          open_clip_siglip(torch.float32, write_open_clip_safetensors, "vit_base_patch16_siglip_224", 224, False), unpacks=False),
     Case("open_clip, ViT-B-32-SigLIP2-256's image tower", "state dict .bin", "bf16",
          open_clip_siglip(torch.bfloat16, write_open_clip_bin, "vit_base_patch32_siglip_256", 256, True), unpacks=False),
+    *(graph_case(SIGLIP + ", eager", lambda: siglip_modules("eager"), opset=opset) for opset in (14, 17)),
+    graph_case(SIGLIP + ", eager", lambda: siglip_modules("eager"), opset=14, fold=False),
+    graph_case(SIGLIP + ", eager", lambda: siglip_modules("eager"), opset=14, batch=False),
+    *(graph_case(SIGLIP + ", sdpa", lambda: siglip_modules("sdpa", "gelu"), opset=opset) for opset in (14, 17)),
+    graph_case(SIGLIP + ", sdpa", lambda: siglip_modules("sdpa"), opset=18, dynamo=True),
+    *(graph_case("open_clip, SigLIP", open_clip_modules, opset=opset) for opset in (14, 17)),
+    graph_case("open_clip, SigLIP", open_clip_modules, opset=18, dynamo=True),
 ]

@@ -187,7 +187,8 @@ static void expect_same_towers(const clipc_model *model, clipc_onnx_options *opt
 static void test_round_trip(void **state)
 {
     (void)state;
-    static const char *const models[] = {"odd_widths", "gelu_tanh", "gelu_one_head", "legacy_eos", "open_clip"};
+    static const char *const models[] = {"odd_widths", "gelu_tanh",        "gelu_one_head", "legacy_eos",
+                                         "open_clip",  "siglip_one_patch", "siglip",        "eva"};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         char path[1024];
         snprintf(path, sizeof path, MODELS "%s", models[i]);
