@@ -385,6 +385,7 @@ typedef struct clipc_device_info {
     size_t units;              /* multiprocessors; threads that 0 means on the CPU */
     uint64_t memory_bytes;     /* 0 when unknown */
     uint64_t free_bytes;       /* 0 when unknown */
+    char bus[24];              /* where it is on the PCI bus, "0000:4f:00.0"; "" for the CPU and when unknown */
 } clipc_device_info;
 
 /* How many devices `backend` ("cuda" or "cpu") has here. With none, the status and the sentence say why: no driver, a
@@ -537,6 +538,34 @@ CLIPC_API size_t clipc_engine_step_count(clipc_engine *engine);
 /* Fills *info for the index-th of them; its strings live until the engine is destroyed. */
 CLIPC_API clipc_status clipc_engine_get_step(clipc_engine *engine, size_t index, clipc_step_info *info,
                                              clipc_error *error);
+
+/* ---- measuring calls ---- */
+
+/* What clipc_engine_measure changes. */
+#define CLIPC_MEASURE_PARTS        1u /* the parts of encode calls are timed, for clipc_engine_get_parts */
+#define CLIPC_MEASURE_NO_GRAPHS    2u /* each kernel is launched by itself, and not in a recorded graph */
+#define CLIPC_MEASURE_NO_TRANSFERS 4u /* inputs and embeddings stay where they are: see clipc_engine_measure */
+
+/* Where the time of encode calls went, in seconds, summed over passes: a call may be done in several, on several
+ * streams at once, so that the sum may exceed the time of the call. */
+typedef struct clipc_call_parts {
+    size_t size;           /* sizeof(clipc_call_parts), set by the caller */
+    uint64_t passes;       /* that were timed */
+    double host_to_device; /* on the device's clock: from the first copy of inputs until they are there, the host's own
+                              copies on the way included */
+    double compute;        /* from there until the tower is done, waiting for the host's launches included */
+    double device_to_host; /* from there until the embeddings are in the host's memory */
+    double enqueue;        /* on the host's clock: to start the kernels */
+} clipc_call_parts;
+
+/* For measuring: the encode calls that follow behave as the CLIPC_MEASURE_… in `flags` say, 0 being as ever, and the
+ * sums of parts begin at zero. With CLIPC_MEASURE_NO_TRANSFERS a pass of the same shape as the one before it on its
+ * stream computes on what that one has left on the device, and does not touch the embeddings. CLIPC_ERROR_UNSUPPORTED
+ * when the backend has no such parts (cpu and ref compute where the inputs are); flags 0 never fail for that. Waits
+ * for calls that are under way. */
+CLIPC_API clipc_status clipc_engine_measure(clipc_engine *engine, unsigned flags, clipc_error *error);
+/* The sums since then. */
+CLIPC_API clipc_status clipc_engine_get_parts(clipc_engine *engine, clipc_call_parts *parts, clipc_error *error);
 
 /* ---- what a tower computes on its way ---- */
 

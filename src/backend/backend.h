@@ -91,6 +91,10 @@ typedef struct clipc_backend {
     /* The index-th kind of step recorded; false past the last. */
     bool (*step)(void *compiled, size_t index, clipc_step_info *info);
     clipc_status (*measure_peaks)(void *compiled, clipc_peaks *peaks, clipc_error *error);
+    /* flags: CLIPC_MEASURE_…. Sums begin at zero. Of a concurrent backend it may come while calls are under way. */
+    clipc_status (*measure)(void *compiled, unsigned flags, clipc_error *error);
+    /* Fills all but size. */
+    void (*parts)(void *compiled, clipc_call_parts *parts);
     /* From now on hands what it computes on its way to the target's function, unless that is NULL (backend/tap.h). */
     clipc_status (*set_tap)(void *compiled, const clipc_tap_target *target, clipc_error *error);
 } clipc_backend;

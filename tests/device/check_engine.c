@@ -274,6 +274,53 @@ static void check_steps(const clipc_model *model, int short_run)
     free(rows);
 }
 
+/* What clipc_engine_measure switches: the parts add up to no more than the calls, graphs change no bit, and without
+ * transfers the embeddings stay what they were. */
+static void check_parts(const clipc_model *model)
+{
+    clipc_error error;
+    struct timespec before, after;
+    const size_t size = 64 * info.embedding_dimension * sizeof(float);
+    float *rows = malloc(size);
+    clipc_call_parts parts = {.size = sizeof parts};
+    clipc_engine *engine = make(model, 64, 1, NULL, 0);
+    encode(engine, 0, 64, rows);
+    must(clipc_engine_measure(engine, CLIPC_MEASURE_PARTS, &error), &error);
+    clock_gettime(CLOCK_MONOTONIC, &before);
+    for (int i = 0; i < 4; i++)
+        encode(engine, 0, 64, rows);
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    must(clipc_engine_get_parts(engine, &parts, &error), &error);
+    const double seconds = (double)(after.tv_sec - before.tv_sec) + 1e-9 * (double)(after.tv_nsec - before.tv_nsec);
+    printf("      %llu passes: %.1f us to the device, %.1f computing, %.1f back, %.1f to start kernels, of %.1f\n",
+           (unsigned long long)parts.passes, 1e6 * parts.host_to_device, 1e6 * parts.compute,
+           1e6 * parts.device_to_host, 1e6 * parts.enqueue, 1e6 * seconds);
+    check(parts.passes >= 4 && parts.host_to_device > 0 && parts.compute > 0 && parts.device_to_host >= 0 &&
+              parts.enqueue > 0 &&
+              parts.host_to_device + parts.compute + parts.device_to_host < 1.001 * seconds + 1e-5,
+          "parts of calls are timed");
+
+    float *launched = malloc(size);
+    must(clipc_engine_measure(engine, CLIPC_MEASURE_NO_GRAPHS, &error), &error);
+    encode(engine, 0, 64, launched);
+    check(memcmp(launched, rows, size) == 0, "kernels launched one by one give the same bits");
+    must(clipc_engine_measure(engine, CLIPC_MEASURE_NO_TRANSFERS, &error), &error);
+    memset(launched, 0, size);
+    encode(engine, 64, 64, launched);
+    float zero = 0;
+    for (size_t i = 0; i < size / sizeof(float); i++)
+        zero = launched[i] != 0 ? 1 : zero;
+    check(zero == 0, "without transfers nothing comes back");
+    encode(engine, 0, 32, launched);
+    check(memcmp(launched, expected, 32 * info.embedding_dimension * sizeof(float)) == 0,
+          "a pass of another shape does travel");
+    must(clipc_engine_measure(engine, 0, &error), &error);
+    encode(engine, 0, 64, launched);
+    check(memcmp(launched, rows, size) == 0, "with transfers all is as before");
+    clipc_engine_destroy(&engine);
+    free(rows), free(launched);
+}
+
 /* Most of the memory is taken by somebody else. */
 static void check_short_memory(const clipc_model *model)
 {
@@ -373,6 +420,7 @@ int main(int argc, char **argv)
     }
     check_steps(model, short_run);
     check_trace(model);
+    check_parts(model);
     if (!short_run) {
         check_short_memory(model);
         check_fault(model);

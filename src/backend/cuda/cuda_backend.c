@@ -225,6 +225,16 @@ static struct lane *take_lane_of(struct compiled *compiled, size_t count)
     return found;
 }
 
+/* That one, when it is free. */
+static void take_lane(struct compiled *compiled, struct lane *lane)
+{
+    pthread_mutex_lock(&compiled->lock);
+    while (lane->busy)
+        pthread_cond_wait(&compiled->freed, &compiled->lock);
+    lane->busy = true;
+    pthread_mutex_unlock(&compiled->lock);
+}
+
 static void give_back(struct compiled *compiled, struct lane *lane)
 {
     pthread_mutex_lock(&compiled->lock);
@@ -398,6 +408,39 @@ static clipc_status set_tap(void *compiled, const clipc_tap_target *target, clip
     return status;
 }
 
+/* ---- parts of calls ---- */
+
+static clipc_status measure_lane(clipc_cuda_engine *engine, unsigned flags, clipc_error *error)
+{
+    CLIPC_CUDA_TRY(cudaSetDevice(engine->device_index), "choosing the device");
+    engine->measure = flags;
+    return clipc_cuda_parts_switch(&engine->parts, (flags & CLIPC_MEASURE_PARTS) != 0, error);
+}
+
+static clipc_status measure(void *compiled, unsigned flags, clipc_error *error)
+{
+    struct compiled *self = compiled;
+    const int device = current_device();
+    clipc_status status = CLIPC_OK;
+    for (size_t i = 0; i < self->lane_count && status == CLIPC_OK; i++) {
+        take_lane(self, &self->lanes[i]);
+        status = measure_lane(self->lanes[i].engine, flags, error);
+        give_back(self, &self->lanes[i]);
+    }
+    (void)cudaSetDevice(device);
+    return status;
+}
+
+static void parts(void *compiled, clipc_call_parts *out)
+{
+    struct compiled *self = compiled;
+    for (size_t i = 0; i < self->lane_count; i++) {
+        take_lane(self, &self->lanes[i]);
+        clipc_cuda_parts_add(self->lanes[i].engine->parts, out);
+        give_back(self, &self->lanes[i]);
+    }
+}
+
 const clipc_backend clipc_backend_cuda = {
     .name = "cuda",
     .probe = probe,
@@ -417,4 +460,6 @@ const clipc_backend clipc_backend_cuda = {
     .record_steps = record_steps,
     .step = step,
     .set_tap = set_tap,
+    .measure = measure,
+    .parts = parts,
 };

@@ -104,6 +104,10 @@ clipc_status clipc_cuda_device_info(size_t index, clipc_device_info *info, clipc
     snprintf(info->name, sizeof info->name, "%.127s", properties.name);
     describe_driver(info->driver, sizeof info->driver);
     read_memory((int)index, info);
+    if (cudaDeviceGetPCIBusId(info->bus, sizeof info->bus, (int)index) != cudaSuccess) {
+        info->bus[0] = '\0';
+        (void)cudaGetLastError();
+    }
     info->units = (size_t)properties.multiProcessorCount;
     info->isa = "";
     if (clipc_cuda_device_read((int)index, &device, &problem) != CLIPC_OK) {

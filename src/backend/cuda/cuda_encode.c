@@ -40,30 +40,57 @@ clipc_status clipc_cuda_upload(clipc_cuda_engine *engine, const void *from, size
                             "copying to the device", error);
 }
 
-static clipc_status download(clipc_cuda_engine *engine, bool image, int32_t count, float *embeddings,
+/* Whether the pass computes on what the one before it has left on the device. */
+static bool stays(const clipc_cuda_engine *engine, const clipc_cuda_inputs *inputs)
+{
+    const clipc_cuda_inputs *there = &engine->inputs;
+    return (engine->measure & CLIPC_MEASURE_NO_TRANSFERS) && there->image == inputs->image &&
+           there->as_bytes == inputs->as_bytes && there->count == inputs->count && there->rows == inputs->rows &&
+           there->longest == inputs->longest;
+}
+
+static clipc_status mark(const clipc_cuda_engine *engine, clipc_cuda_moment moment, clipc_error *error)
+{
+    return clipc_cuda_check(clipc_cuda_parts_mark(engine->parts, moment, engine->stream), "timing", error);
+}
+
+/* Ends a pass of so many items. */
+static clipc_status download(clipc_cuda_engine *engine, int32_t count, bool stay, float *embeddings,
                              clipc_error *error)
 {
     const size_t dimension = engine->model->config.embedding_dimension;
     const size_t row = dimension * sizeof *embeddings;
-    CLIPC_CUDA_TRY(cudaMemcpy2DAsync(embeddings, row, engine->embeddings, (size_t)engine->dimension * sizeof(float),
-                                     row, (size_t)count, cudaMemcpyDeviceToHost, engine->stream),
-                   "copying from the device");
+    CLIPC_TRY(mark(engine, CLIPC_CUDA_MOMENT_COMPUTED, error));
+    if (!stay)
+        CLIPC_CUDA_TRY(cudaMemcpy2DAsync(embeddings, row, engine->embeddings,
+                                         (size_t)engine->dimension * sizeof(float), row, (size_t)count,
+                                         cudaMemcpyDeviceToHost, engine->stream),
+                       "copying from the device");
+    CLIPC_TRY(mark(engine, CLIPC_CUDA_MOMENT_DOWNLOADED, error));
     CLIPC_CUDA_TRY(cudaStreamSynchronize(engine->stream), "encoding");
-    clipc_tap_give(&engine->tap.target, image, CLIPC_TAP_PROJECTION, 0,
-                   (clipc_tap_rows){embeddings, (size_t)count, dimension, dimension});
+    if (!stay)
+        clipc_tap_give(&engine->tap.target, engine->inputs.image, CLIPC_TAP_PROJECTION, 0,
+                       (clipc_tap_rows){embeddings, (size_t)count, dimension, dimension});
+    CLIPC_CUDA_TRY(clipc_cuda_parts_collect(engine->parts), "timing");
     return clipc_cuda_check(clipc_cuda_steps_collect(engine->steps), "timing", error);
 }
 
-static clipc_status upload_pixels(clipc_cuda_engine *engine, const void *pixels, bool as_bytes, size_t values,
-                                  int32_t count, clipc_error *error)
+/* Where they do not stay from the pass before. */
+static clipc_status upload_pixels(clipc_cuda_engine *engine, const void *pixels, bool stay, size_t values,
+                                  const clipc_cuda_inputs *inputs, clipc_error *error)
 {
-    if (!as_bytes)
-        return clipc_cuda_upload(engine, pixels, values * sizeof(float), engine->pixels, error);
-    CLIPC_TRY(clipc_cuda_upload(engine, pixels, values, engine->byte_pixels, error));
-    return clipc_cuda_check(clipc_cuda_floats_of_bytes(engine->byte_pixels, count,
-                                                       (int32_t)engine->model->config.image_size, engine->byte_values,
-                                                       engine->pixels, engine->stream),
-                            "starting a kernel", error);
+    void *to = inputs->as_bytes ? (void *)engine->byte_pixels : engine->pixels;
+    engine->inputs = (clipc_cuda_inputs){0};
+    if (!stay)
+        CLIPC_TRY(clipc_cuda_upload(engine, pixels, values * (inputs->as_bytes ? 1 : sizeof(float)), to, error));
+    CLIPC_TRY(mark(engine, CLIPC_CUDA_MOMENT_UPLOADED, error));
+    if (inputs->as_bytes)
+        CLIPC_CUDA_TRY(clipc_cuda_floats_of_bytes(engine->byte_pixels, inputs->count,
+                                                  (int32_t)engine->model->config.image_size, engine->byte_values,
+                                                  engine->pixels, engine->stream),
+                       "starting a kernel");
+    engine->inputs = *inputs;
+    return CLIPC_OK;
 }
 
 clipc_status clipc_cuda_encode_images(clipc_cuda_engine *engine, const void *pixels, bool as_bytes, size_t count,
@@ -75,9 +102,14 @@ clipc_status clipc_cuda_encode_images(clipc_cuda_engine *engine, const void *pix
     for (size_t done = 0; done < count;) {
         const size_t part = clipc_min(count - done, (size_t)engine->batch);
         const size_t first = done * image * (as_bytes ? 1 : sizeof(float));
-        CLIPC_TRY(upload_pixels(engine, from + first, as_bytes, part * image, (int32_t)part, error));
+        const clipc_cuda_inputs inputs = {.image = true, .as_bytes = as_bytes, .count = (int32_t)part};
+        const bool stay = stays(engine, &inputs);
+        CLIPC_TRY(mark(engine, CLIPC_CUDA_MOMENT_BEGIN, error));
+        CLIPC_TRY(upload_pixels(engine, from + first, stay, part * image, &inputs, error));
+        const double begin = clipc_cuda_parts_clock(engine->parts);
         CLIPC_TRY(clipc_cuda_image_tower(engine, (int32_t)part, error));
-        CLIPC_TRY(download(engine, true, (int32_t)part, embeddings + done * config->embedding_dimension, error));
+        clipc_cuda_parts_enqueued(engine->parts, begin);
+        CLIPC_TRY(download(engine, (int32_t)part, stay, embeddings + done * config->embedding_dimension, error));
         done += part;
     }
     return CLIPC_OK;
@@ -103,8 +135,26 @@ static size_t gather_texts(const clipc_cuda_engine *engine, const size_t *offset
     return items;
 }
 
+static clipc_status upload_texts(clipc_cuda_engine *engine, const int32_t *ids, const int32_t *starts,
+                                 const int32_t *pooled, const clipc_cuda_inputs *inputs, clipc_error *error)
+{
+    const size_t items = (size_t)inputs->count;
+    engine->inputs = (clipc_cuda_inputs){0};
+    CLIPC_CUDA_TRY(
+        cudaMemcpyAsync(engine->offsets, starts, (items + 1) * sizeof *starts, cudaMemcpyHostToDevice, engine->stream),
+        "copying to the device");
+    CLIPC_CUDA_TRY(
+        cudaMemcpyAsync(engine->pooled_row, pooled, items * sizeof *pooled, cudaMemcpyHostToDevice, engine->stream),
+        "copying to the device");
+    CLIPC_CUDA_TRY(
+        cudaMemcpyAsync(engine->ids, ids, (size_t)inputs->rows * sizeof *ids, cudaMemcpyHostToDevice, engine->stream),
+        "copying to the device");
+    engine->inputs = *inputs;
+    return CLIPC_OK;
+}
+
 static clipc_status encode_texts(clipc_cuda_engine *engine, const int32_t *ids, const size_t *offsets, size_t first,
-                                 size_t count, size_t *items, clipc_error *error)
+                                 size_t count, size_t *items, bool *stay, clipc_error *error)
 {
     CLIPC_CUDA_TRY(cudaStreamSynchronize(engine->stream), "copying to the device");
     int32_t *starts = engine->staging[0];
@@ -112,17 +162,16 @@ static clipc_status encode_texts(clipc_cuda_engine *engine, const int32_t *ids, 
     int32_t longest = 0;
     *items = gather_texts(engine, offsets, first, count, starts, pooled, &longest);
     CLIPC_FAIL_IF(*items == 0, error, CLIPC_ERROR_ARGUMENT, "a text is longer than the model's context");
-    const int32_t rows = starts[*items];
-    CLIPC_CUDA_TRY(cudaMemcpyAsync(engine->offsets, starts, (*items + 1) * sizeof *starts, cudaMemcpyHostToDevice,
-                                   engine->stream),
-                   "copying to the device");
-    CLIPC_CUDA_TRY(
-        cudaMemcpyAsync(engine->pooled_row, pooled, *items * sizeof *pooled, cudaMemcpyHostToDevice, engine->stream),
-        "copying to the device");
-    CLIPC_CUDA_TRY(cudaMemcpyAsync(engine->ids, ids + offsets[first], (size_t)rows * sizeof *ids,
-                                   cudaMemcpyHostToDevice, engine->stream),
-                   "copying to the device");
-    return clipc_cuda_text_tower(engine, (int32_t)*items, rows, longest, error);
+    const clipc_cuda_inputs inputs = {.count = (int32_t)*items, .rows = starts[*items], .longest = longest};
+    *stay = stays(engine, &inputs);
+    CLIPC_TRY(mark(engine, CLIPC_CUDA_MOMENT_BEGIN, error));
+    if (!*stay)
+        CLIPC_TRY(upload_texts(engine, ids + offsets[first], starts, pooled, &inputs, error));
+    CLIPC_TRY(mark(engine, CLIPC_CUDA_MOMENT_UPLOADED, error));
+    const double begin = clipc_cuda_parts_clock(engine->parts);
+    CLIPC_TRY(clipc_cuda_text_tower(engine, inputs.count, inputs.rows, longest, error));
+    clipc_cuda_parts_enqueued(engine->parts, begin);
+    return CLIPC_OK;
 }
 
 clipc_status clipc_cuda_encode_tokens(clipc_cuda_engine *engine, const int32_t *ids, const size_t *offsets,
@@ -131,8 +180,9 @@ clipc_status clipc_cuda_encode_tokens(clipc_cuda_engine *engine, const int32_t *
     const size_t dimension = engine->model->config.embedding_dimension;
     for (size_t done = 0; done < count;) {
         size_t items = 0;
-        CLIPC_TRY(encode_texts(engine, ids, offsets, done, count, &items, error));
-        CLIPC_TRY(download(engine, false, (int32_t)items, embeddings + done * dimension, error));
+        bool stay = false;
+        CLIPC_TRY(encode_texts(engine, ids, offsets, done, count, &items, &stay, error));
+        CLIPC_TRY(download(engine, (int32_t)items, stay, embeddings + done * dimension, error));
         done += items;
     }
     return CLIPC_OK;

@@ -5,6 +5,7 @@
 
 #include "backend/backend.h"
 #include "backend/cuda/cuda_device.h"
+#include "backend/cuda/cuda_parts.h"
 #include "backend/cuda/cuda_steps.h"
 #include "backend/cuda/cuda_tap.h"
 #include "backend/cuda/cuda_weights.h"
@@ -24,6 +25,15 @@ typedef struct clipc_cuda_graph {
     int32_t longest;
     bool image;
 } clipc_cuda_graph;
+
+/* What the device has from the last pass, for CLIPC_MEASURE_NO_TRANSFERS. */
+typedef struct clipc_cuda_inputs {
+    bool image;
+    bool as_bytes;
+    int32_t count; /* items; 0: nothing */
+    int32_t rows;
+    int32_t longest;
+} clipc_cuda_inputs;
 
 typedef struct clipc_cuda_engine {
     const clipc_model *model;
@@ -77,6 +87,9 @@ typedef struct clipc_cuda_engine {
     float *byte_values;      /* [3, 256], device memory of its own: clipc_preprocess_values */
     clipc_cuda_steps *steps; /* NULL: nothing was ever recorded */
     clipc_cuda_tap tap;      /* while it has a function, passes are launched step by step and are no graphs */
+    unsigned measure;        /* CLIPC_MEASURE_… */
+    clipc_cuda_parts *parts; /* NULL: they were never asked for */
+    clipc_cuda_inputs inputs;
 } clipc_cuda_engine;
 
 /* What AUTO means. */

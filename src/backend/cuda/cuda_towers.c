@@ -449,7 +449,7 @@ static clipc_status run_pass(clipc_cuda_engine *engine, const clipc_cuda_graph *
         CLIPC_CUDA_TRY(clipc_cuda_steps_begin(engine->steps, engine->stream), "timing");
         return clipc_cuda_check(launch(engine, pass), "starting a kernel", error);
     }
-    if (!pass->image && pass->rows > GRAPH_TEXT_ROWS)
+    if ((engine->measure & CLIPC_MEASURE_NO_GRAPHS) || (!pass->image && pass->rows > GRAPH_TEXT_ROWS))
         return clipc_cuda_check(launch(engine, pass), "starting a kernel", error);
     cudaGraphExec_t executable = NULL;
     CLIPC_CUDA_TRY(find_graph(engine, pass, &executable), "recording a graph");
