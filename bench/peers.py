@@ -93,7 +93,7 @@ class Peer:
 class Clipc:
     def __init__(self, program, tower, batch, tokens, precision, folder):
         self.command = [program, "bench", "--model", folder, "--tower", tower, "--batch", str(batch), "--precision",
-                        precision, "--json", "--warmup", "2"]
+                        precision, "--json", "--no-roofline", "--warm-up", "500"]
         if tower == "text":
             self.command += ["--tokens", tokens]
         self.name, self.note, self.rate = f"clipc {precision}", "", None

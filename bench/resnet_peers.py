@@ -75,7 +75,7 @@ def onnx_runtime(visual, example, folder):
 class Clipc:
     def __init__(self, program, folder, batch, precision):
         self.command = [program, "bench", "--model", str(folder), "--batch", str(batch), "--precision", precision,
-                        "--json", "--warmup", "1"]
+                        "--json", "--no-roofline", "--warm-up", "1"]
         self.batch, self.rate = batch, None
 
     def measure(self, seconds):

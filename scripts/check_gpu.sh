@@ -30,7 +30,7 @@ if [ -n "$sanitizer" ] && [ -z "${NO_SANITIZER:-}" ]; then
         run timeout 240 "$sanitizer" --tool $tool --error-exitcode 1 ./check_engine --short
     done
     run timeout 240 "$sanitizer" --tool racecheck --error-exitcode 1 ./check_engine --short
-    run timeout 120 "$sanitizer" --tool racecheck --error-exitcode 1 ./clipc bench --batch 1 --warmup 0 --iterations 1
+    run timeout 120 "$sanitizer" --tool racecheck --error-exitcode 1 ./clipc bench --batch 1 --warm-up 0 --iterations 1
 else
     echo "== compute-sanitizer is not here: nothing ran under it"
 fi

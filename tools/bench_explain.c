@@ -97,6 +97,11 @@ static step_totals totals_of(const bench_explanation *explanation)
     return totals;
 }
 
+double bench_explain_least_seconds(const bench_explanation *explanation)
+{
+    return totals_of(explanation).least_seconds / (double)explanation->iterations;
+}
+
 static bool is_exception(const bench_explanation *explanation, const clipc_step_info *step)
 {
     return step->operations > 0 && step->precision != explanation->engine.precision;

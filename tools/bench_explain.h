@@ -20,6 +20,8 @@ void bench_explain_prepare(bench_explanation *explanation, clipc_engine *engine)
 /* Around the timed loop, which took `seconds`. */
 void bench_explain_start(clipc_engine *engine);
 void bench_explain_stop(bench_explanation *explanation, clipc_engine *engine, size_t iterations, double seconds);
+/* What the products of a batch need at least by the roofline, in seconds; 0 without peaks. */
+double bench_explain_least_seconds(const bench_explanation *explanation);
 void bench_explain_free(bench_explanation *explanation);
 
 void bench_explain_print(const bench_explanation *explanation);

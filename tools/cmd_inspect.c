@@ -3,6 +3,7 @@
 
 #include "escape.h"
 #include "json_line.h"
+#include "layers_json.h"
 #include "message.h"
 #include "operand.h"
 #include "output.h"
@@ -197,26 +198,6 @@ static json_t *files_to_json(const clipc_model *model, const clipc_model_info *i
         json_append(files, file);
     }
     return files;
-}
-
-static json_t *layers_to_json(const clipc_model *model)
-{
-    json_t *layers = json_array();
-    for (size_t i = 0; i < clipc_model_linear_count(model); i++) {
-        clipc_linear_info info = {.size = sizeof info};
-        if (clipc_model_get_linear(model, i, &info, NULL) != CLIPC_OK)
-            continue;
-        json_t *layer = json_object();
-        json_put(layer, "name", json_string(info.name));
-        json_put(layer, "parts", size_to_json(info.parts));
-        json_put(layer, "outputs", size_to_json(info.outputs));
-        json_put(layer, "inner", size_to_json(info.inner));
-        json_put(layer, "stored", json_string(info.dtype));
-        json_put(layer, "bytes", json_integer((json_int_t)info.bytes));
-        json_put(layer, "panel_columns", info.panel_columns ? size_to_json(info.panel_columns) : json_null());
-        json_append(layers, layer);
-    }
-    return layers;
 }
 
 static void print_json(const clipc_model *model, const clipc_model_info *info, const clipc_engine_info *engine,

@@ -1,6 +1,7 @@
 /* clipc profile: where a tower's time goes, step by step, beside what the machine could do. */
 #include "commands.h"
 
+#include "bench_loop.h"
 #include "bench_work.h"
 #include "chrome_trace.h"
 #include "conflicts.h"
@@ -17,12 +18,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOWERS 2
+#define TOWERS             2
+#define DEFAULT_ITERATIONS 20
 
 static const char *const synopsis[] = {
     "profile [MODEL | --model DIR | --arch NAME] [--tower both|image|text]",
     "      [--batch N] [--tokens N,…] [--precision P] [--threads N]",
-    "      [--warmup N] [--iterations N] [--layers]",
+    "      [--warm-up MS] [--iterations N] [--layers]",
     "      [--json] [--chrome-trace FILE] [--html FILE]",
     NULL,
 };
@@ -45,8 +47,9 @@ static const tool_option options[] = {
     {"tokens", 0, OPTION_TEXT, "N,…",
      "length of each text, start and end token included (default: 16); several are dealt round robin",
      offsetof(tool_settings, tokens), 0, 0, NULL},
-    {"warmup", 0, OPTION_NUMBER, "N", "iterations before the clock starts (default: 3)",
-     offsetof(tool_settings, warmup), 0, 1000000, NULL},
+    {"warm-up", 0, OPTION_NUMBER, "MS",
+     "iterate so many milliseconds, and once at least, before (default: 200; 0: not at all)",
+     offsetof(tool_settings, bench.warm_up), 0, 3600000, NULL},
     {"iterations", 'n', OPTION_NUMBER, "N", "timed iterations (default: 20)", offsetof(tool_settings, iterations), 1,
      100000, NULL},
     {"layers", 0, OPTION_FLAG, NULL, "a line for each layer's steps, not for all layers together",
@@ -88,32 +91,35 @@ static void measure_peaks(clipc_engine *engine, clipc_peaks *peaks)
     *peaks = (clipc_peaks){.size = sizeof *peaks};
 }
 
-static void trace_batches(step_profile *profile, bench_work *work, const tool_settings *settings)
+static void trace_batches(step_profile *profile, const bench_work *work, const tool_settings *settings)
 {
-    progress_start("iterations", NULL, (size_t)(settings->warmup + settings->iterations), false);
-    for (uint64_t i = 0; i < settings->warmup; i++) {
-        bench_work_encode(work, (size_t)i);
-        progress_update((size_t)i + 1);
-    }
-    step_trace_start(&profile->trace, work->engine, (size_t)settings->iterations);
-    for (uint64_t i = 0; i < settings->iterations; i++) {
+    const size_t iterations = settings->iterations ? (size_t)settings->iterations : DEFAULT_ITERATIONS;
+    bench_caller caller;
+    bench_caller_create(&caller, work);
+    (void)bench_warm_up(work, settings);
+    progress_start("iterations", NULL, iterations, false);
+    step_trace_start(&profile->trace, work->engine, iterations);
+    for (size_t i = 0; i < iterations; i++) {
         step_trace_begin_batch(&profile->trace);
-        bench_work_encode(work, (size_t)i);
+        bench_encode(&caller, i);
         step_trace_end_batch(&profile->trace);
-        progress_update((size_t)(settings->warmup + i) + 1);
+        progress_update(i + 1);
     }
     step_trace_stop(&profile->trace, work->engine);
     progress_finish();
+    bench_caller_destroy(&caller);
 }
 
 static void profile_tower(step_profile *profile, const tool_settings *settings, const char *tower,
-                          const clipc_model *model, const clipc_model_info *info, clipc_peaks *peaks)
+                          const clipc_model *model, clipc_peaks *peaks)
 {
     clipc_error error = {0};
-    tool_settings of_tower = *settings;
-    of_tower.tower = tower;
+    const bool text = strcmp(tower, "text") == 0;
+    const size_t batch = settings->batch ? (size_t)settings->batch : 1;
+    session_require_tower(model, !text);
+    clipc_engine *engine = session_create_engine(settings, model, !text, text, batch);
     bench_work work;
-    bench_work_create(&work, &of_tower, model, info);
+    bench_work_create(&work, settings, model, engine, NULL, text, batch);
     *profile = (step_profile){.tower = tower,
                               .batch = work.batch,
                               .batch_text = describe_batch(&work),
@@ -125,6 +131,7 @@ static void profile_tower(step_profile *profile, const tool_settings *settings, 
     trace_batches(profile, &work, settings);
     step_profile_sum(profile, settings->layers);
     bench_work_destroy(&work);
+    clipc_engine_destroy(&engine);
 }
 
 /* The name of what computed, or of its backend where nothing says. */
@@ -193,7 +200,7 @@ static int run(const tool_settings *given)
     for (size_t i = 0; i < TOWERS; i++) {
         const bool lacking = i == 0 ? info.image_absent != NULL : info.text_absent != NULL;
         if (both ? !lacking : strcmp(settings->towers, towers[i]) == 0)
-            profile_tower(&profiles[count++], settings, towers[i], model, &info, &peaks);
+            profile_tower(&profiles[count++], settings, towers[i], model, &peaks);
     }
     report(settings, session_model_label(&info), profiles, count);
     for (size_t i = 0; i < count; i++)

@@ -45,7 +45,7 @@ static bool is_same_place(const char *a, const char *b)
 
 /* Every file that a command may write; those not asked for are left out. */
 typedef struct output_names {
-    const char *items[6];
+    const char *items[10];
     size_t count;
     char *sidecar;
 } output_names;
@@ -53,8 +53,16 @@ typedef struct output_names {
 static output_names outputs_of(const tool_settings *settings)
 {
     output_names names = {.sidecar = settings->output ? format_text("%s.json", settings->output) : NULL};
-    const char *const all[] = {settings->html,        settings->output,       names.sidecar,
-                               settings->save_inputs, settings->save_outputs, settings->chrome_trace};
+    const char *const all[] = {settings->html,
+                               settings->output,
+                               names.sidecar,
+                               settings->save_inputs,
+                               settings->save_outputs,
+                               settings->bench.export_times,
+                               settings->bench.export_profile,
+                               settings->bench.export_layers,
+                               settings->bench.export_output,
+                               settings->chrome_trace};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         if (all[i])
             names.items[names.count++] = all[i];

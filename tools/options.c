@@ -8,9 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_TOKENS     "16"
-#define DEFAULT_WARMUP     3
-#define DEFAULT_ITERATIONS 20
+#define DEFAULT_TOKENS  "16"
+#define DEFAULT_WARM_UP 200
 
 static const tool_option model_options[] = {
     {"model", 'm', OPTION_TEXT, "DIR",
@@ -301,8 +300,7 @@ void options_parse(const tool_command *command, int count, char **words, tool_se
                            .alpha = "white",
                            .tower = "image",
                            .tokens = DEFAULT_TOKENS,
-                           .warmup = DEFAULT_WARMUP,
-                           .iterations = DEFAULT_ITERATIONS};
+                           .bench.warm_up = DEFAULT_WARM_UP};
     bool options_ended = false;
     for (int i = 0; i < count;) {
         char *word = words[i];

@@ -22,6 +22,24 @@ typedef struct onnx_settings {
     bool external_data;
 } onnx_settings;
 
+/* What bench is told. */
+typedef struct bench_settings {
+    uint64_t warm_up;     /* milliseconds */
+    const char *duration; /* seconds; NULL: not said */
+    uint64_t callers;     /* 0: one */
+    uint64_t idle_time;   /* milliseconds */
+    const char *image_shapes;
+    const char *text_shapes;
+    const char *percentiles;
+    bool no_graph;
+    bool no_transfers;
+    bool no_roofline;
+    const char *export_times;
+    const char *export_profile;
+    const char *export_layers;
+    const char *export_output;
+} bench_settings;
+
 typedef struct string_list {
     const char **items;
     size_t count;
@@ -68,10 +86,10 @@ typedef struct tool_settings {
     /* bench */
     const char *architecture;
     const char *tower;
-    const char *tokens; /* one length or several, separated by commas */
-    uint64_t warmup;
-    uint64_t iterations;
+    const char *tokens;  /* one length or several, separated by commas */
+    uint64_t iterations; /* 0: not said */
     bool explain;
+    bench_settings bench;
     /* profile */
     const char *towers; /* NULL: both */
     const char *chrome_trace;

@@ -126,7 +126,7 @@ class Case(unittest.TestCase):
 
     def precision(self):
         """What --precision auto means on this machine."""
-        return self.json_lines("bench", "--warmup", "0", "--iterations", "1", "--json")[0]["precision"]
+        return self.json_lines("bench", "--warm-up", "0", "--iterations", "1", "--no-roofline", "--json")[0]["precision"]
 
     def assert_only(self, *names):
         """No temporary file is left in the folder."""

@@ -227,7 +227,7 @@ class Compare(Case):
 
 class Operands(Case):
     def test_bench_and_inspect_take_them(self):
-        for command in (["bench", "--warmup", "0", "--iterations", "1"], ["inspect"]):
+        for command in (["bench", "--warm-up", "0", "--iterations", "1"], ["inspect"]):
             for operand, precision in [("@cpu:int8", "int8"), (DEMO_MODEL + "@:fp32", "fp32")]:
                 self.assertEqual(self.json_lines(*command, operand, "--json")[0]["precision"], precision)
             self.run_clipc(*command, DEMO_MODEL, "--model", DEMO_MODEL, status=2)

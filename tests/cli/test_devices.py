@@ -18,7 +18,7 @@ class Devices(Case):
         self.assertEqual((cpu["backend"], cpu["index"], cpu["driver"], cpu["problem"]), ("cpu", 0, None, None))
         self.assertTrue(cpu["name"])
         self.assertGreater(cpu["memory_bytes"], cpu["free_bytes"])
-        bench = self.json_lines("bench", "--warmup", "0", "--iterations", "1", "--json", env=NOTHING)[0]
+        bench = self.json_lines("bench", "--warm-up", "0", "--iterations", "1", "--no-roofline", "--json", env=NOTHING)[0]
         self.assertEqual((cpu["isa"], cpu["precision"], cpu["units"]),
                          (bench["isa"], bench["precision"], bench["threads"]))
 

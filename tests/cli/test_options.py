@@ -110,7 +110,8 @@ class Options(Case):
                                    (["--threads"], set(COMMANDS) - {"tokenize", "export-onnx", "devices"}),
                                    (["--batch"], set(COMMANDS) - {"tokenize", "devices"}),
                                    (["--max-pixels", "--alpha", "--exif"],
-                                    {"build", "classify", "compare", "debug", "embed", "similarity", "preprocess"})]:
+                                    {"bench", "build", "classify", "compare", "debug", "embed", "similarity",
+                                     "preprocess"})]:
                 for option in options:
                     self.assertEqual(option in text, name in users, f"{name} {option}")
 

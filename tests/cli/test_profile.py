@@ -50,7 +50,7 @@ class Profile(Case):
              "outside_ms", "outside_share", "limit_ms", "limit_share"}
 
     def profile(self, *arguments):
-        return self.json_lines("profile", "--json", "--backend", "cpu", "--warmup", "1", "--iterations", "4",
+        return self.json_lines("profile", "--json", "--backend", "cpu", "--warm-up", "1", "--iterations", "4",
                                *arguments)[0]
 
     def check_tower(self, tower, peaks):
