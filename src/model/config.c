@@ -243,6 +243,15 @@ static clipc_status read_clip_text(const section *at, clipc_config *out, clipc_e
     return clipc_config_read_parts(at->object, false, at->file, at->name, out, error);
 }
 
+/* MetaCLIP 2 has CLIP's numbers, and pools the first end token whatever its id. */
+static clipc_status read_metaclip2_text(const section *at, clipc_config *out, clipc_error *error)
+{
+    CLIPC_TRY(read_clip_text(at, out, error));
+    if (!json_object_get(at->object, "clipc"))
+        out->pooling = CLIPC_POOL_FIRST_EOT;
+    return CLIPC_OK;
+}
+
 /* Old files repeat a tower's section as <name>_dict; where it is not null it replaces the section, defaults and all
  * (transformers' CLIPConfig). */
 static clipc_status find_section(const json_t *root, const char *file, const char *key, const char *old_key,
@@ -318,9 +327,15 @@ typedef struct model_kind {
 } model_kind;
 
 static const model_kind kinds[] = {
-    {"clip", false, read_clip_image, read_clip_text},       {"clip_vision_model", false, read_clip_image, NULL},
-    {"clip_text_model", false, NULL, read_clip_text},       {"siglip", true, read_siglip_image, read_siglip_text},
-    {"siglip_vision_model", true, read_siglip_image, NULL}, {"siglip_text_model", true, NULL, read_siglip_text},
+    {"clip", false, read_clip_image, read_clip_text},
+    {"clip_vision_model", false, read_clip_image, NULL},
+    {"clip_text_model", false, NULL, read_clip_text},
+    {"metaclip_2", false, read_clip_image, read_metaclip2_text},
+    {"metaclip_2_vision_model", false, read_clip_image, NULL},
+    {"metaclip_2_text_model", false, NULL, read_metaclip2_text},
+    {"siglip", true, read_siglip_image, read_siglip_text},
+    {"siglip_vision_model", true, read_siglip_image, NULL},
+    {"siglip_text_model", true, NULL, read_siglip_text},
 };
 
 static clipc_status find_kind(const json_t *root, const char *name, const model_kind **out, clipc_error *error)
@@ -339,8 +354,8 @@ static clipc_status find_kind(const json_t *root, const char *name, const model_
                   "resolution is 'siglip'",
                   name, json_string_value(type));
     return clipc_fail(error, CLIPC_ERROR_UNSUPPORTED,
-                      "%s: model_type is '%s', clipc knows 'clip' and 'siglip', and the '_vision_model' and "
-                      "'_text_model' of either",
+                      "%s: model_type is '%s', clipc knows 'clip', 'metaclip_2' and 'siglip', and the "
+                      "'_vision_model' and '_text_model' of each",
                       name, json_string_value(type));
 }
 

@@ -15,9 +15,12 @@ static const clipc_named_defaults named_by_class[] = {
     [CLIPC_CLASS_SIGLIP2] = {.start = "<bos>", .end = "<eos>", .unknown = "<unk>", .pad = "<pad>", .mask = "<mask>"},
     [CLIPC_CLASS_GEMMA] = {.start = "<bos>", .end = "<eos>", .unknown = "<unk>", .pad = "<pad>", .mask = "<mask>"},
     [CLIPC_CLASS_T5] = {.end = "</s>", .unknown = "<unk>", .pad = "<pad>"},
+    [CLIPC_CLASS_XLM_ROBERTA] = {.start = "<s>", .end = "</s>", .unknown = "<unk>", .pad = "<pad>", .mask = "<mask>"},
 };
 
+/* Ids that the classes give as constants. */
 #define T5_UNKNOWN       ((uint32_t)2)
+#define XLM_UNKNOWN      ((uint32_t)3)
 #define SIGLIP_CONTEXT   ((uint64_t)64)
 #define UNKNOWN_PENALTY  10.0 /* K_UNK_PENALTY of tokenizers, kUnkPenalty of sentencepiece */
 #define BYTE_TOKEN_BYTES 6    /* <0x00> */
@@ -30,7 +33,8 @@ clipc_pieces_class clipc_pieces_classify(const json_t *tokenizer, const json_t *
     } classes[] = {{"SiglipTokenizer", CLIPC_CLASS_SIGLIP},
                    {"Siglip2Tokenizer", CLIPC_CLASS_SIGLIP2},
                    {"GemmaTokenizer", CLIPC_CLASS_GEMMA},
-                   {"T5Tokenizer", CLIPC_CLASS_T5}};
+                   {"T5Tokenizer", CLIPC_CLASS_T5},
+                   {"XLMRobertaTokenizer", CLIPC_CLASS_XLM_ROBERTA}};
     const char *name = json_string_value(json_object_get(config, "tokenizer_class"));
     const json_t *model = json_object_get(tokenizer, "model");
     for (size_t i = 0; name && i < sizeof classes / sizeof *classes; i++) {
@@ -136,12 +140,13 @@ static clipc_status collect_unigram(const json_t *model, clipc_pieces_class clas
     const clipc_vocabulary *vocabulary = &source->vocabulary;
     const json_t *unknown = json_object_get(model, "unk_id");
     clipc_pieces_header *header = &out->header;
-    const bool is_t5 = class == CLIPC_CLASS_T5;
+    const bool rebuilt = clipc_pieces_class_is_t5_like(class);
     CLIPC_FAIL_IF(!source->scores || vocabulary->count == 0, error, CLIPC_ERROR_FORMAT,
                   "%s: the unigram model has no tokens with scores", source->name);
     header->model = CLIPC_PIECES_UNIGRAM;
-    if (is_t5 || json_is_integer(unknown)) {
-        const json_int_t id = is_t5 ? (json_int_t)T5_UNKNOWN : json_integer_value(unknown);
+    if (rebuilt || json_is_integer(unknown)) {
+        const json_int_t constant = class == CLIPC_CLASS_T5 ? (json_int_t)T5_UNKNOWN : (json_int_t)XLM_UNKNOWN;
+        const json_int_t id = rebuilt ? constant : json_integer_value(unknown);
         CLIPC_FAIL_IF(id < 0 || (uint64_t)id >= vocabulary->count, error, CLIPC_ERROR_FORMAT,
                       "%s: model.unk_id %lld is not below the %zu tokens", source->name, (long long)id,
                       vocabulary->count);
@@ -157,7 +162,7 @@ static clipc_status collect_unigram(const json_t *model, clipc_pieces_class clas
     header->score_count = (uint32_t)vocabulary->count;
     out->scores = source->scores;
     set_flag(header, CLIPC_PIECES_FUSE_UNKNOWN, true);
-    set_flag(header, CLIPC_PIECES_BYTE_FALLBACK, !is_t5 && clipc_json_is_flag(model, "byte_fallback", true, false));
+    set_flag(header, CLIPC_PIECES_BYTE_FALLBACK, !rebuilt && clipc_json_is_flag(model, "byte_fallback", true, false));
     CLIPC_TRY(collect_pieces(vocabulary, false, out, error));
     return header->flags & CLIPC_PIECES_SPLIT_MARKS ? collect_words(vocabulary, parts, error) : CLIPC_OK;
 }
@@ -267,12 +272,8 @@ static clipc_status collect_added(const clipc_vocabulary *vocabulary, const clip
         return clipc_fail_memory(error, tokens->count * sizeof *parts->added, "added tokens");
     for (size_t i = 0; i < tokens->count; i++) {
         const clipc_special_token *token = &tokens->tokens[i];
-        const uint32_t id = clipc_added_id(vocabulary, tokens, token->text);
-        CLIPC_FAIL_IF(id >= clipc_min(vocabulary_size, CLIPC_MAX_TOKEN_IDS), error, CLIPC_ERROR_FORMAT,
-                      "%s: the vocabulary has no token \"%s\", and the model no room for it", name, token->text);
-        CLIPC_FAIL_IF(token->id >= 0 && token->id != (json_int_t)id, error, CLIPC_ERROR_FORMAT,
-                      "%s: added token \"%s\" has id %lld, but the vocabulary says %u", name, token->text,
-                      (long long)token->id, id);
+        uint32_t id = CLIPC_NO_TOKEN;
+        CLIPC_TRY(clipc_added_checked_id(vocabulary, tokens, i, vocabulary_size, name, &id, error));
         if (!clipc_is_last_of_its_text(tokens, i))
             continue;
         struct clipc_added_text *added = &parts->added[parts->added_count++];
@@ -339,13 +340,17 @@ static clipc_status read_template(const json_t *post, const char *name, size_t v
 }
 
 /* add_bos_token and add_eos_token do not count: transformers drops them where there is a tokenizer.json
- * (tokenization_utils_base.py, _from_pretrained). T5Tokenizer and SiglipTokenizer have a template of their own. */
+ * (tokenization_utils_base.py, _from_pretrained). T5Tokenizer, SiglipTokenizer and XLMRobertaTokenizer have a template
+ * of their own. */
 static clipc_status collect_around(const clipc_pieces_source *from, clipc_pieces_class class, size_t vocabulary_size,
                                    const clipc_special_tokens *tokens, clipc_pieces_parts *out, clipc_error *error)
 {
     const char *name = from->source->name;
     const json_t *post = json_object_get(from->source->root, "post_processor");
-    if (class == CLIPC_CLASS_T5 || class == CLIPC_CLASS_SIGLIP)
+    if (class == CLIPC_CLASS_XLM_ROBERTA && tokens->start)
+        CLIPC_TRY(add_around(out, false, clipc_added_id(&from->source->vocabulary, tokens, tokens->start),
+                             vocabulary_size, name, error));
+    if (clipc_pieces_class_is_t5_like(class) || class == CLIPC_CLASS_SIGLIP)
         return tokens->end ? add_around(out, true, clipc_added_id(&from->source->vocabulary, tokens, tokens->end),
                                         vocabulary_size, name, error)
                            : CLIPC_OK;
@@ -382,7 +387,7 @@ clipc_status clipc_pieces_collect(const clipc_pieces_source *from, size_t vocabu
     const bool unigram = clipc_json_is_type(model, "Unigram");
     CLIPC_FAIL_IF(!unigram && !clipc_json_is_type(model, "BPE"), error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: the model is neither Unigram nor BPE", source->name);
-    CLIPC_FAIL_IF((class == CLIPC_CLASS_T5 && !unigram) ||
+    CLIPC_FAIL_IF((clipc_pieces_class_is_t5_like(class) && !unigram) ||
                       ((class == CLIPC_CLASS_GEMMA || class == CLIPC_CLASS_SIGLIP2) && unigram),
                   error, CLIPC_ERROR_UNSUPPORTED, "%s: the model is not the one that %s's tokenizer_class has",
                   source->name, config_name ? config_name : "tokenizer_config.json");

@@ -238,7 +238,7 @@ static clipc_status add_normalizers(const pipeline *to, const json_t *normalizer
     return CLIPC_OK;
 }
 
-/* Only the charsmap, which T5Tokenizer takes from the first Precompiled. */
+/* Only the charsmap, which T5Tokenizer and XLMRobertaTokenizer take from the first Precompiled. */
 static clipc_status add_first_charsmap(const pipeline *to, const json_t *normalizer, clipc_error *error)
 {
     size_t index = 0;
@@ -380,7 +380,8 @@ clipc_status clipc_pieces_pipeline(const json_t *tokenizer, const char *name, cl
     switch (class) {
     case CLIPC_CLASS_SIGLIP2: return add_gemma(&to, true, error);
     case CLIPC_CLASS_GEMMA: return add_gemma(&to, false, error);
-    case CLIPC_CLASS_T5: return add_t5(&to, tokenizer, error);
+    case CLIPC_CLASS_T5:
+    case CLIPC_CLASS_XLM_ROBERTA: return add_t5(&to, tokenizer, error);
     case CLIPC_CLASS_SIGLIP: CLIPC_TRY(add_siglip_cleaning(&to, lower_case, error)); break;
     case CLIPC_CLASS_NONE:
     case CLIPC_CLASS_BACKEND: break;

@@ -100,6 +100,11 @@ clipc_status clipc_special_tokens_read(const json_t *config, const char *config_
 /* The id of a token: the vocabulary's, or the next ones behind it in the order of the list; CLIPC_NO_TOKEN if it is in
  * neither. */
 uint32_t clipc_added_id(const clipc_vocabulary *vocabulary, const clipc_special_tokens *tokens, const char *text);
+/* The same of token `index` of the list, checked against `vocabulary_size`, the limit of ids, and what the files say
+ * of it; `name` is what messages call them. */
+clipc_status clipc_added_checked_id(const clipc_vocabulary *vocabulary, const clipc_special_tokens *tokens,
+                                    size_t index, size_t vocabulary_size, const char *name, uint32_t *id,
+                                    clipc_error *error);
 /* Whether no later token of the list has the same text. */
 bool clipc_is_last_of_its_text(const clipc_special_tokens *tokens, size_t index);
 
@@ -118,8 +123,15 @@ typedef enum clipc_pieces_class {
     CLIPC_CLASS_SIGLIP,
     CLIPC_CLASS_SIGLIP2,
     CLIPC_CLASS_GEMMA,
-    CLIPC_CLASS_T5
+    CLIPC_CLASS_T5,
+    CLIPC_CLASS_XLM_ROBERTA
 } clipc_pieces_class;
+
+/* Whether the class takes the vocabulary of a unigram model alone, and puts its own steps around it. */
+static inline bool clipc_pieces_class_is_t5_like(clipc_pieces_class class)
+{
+    return class == CLIPC_CLASS_T5 || class == CLIPC_CLASS_XLM_ROBERTA;
+}
 
 /* Which class loads these files. `tokenizer` and `config` may be NULL. */
 clipc_pieces_class clipc_pieces_classify(const json_t *tokenizer, const json_t *config, const char *model_type);

@@ -25,8 +25,8 @@ static clipc_status open_files(const clipc_tokenizer_files *files, opened_files 
         CLIPC_TRY(read_json(&files->tokenizer_config, JSON_DECODE_INT_AS_REAL, &out->config, error));
     if (files->special_tokens_map.bytes)
         CLIPC_TRY(read_json(&files->special_tokens_map, 0, &out->map, error));
-    /* T5Tokenizer takes the scores from Python's reading of the file. */
-    const bool exact = clipc_pieces_classify(NULL, out->config, files->model_type) == CLIPC_CLASS_T5;
+    /* T5Tokenizer and XLMRobertaTokenizer take the scores from Python's reading of the file. */
+    const bool exact = clipc_pieces_class_is_t5_like(clipc_pieces_classify(NULL, out->config, files->model_type));
     return clipc_token_source_open(files, exact, &out->source, error);
 }
 
@@ -119,6 +119,20 @@ uint32_t clipc_added_id(const clipc_vocabulary *vocabulary, const clipc_special_
     return CLIPC_NO_TOKEN;
 }
 
+clipc_status clipc_added_checked_id(const clipc_vocabulary *vocabulary, const clipc_special_tokens *tokens,
+                                    size_t index, size_t vocabulary_size, const char *name, uint32_t *id,
+                                    clipc_error *error)
+{
+    const clipc_special_token *token = &tokens->tokens[index];
+    *id = clipc_added_id(vocabulary, tokens, token->text);
+    CLIPC_FAIL_IF(*id >= clipc_min(vocabulary_size, CLIPC_MAX_TOKEN_IDS), error, CLIPC_ERROR_FORMAT,
+                  "%s: the vocabulary has no token \"%s\", and the model no room for it", name, token->text);
+    CLIPC_FAIL_IF(token->id >= 0 && token->id != (json_int_t)*id, error, CLIPC_ERROR_FORMAT,
+                  "%s: added token \"%s\" has id %lld, but the vocabulary says %u", name, token->text,
+                  (long long)token->id, *id);
+    return CLIPC_OK;
+}
+
 static clipc_status collect_added(const clipc_vocabulary *vocabulary, const clipc_special_tokens *tokens,
                                   const char *name, size_t vocabulary_size, clipc_packed_parts *parts,
                                   clipc_error *error)
@@ -128,12 +142,8 @@ static clipc_status collect_added(const clipc_vocabulary *vocabulary, const clip
         return clipc_fail_memory(error, tokens->count * sizeof *parts->added, "added tokens");
     for (size_t i = 0; i < tokens->count; i++) {
         const clipc_special_token *token = &tokens->tokens[i];
-        const uint32_t id = clipc_added_id(vocabulary, tokens, token->text);
-        CLIPC_FAIL_IF(id >= clipc_min(vocabulary_size, CLIPC_MAX_TOKEN_IDS), error, CLIPC_ERROR_FORMAT,
-                      "%s: the vocabulary has no token \"%s\", and the model no room for it", name, token->text);
-        CLIPC_FAIL_IF(token->id >= 0 && token->id != (json_int_t)id, error, CLIPC_ERROR_FORMAT,
-                      "%s: added token \"%s\" has id %lld, but the vocabulary says %u", name, token->text,
-                      (long long)token->id, id);
+        uint32_t id = CLIPC_NO_TOKEN;
+        CLIPC_TRY(clipc_added_checked_id(vocabulary, tokens, i, vocabulary_size, name, &id, error));
         if (!clipc_is_last_of_its_text(tokens, i))
             continue;
         struct clipc_added_text *added = &parts->added[parts->added_count];

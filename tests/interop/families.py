@@ -1,15 +1,22 @@
 """Models of other people's open_clip configs, made small: MetaCLIP, DFN, TinyCLIP, CLIPA, CoCa, EVA, MobileCLIP2; and
-MetaCLIP as transformers has it. See sources.py."""
+MetaCLIP and MetaCLIP 2 as transformers has them. See sources.py."""
 import contextlib
+import functools
 import json
+import pathlib
+import sys
 from unittest import mock
 
 import open_clip
 import open_clip.timm_model
 import torch
+import transformers
 from PIL import Image
-from sources import (Case, Source, randomize, transformers_case, unit, write_open_clip_bin, write_open_clip_checkpoint,
-                     write_open_clip_safetensors)
+from sources import (Case, Source, both_towers, feature, randomize, transformers_case, transformers_config,
+                     transformers_files, unit, write_open_clip_bin, write_open_clip_checkpoint, write_open_clip_safetensors)
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "parity"))
+import pieces_reference as reference  # noqa: E402
 
 
 def merged(config, changes):
@@ -56,9 +63,58 @@ def family(named, changes, dtype=torch.float32, write=write_open_clip_safetensor
             with torch.no_grad():
                 return unit(model.encode_text(tokenizer(lines)))
 
-        return Source(path, of_images, of_texts if texts else None)
+        source = Source(path, of_images, of_texts if texts else None)
+        source.texts_of = lambda lines, encode: unit(model.encode_text(encode(lines)).detach())
+        return source
 
     return make
+
+
+# ---- MetaCLIP 2, whose texts are XLM-RoBERTa's pieces ----
+
+@functools.lru_cache(None)
+def pieces():
+    return reference.xlm_roberta(reference.train_unigram(900), reference.small_charsmap())
+
+
+def write_pieces(folder, context):
+    """The vocabulary's size, and a function from texts to ids as transformers loads the files."""
+    (folder / "tokenizer.json").write_text(pieces().to_str())
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "XLMRobertaTokenizer"}))
+
+    def encode(lines):
+        tokenizer = transformers.XLMRobertaTokenizer.from_pretrained(folder)
+        return torch.tensor(tokenizer(lines, padding="max_length", truncation=True, max_length=context).input_ids)
+
+    return pieces().get_vocab_size(), encode
+
+
+def metaclip2(folder):
+    vocabulary, encode = write_pieces(folder, 77)
+    vision, text = transformers_config("quick_gelu")
+    text = dict(text, vocab_size=vocabulary, eos_token_id=2, bos_token_id=0)
+    config = transformers.MetaClip2Config(vision_config=vision, text_config=text, projection_dim=40)
+    model = randomize(transformers.MetaClip2Model(config), 33)
+    model.save_pretrained(folder)
+    transformers_files(folder, True, False)
+
+    def texts(lines):
+        with torch.no_grad():
+            return unit(feature(model.get_text_features(input_ids=encode(lines))))
+
+    return Source(folder, both_towers(folder, model)[0], texts)
+
+
+def worldwide(folder):
+    """open_clip's cleaning of texts, which its own tokenizer wrapper does."""
+    vocabulary, encode = write_pieces(folder, 77)
+    changes = merged(towers(70, 14, 160, 80), {"text_cfg": {"vocab_size": vocabulary}})
+    made = family("ViT-H-14-worldwide-quickgelu", changes)(folder)
+
+    def texts(lines):
+        return made.texts_of([reference.clean(line, "whitespace") for line in lines], encode)
+
+    return Source(made.path, made.images, texts)
 
 
 def towers(size, patch, width, head, text_width=64, dimension=40, **image):
@@ -81,6 +137,8 @@ CASES = [
     Case("MetaCLIP (open_clip, quickgelu)", "training checkpoint .pt", "fp32",
          family("ViT-L-14-quickgelu", towers(42, 14, 128, 64), write=write_open_clip_checkpoint)),
     Case("MetaCLIP (transformers)", "safetensors", "fp32", transformers_case("safetensors", torch.float32)),
+    Case("MetaCLIP 2 (transformers)", "safetensors", "fp32", metaclip2, directory=False),
+    Case("MetaCLIP 2 (open_clip, ViT-H-14-worldwide-quickgelu)", "safetensors", "fp32", worldwide, directory=False),
     Case("DFN, ViT-B-16", "safetensors", "fp32", family("ViT-B-16", towers(64, 16, 96, 32))),
     Case("DFN, ViT-H-14-378-quickgelu", "safetensors", "fp32",
          family("ViT-H-14-378-quickgelu", towers(70, 14, 160, 80), rule={"resize_mode": "squash"})),

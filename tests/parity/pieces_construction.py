@@ -1,13 +1,13 @@
 """Needs transformers (make check-parity): checks that clipc reads directories of unigram and byte-fallback tokenizers as
 transformers' own classes read them: GemmaTokenizer, Siglip2Tokenizer, T5Tokenizer and TokenizersBackend, as saved by
-them and with the files' words changed.
+them and with the files' words changed, and XLMRobertaTokenizer.
 Usage: pieces_construction.py TOKENIZER_IDS"""
 import json
 import os
 import sys
 import tempfile
 
-from transformers import AutoTokenizer, GemmaTokenizer, Siglip2Tokenizer, T5Tokenizer
+from transformers import AutoTokenizer, GemmaTokenizer, Siglip2Tokenizer, T5Tokenizer, XLMRobertaTokenizer
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import pieces_reference as reference
@@ -91,10 +91,29 @@ def t5_like(program, texts):
     return wrong
 
 
+def xlm_like(program, texts):
+    plain = reference.xlm_roberta(reference.train_unigram(1500), reference.small_charsmap())
+    wrong = 0
+    cases = [("XLM-R", {"tokenizer_class": "XLMRobertaTokenizer"}),
+             ("XLM-R, fast", {"tokenizer_class": "XLMRobertaTokenizerFast", "add_eos_token": False}),
+             ("XLM-R, left", {"tokenizer_class": "XLMRobertaTokenizer", "padding_side": "left", "pad_token": "</s>"})]
+    for name, config in cases:
+        with tempfile.TemporaryDirectory() as folder:
+            write(folder, plain.to_str(), config, "metaclip_2")
+            wrong += compare(program, name, folder, texts)
+    with tempfile.TemporaryDirectory() as folder:
+        vocabulary = json.loads(plain.to_str())["model"]["vocab"]
+        made = XLMRobertaTokenizer(vocab=[tuple(entry) for entry in vocabulary], model_max_length=64)
+        made.save_pretrained(folder)
+        differential.write_directory(folder, {"config.json": {"model_type": "metaclip_2"}})
+        wrong += compare(program, "saved by XLMRobertaTokenizer", folder, texts)
+    return wrong
+
+
 def main():
     program = sys.argv[1]
     texts = tokenizer_pieces.texts_for(3, 53)
-    wrong = gemma_like(program, texts) + t5_like(program, texts)
+    wrong = gemma_like(program, texts) + t5_like(program, texts) + xlm_like(program, texts)
     return 1 if wrong else 0
 
 

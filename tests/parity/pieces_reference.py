@@ -94,6 +94,20 @@ def t5(vocabulary, map_bytes=None):
     return tokenizer
 
 
+def xlm_roberta(vocabulary, map_bytes):
+    """XLMRobertaTokenizer (transformers/models/xlm_roberta), with the pieces of another vocabulary behind its special
+    tokens."""
+    pieces = [entry for entry in vocabulary if entry[0] not in ("<pad>", "</s>", "<unk>")]
+    names = ["<s>", "<pad>", "</s>", "<unk>"]
+    tokenizer = Tokenizer(Unigram([(name, 0.0) for name in names] + pieces + [("<mask>", 0.0)], unk_id=3))
+    tokenizer.normalizer = normalizers.Precompiled(map_bytes)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(),
+                                                       pre_tokenizers.Metaspace(MARK, "always")])
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    tokenizer.add_special_tokens([AddedToken(name, special=True, lstrip=name == "<mask>") for name in [*names, "<mask>"]])
+    return tokenizer
+
+
 def gemma(vocabulary, merges, lower, added, ends=True):
     """GemmaTokenizer and, in lower case, Siglip2Tokenizer."""
     tokenizer = Tokenizer(BPE(vocab=vocabulary, merges=merges, fuse_unk=True, unk_token="<unk>", dropout=None,
