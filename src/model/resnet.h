@@ -13,6 +13,10 @@
 /* Added to the variance: torch.nn.BatchNorm2d's default. */
 #define CLIPC_BATCH_NORM_EPSILON 1e-5
 
+/* The sentence about a model, whose name it takes, that has finite weights and yet cannot be folded. */
+#define CLIPC_RESNET_NOT_FINITE                                                                                       \
+    "%s: a running_var of BatchNorm is negative, or weights are out of range once it is folded in"
+
 #define CLIPC_CONVOLUTION_NAME  40
 #define CLIPC_CONVOLUTION_PARTS 5 /* tensors of a clipc_convolution_weights */
 

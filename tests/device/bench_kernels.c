@@ -247,7 +247,8 @@ static void bench_tower(const clipc_model *model, int batch, int text_tokens)
         printf("tower image %s %s, batch %d (passes of %d): %.2f us, %.1f images/s\n", model->name,
                clipc_precision_name(precision), batch, engine->batch, (double)microseconds,
                engine->batch * 1e6 / (double)microseconds);
-        bench_steps(engine, engine->batch);
+        if (!engine->image.convolution_count)
+            bench_steps(engine, engine->batch);
     } else {
         const size_t rows = (size_t)batch * (size_t)text_tokens;
         int32_t *ids = calloc(rows, sizeof *ids);

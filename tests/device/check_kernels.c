@@ -1,8 +1,10 @@
 /* Every CUDA kernel against plain C in double: each product's tile on odd and ordinary shapes with every epilogue,
- * attention over the lengths that matter. Prints a line for each kernel and exits 1 when one is wrong. */
+ * attention over the lengths that matter. Prints a line for each kernel and exits 1 when one is wrong.
+ * Usage: check_kernels [maps] (those of ResNets alone) */
 #include "backend/cuda/gemm.h"
 #include "backend/cuda/steps.h"
 #include "check_bytes.h"
+#include "check_maps.h"
 #include "device_support.h"
 
 #include <math.h>
@@ -368,8 +370,9 @@ static void check_type(void)
     check_gemm();
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    const int only_maps = argc > 1 && strcmp(argv[1], "maps") == 0;
     struct cudaDeviceProp properties;
     if (cudaGetDeviceProperties(&properties, 0) != cudaSuccess) {
         printf("no device: nothing was tested\n");
@@ -378,9 +381,12 @@ int main(void)
     const int architecture = properties.major * 10 + properties.minor;
     device = (clipc_gemm_device){properties.multiProcessorCount, architecture, architecture >= 89};
     printf("%s, %d multiprocessors\n", properties.name, properties.multiProcessorCount);
-    for (type = CLIPC_CUDA_F16; type <= CLIPC_CUDA_BF16; type++)
-        check_type();
-    failures += check_bytes(&device);
+    for (type = CLIPC_CUDA_F16; type <= CLIPC_CUDA_BF16; type++) {
+        failures += check_maps(&device, type);
+        if (!only_maps)
+            check_type();
+    }
+    failures += only_maps ? 0 : check_bytes(&device);
     printf("%s\n", failures ? "FAILED" : "every kernel is right");
     return failures ? 1 : 0;
 }

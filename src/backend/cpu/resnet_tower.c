@@ -102,9 +102,7 @@ static clipc_cpu_resnet resnet_of(const clipc_model *model, const clipc_kernels 
 static clipc_status explain_not_finite(const clipc_model *model, size_t threads, clipc_error *error)
 {
     CLIPC_TRY(clipc_model_check_finite(model, true, false, threads, error));
-    return clipc_fail(error, CLIPC_ERROR_FORMAT,
-                      "%s: a running_var of BatchNorm is negative, or weights are out of range once it is folded in",
-                      model->path[0] ? model->path : model->name);
+    return clipc_fail(error, CLIPC_ERROR_FORMAT, CLIPC_RESNET_NOT_FINITE, model->path[0] ? model->path : model->name);
 }
 
 /* Layers of an engine file may be more precise than it says of itself. */

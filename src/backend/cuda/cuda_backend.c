@@ -164,9 +164,6 @@ static clipc_status compile(const clipc_model *model, const clipc_compile_option
                             clipc_error *error)
 {
     *out = NULL;
-    CLIPC_FAIL_IF(options->image_tower && clipc_config_is_resnet(&model->config), error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: its image tower is a ResNet, which backend cuda cannot take yet",
-                  model->path[0] ? model->path : model->name);
     CLIPC_TRY(clipc_model_check_finite(model, options->image_tower, options->text_tower, options->threads, error));
     struct compiled *compiled = clipc_allocate(1, sizeof *compiled);
     if (!compiled)

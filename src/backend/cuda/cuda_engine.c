@@ -1,5 +1,6 @@
 #include "backend/cuda/cuda_engine.h"
 
+#include "backend/cuda/cuda_resnet.h"
 #include "backend/cuda/cuda_status.h"
 #include "backend/cuda/steps.h"
 #include "backend/cuda/tower_file.h"
@@ -8,6 +9,8 @@
 
 #include <string.h>
 
+/* Bytes of a ResNet's maps of one pass at most. */
+#define PASS_MAP_BYTES ((size_t)2 << 30)
 /* Rows of one pass at most. */
 #define PASS_ROWS ((size_t)81920)
 /* Of free memory, left for what the driver itself allocates when kernels first run. */
@@ -21,6 +24,9 @@ static void settle_pass(clipc_cuda_engine *engine, size_t batch)
     size_t rows = 0;
     if (engine->has_image) {
         batch = clipc_min(batch, clipc_max(PASS_ROWS / tokens, 1));
+        const size_t maps = clipc_cuda_resnet_maps(&engine->model->config, NULL);
+        if (maps)
+            batch = clipc_min(batch, clipc_max(PASS_MAP_BYTES / maps, 1));
         rows = batch * tokens;
     }
     if (engine->has_text)
@@ -73,6 +79,11 @@ static size_t plan_workspace(clipc_cuda_engine *engine, uint8_t *base)
     TAKE(joined_statistics, rows * 2 * sizeof(float));
     TAKE(pooled_statistics, batch * clipc_max(parts, 1) * 2 * sizeof(float));
     TAKE(embeddings, batch * (size_t)engine->dimension * sizeof(float));
+    size_t maps[CLIPC_CUDA_MAPS] = {0};
+    if (engine->has_image)
+        clipc_cuda_resnet_maps(config, maps);
+    for (int i = 0; i < CLIPC_CUDA_MAPS; i++)
+        TAKE(maps[i], batch * maps[i]);
     TAKE(patch_output_row, patches * sizeof(int32_t));
     TAKE(patch_position, patches * sizeof(int32_t));
     TAKE(pooled_row, batch * sizeof(int32_t));
@@ -218,7 +229,7 @@ static clipc_status prepare_whole_towers(clipc_cuda_engine *engine, clipc_error 
     if (engine->precision != CLIPC_PRECISION_FP16 || engine->batch_invariant ||
         clipc_config_is_siglip(&engine->model->config))
         return CLIPC_OK;
-    if (engine->has_image)
+    if (engine->has_image && !clipc_config_is_resnet(&engine->model->config))
         CLIPC_TRY(clipc_cuda_whole_tower_prepare(engine->model, true, &engine->device, &engine->image,
                                                  (int32_t)engine->model->config.image_tokens, &engine->whole_image,
                                                  error));

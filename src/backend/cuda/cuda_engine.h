@@ -17,6 +17,8 @@
 #define CLIPC_CUDA_TRANSFER   ((size_t)32 << 20) /* bytes of a pinned staging area at most; there are two */
 #define CLIPC_CUDA_PASS_ITEMS ((size_t)1024)     /* of one pass at most: larger batches are cut */
 
+#define CLIPC_CUDA_MAPS 5
+
 /* A recorded tower: replaying it costs one launch. */
 typedef struct clipc_cuda_graph {
     cudaGraphExec_t executable;
@@ -76,7 +78,8 @@ typedef struct clipc_cuda_engine {
     float *joined_statistics; /* one pair a row */
     float *pooled_statistics;
     float *embeddings;
-    int32_t *patch_output_row; /* [batch × patch_count] */
+    void *maps[CLIPC_CUDA_MAPS]; /* of a ResNet: cuda_resnet.h */
+    int32_t *patch_output_row;   /* [batch × patch_count] */
     int32_t *patch_position;
     int32_t *pooled_row;       /* [batch]: in the residual stream */
     int32_t *image_pooled_row; /* zeros where images are pooled by attention: the row of zeros */

@@ -14,6 +14,10 @@
 static const char *const step_names[CLIPC_CUDA_STEP_KINDS] = {
     [CLIPC_CUDA_STEP_PATCHES] = "patches",
     [CLIPC_CUDA_STEP_PATCH_EMBEDDING] = "patch embedding",
+    [CLIPC_CUDA_STEP_STEM] = "stem",
+    [CLIPC_CUDA_STEP_CONVOLUTIONS] = "convolutions 1 × 1",
+    [CLIPC_CUDA_STEP_WINDOWS] = "convolutions 3 × 3",
+    [CLIPC_CUDA_STEP_AVERAGES] = "averages",
     [CLIPC_CUDA_STEP_ROWS] = "rows + positions",
     [CLIPC_CUDA_STEP_STATISTICS] = "statistics",
     [CLIPC_CUDA_STEP_QUANTIZATION] = "quantization",

@@ -13,6 +13,10 @@
 typedef enum clipc_cuda_step {
     CLIPC_CUDA_STEP_PATCHES,
     CLIPC_CUDA_STEP_PATCH_EMBEDDING,
+    CLIPC_CUDA_STEP_STEM,
+    CLIPC_CUDA_STEP_CONVOLUTIONS,
+    CLIPC_CUDA_STEP_WINDOWS, /* convolutions of 3 × 3 pixels */
+    CLIPC_CUDA_STEP_AVERAGES,
     CLIPC_CUDA_STEP_ROWS, /* class token, positions, first LayerNorm; token embedding */
     CLIPC_CUDA_STEP_STATISTICS,
     CLIPC_CUDA_STEP_QUANTIZATION, /* with the LayerNorm before it */

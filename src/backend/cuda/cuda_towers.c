@@ -1,5 +1,6 @@
 /* The towers as launches on the engine's stream. */
 #include "backend/cuda/cuda_engine.h"
+#include "backend/cuda/cuda_resnet.h"
 #include "backend/cuda/cuda_status.h"
 #include "backend/cuda/gemm_select_bytes.h"
 #include "backend/cuda/steps.h"
@@ -39,12 +40,15 @@ static clipc_gemm_plan choose(const clipc_cuda_engine *engine, const clipc_cuda_
 {
     const int32_t rows = engine->batch_invariant ? INVARIANT_ROWS : gemm->rows;
     const bool residual = gemm->residual != NULL;
+    clipc_gemm_device device = engine->device;
+    if (gemm->window_side)
+        device.architecture = 80; /* windows are gathered by the portable kernel alone */
     clipc_gemm_plan plan = clipc_cuda_is_bytes(gemm->type)
-                               ? clipc_gemm_select_bytes(&engine->device, rows, gemm->columns, gemm->depth, residual,
+                               ? clipc_gemm_select_bytes(&device, rows, gemm->columns, gemm->depth, residual,
                                                          gemm->activation != CLIPC_CUDA_ACTIVATION_NONE)
-                               : clipc_gemm_select(&engine->device, rows, gemm->columns, gemm->depth, residual);
+                               : clipc_gemm_select(&device, rows, gemm->columns, gemm->depth, residual);
     if (engine->batch_invariant)
-        clipc_gemm_fit(&plan, &engine->device, gemm->rows, gemm->columns, gemm->depth);
+        clipc_gemm_fit(&plan, &device, gemm->rows, gemm->columns, gemm->depth);
     return plan;
 }
 
@@ -299,6 +303,8 @@ static cudaError_t encoder(const clipc_cuda_engine *engine, const clipc_cuda_tow
 
 cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t count)
 {
+    if (engine->image.convolution_count)
+        return clipc_cuda_launch_resnet(engine, count);
     const clipc_config *config = &engine->model->config;
     const clipc_cuda_tower *tower = &engine->image;
     const int32_t tokens = (int32_t)config->image_tokens;

@@ -68,13 +68,22 @@ enum epilogue_kind {
     EPILOGUE_QUICK_GELU,
     EPILOGUE_GELU,
     EPILOGUE_GELU_TANH,
+    EPILOGUE_RELU,
     EPILOGUE_RESIDUAL,
+    EPILOGUE_RESIDUAL_RELU,
     EPILOGUE_FP32,
     EPILOGUE_NONE /* a combination that no kernel has */
 };
 
+__host__ __device__ constexpr bool adds_residual(epilogue_kind kind)
+{
+    return kind == EPILOGUE_RESIDUAL || kind == EPILOGUE_RESIDUAL_RELU;
+}
+
 static inline epilogue_kind epilogue_of(const clipc_cuda_gemm &gemm)
 {
+    if (gemm.residual && gemm.activation == CLIPC_CUDA_ACTIVATION_RELU && !gemm.output_fp32 && !gemm.leave.pairs)
+        return EPILOGUE_RESIDUAL_RELU;
     const bool activates = gemm.activation != CLIPC_CUDA_ACTIVATION_NONE;
     if (activates + (gemm.residual != NULL) + (gemm.output_fp32 != NULL) > 1 || (gemm.leave.pairs && !gemm.residual))
         return EPILOGUE_NONE;
@@ -87,6 +96,7 @@ static inline epilogue_kind epilogue_of(const clipc_cuda_gemm &gemm)
     case CLIPC_CUDA_ACTIVATION_QUICK_GELU: return EPILOGUE_QUICK_GELU;
     case CLIPC_CUDA_ACTIVATION_GELU: return EPILOGUE_GELU;
     case CLIPC_CUDA_ACTIVATION_GELU_TANH: return EPILOGUE_GELU_TANH;
+    case CLIPC_CUDA_ACTIVATION_RELU: return EPILOGUE_RELU;
     default: return EPILOGUE_NONE;
     }
 }
@@ -98,7 +108,9 @@ static inline epilogue_kind epilogue_of(const clipc_cuda_gemm &gemm)
     case EPILOGUE_QUICK_GELU: return launch(EPILOGUE_QUICK_GELU, __VA_ARGS__);                                        \
     case EPILOGUE_GELU: return launch(EPILOGUE_GELU, __VA_ARGS__);                                                    \
     case EPILOGUE_GELU_TANH: return launch(EPILOGUE_GELU_TANH, __VA_ARGS__);                                          \
+    case EPILOGUE_RELU: return launch(EPILOGUE_RELU, __VA_ARGS__);                                                    \
     case EPILOGUE_RESIDUAL: return launch(EPILOGUE_RESIDUAL, __VA_ARGS__);                                            \
+    case EPILOGUE_RESIDUAL_RELU: return launch(EPILOGUE_RESIDUAL_RELU, __VA_ARGS__);                                  \
     case EPILOGUE_FP32: return launch(EPILOGUE_FP32, __VA_ARGS__);                                                    \
     default: return cudaErrorInvalidValue;                                                                            \
     }
@@ -115,6 +127,8 @@ template <epilogue_kind kind> static __device__ __forceinline__ float activate(f
         const float inner = 0.7978845608028654f * (x + 0.044715f * x * x * x);
         return __fdividef(x, 1.0f + exp2_fast(-2.8853900817779268f * inner));
     }
+    if (kind == EPILOGUE_RELU)
+        return x < 0.0f ? 0.0f : x; /* and what is no number stays so */
     return x;
 }
 
@@ -326,8 +340,12 @@ static __device__ __forceinline__ void finish_rows(const clipc_cuda_gemm &gemm, 
             break;
         float(&sum)[8][4] = *reinterpret_cast<float(*)[8][4]>(&sums[chunk * 8]);
         apply_terms<kind>(gemm, sum, column, terms + chunk * 128, rows);
-        if (kind == EPILOGUE_RESIDUAL)
+        if (adds_residual(kind))
             add_residual<row, columns>(place + chunk * 128, sum);
+        if (kind == EPILOGUE_RESIDUAL_RELU)
+#pragma unroll
+            for (int i = 0; i < 32; i++)
+                sum[i / 4][i % 4] = activate<EPILOGUE_RELU>(sum[i / 4][i % 4]);
         if (kind == EPILOGUE_FP32)
             store_fp32(gemm, sum, row0, column);
         else

@@ -135,13 +135,17 @@ template <typename row_type, epilogue_kind kind>
 static __device__ __forceinline__ void finish_pair(float (&sum)[4], const float4 &term, const row_pair &rows,
                                                    const uint32_t (&residual)[2])
 {
-    if (kind == EPILOGUE_RESIDUAL) {
+    if (adds_residual(kind)) {
         const float2 top = row_type::unpack(residual[0]);
         const float2 bottom = row_type::unpack(residual[1]);
         sum[0] += term.x + top.x;
         sum[1] += term.z + top.y;
         sum[2] += term.x + bottom.x;
         sum[3] += term.z + bottom.y;
+        if (kind == EPILOGUE_RESIDUAL_RELU)
+#pragma unroll
+            for (int i = 0; i < 4; i++)
+                sum[i] = activate<EPILOGUE_RELU>(sum[i]);
     } else {
         sum[0] = activate<kind>(rows.top.x * sum[0] + (rows.top.y * term.y + term.x));
         sum[1] = activate<kind>(rows.top.x * sum[1] + (rows.top.y * term.w + term.z));

@@ -25,7 +25,8 @@ typedef enum clipc_cuda_activation {
     CLIPC_CUDA_ACTIVATION_NONE,
     CLIPC_CUDA_ACTIVATION_QUICK_GELU,
     CLIPC_CUDA_ACTIVATION_GELU,
-    CLIPC_CUDA_ACTIVATION_GELU_TANH
+    CLIPC_CUDA_ACTIVATION_GELU_TANH,
+    CLIPC_CUDA_ACTIVATION_RELU /* the one that may follow a residual */
 } clipc_cuda_activation;
 
 /* Row statistics as one step leaves them for the next: pairs (mean, sum of squared differences) [rows, parts]; part p
@@ -53,7 +54,12 @@ typedef struct clipc_cuda_gemm {
     int32_t columns;        /* a multiple of 8, of 16 when the output is bytes */
     int32_t depth;          /* a multiple of 8, of 16 for bytes */
     int32_t input_stride;   /* elements, a multiple of the same */
-    /* epilogue: one of an activation, a residual (with `leave`, if wanted) and output_fp32, or none of them */
+    /* Not 0: a convolution over 3 × 3 pixels. The input is maps of window_side × window_side pixels [rows,
+     * input_stride], row r of the product is the window about pixel r, its depth 9 × input_stride, and what is beyond
+     * the edges is 0. For plans of CLIPC_GEMM_SM80, with a ReLU and no residual. */
+    int32_t window_side;
+    /* epilogue: one of an activation, a residual (with `leave`, if wanted; or with a ReLU after it) and output_fp32,
+     * or none of them */
     const float *terms; /* [columns, 2]: bias and Σw'; of bytes: bias and what a step of the sums is worth */
     clipc_cuda_statistics normalize;
     int32_t activation;          /* clipc_cuda_activation */

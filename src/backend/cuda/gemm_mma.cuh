@@ -28,6 +28,69 @@ __device__ __forceinline__ void fetch_tile(uint32_t shared, const uint16_t *matr
     }
 }
 
+/* Where a tile's rows of the input come from: rows of a matrix, as they are. */
+template <int rows, int threads> struct matrix_rows {
+    const uint16_t *input;
+    int row0;
+    int row_limit;
+    int stride;
+    int depth;
+
+    __device__ __forceinline__ matrix_rows(const clipc_cuda_gemm &gemm, int first, int stride_halves, int depth_halves)
+        : input(static_cast<const uint16_t *>(gemm.input)), row0(first), row_limit(gemm.rows), stride(stride_halves),
+          depth(depth_halves)
+    {
+    }
+
+    __device__ __forceinline__ void fetch(uint32_t shared, int depth0) const
+    {
+        fetch_tile<rows, threads>(shared, input, row0, row_limit, stride, depth0, depth);
+    }
+};
+
+/* Or windows of 3 × 3 pixels of a map, [tap][channel]: each thread has the same 8 channels of one tap of some rows. */
+template <int rows, int threads> struct window_rows {
+    static constexpr int pieces = rows * 8 / threads;
+    const uint16_t *input;
+    int side;
+    int channels;
+    int depth;
+    int pixel[pieces]; /* in the map */
+    int y[pieces];     /* beyond every edge where the tile has more rows than there are pixels */
+    int x[pieces];
+
+    __device__ __forceinline__ window_rows(const clipc_cuda_gemm &gemm, int first, int stride_halves, int depth_halves)
+        : input(static_cast<const uint16_t *>(gemm.input)), side(gemm.window_side), channels(stride_halves),
+          depth(depth_halves)
+    {
+#pragma unroll
+        for (int i = 0; i < pieces; i++) {
+            pixel[i] = first + (i * threads + (int)threadIdx.x) / 8;
+            const int inside = pixel[i] % (side * side);
+            y[i] = pixel[i] < gemm.rows ? inside / side : -2;
+            x[i] = inside % side;
+        }
+    }
+
+    __device__ __forceinline__ void fetch(uint32_t shared, int depth0) const
+    {
+        const int part = threadIdx.x % 8;
+        const int column = depth0 + part * 8;
+        const int tap = column / channels;
+        const int down = tap / 3 - 1;
+        const int right = tap % 3 - 1;
+        const uint16_t *from = input + (long long)(down * side + right) * channels + (column - tap * channels);
+#pragma unroll
+        for (int i = 0; i < pieces; i++) {
+            const int row = (i * threads + (int)threadIdx.x) / 8;
+            const bool valid = column < depth && (unsigned)(y[i] + down) < (unsigned)side &&
+                               (unsigned)(x[i] + right) < (unsigned)side;
+            copy_async_16(shared + row * 128 + ((part ^ (row & 7)) << 4),
+                          valid ? from + (long long)pixel[i] * channels : input, valid);
+        }
+    }
+};
+
 constexpr int staging_bytes = 16 * staging_stride(64);
 
 /* What follows the products of a warp's tile of 16 × blocks rows and 64 columns. */
@@ -35,7 +98,7 @@ template <typename operand, epilogue_kind kind, int blocks>
 __device__ __forceinline__ void finish_warp(const clipc_cuda_gemm &gemm, float (&sums)[blocks][8][4], int row0,
                                             int column0, unsigned char *staging)
 {
-    if (kind == EPILOGUE_RESIDUAL)
+    if (adds_residual(kind))
 #pragma unroll
         for (int i = 0; i < blocks; i++)
             fetch_residual<64>(gemm, row0 + i * 16, column0, staging + i * staging_bytes);
@@ -66,7 +129,8 @@ __device__ __forceinline__ void finish_warp_bytes(const clipc_cuda_gemm &gemm,
 }
 
 /* warp_rows × 64 of the tile for each warp. */
-template <typename operand, epilogue_kind kind, int tile_rows, int tile_columns, int warp_rows, int stages>
+template <typename operand, template <int, int> class source, epilogue_kind kind, int tile_rows, int tile_columns,
+          int warp_rows, int stages>
 __global__ void __launch_bounds__(tile_rows / warp_rows * tile_columns / 64 * 32)
     gemm_mma(const __grid_constant__ clipc_cuda_gemm gemm)
 {
@@ -88,15 +152,14 @@ __global__ void __launch_bounds__(tile_rows / warp_rows * tile_columns / 64 * 32
     const int lane = threadIdx.x % 32;
     const int warp_row = warp % row_warps * warp_rows;
     const int warp_column = warp / row_warps * 64;
-    const uint16_t *input = static_cast<const uint16_t *>(gemm.input);
+    const source<tile_rows, threads> input(gemm, row0, input_stride, depth);
     const uint16_t *weight = static_cast<const uint16_t *>(gemm.weight);
 
     let_next_kernel_start();
     wait_for_previous_kernel();
     for (int i = 0; i < stages - 1; i++) {
         if (i < steps) {
-            fetch_tile<tile_rows, threads>(base + i * stage_bytes, input, row0, gemm.rows, input_stride,
-                                           i * tile_depth, depth);
+            input.fetch(base + i * stage_bytes, i * tile_depth);
             fetch_tile<tile_columns, threads>(base + i * stage_bytes + tile_rows * 128, weight, column0, weight_rows,
                                               depth, i * tile_depth, depth);
         }
@@ -110,7 +173,7 @@ __global__ void __launch_bounds__(tile_rows / warp_rows * tile_columns / 64 * 32
         const int ahead = step + stages - 1;
         if (ahead < steps) {
             const uint32_t stage = base + ahead % stages * stage_bytes;
-            fetch_tile<tile_rows, threads>(stage, input, row0, gemm.rows, input_stride, ahead * tile_depth, depth);
+            input.fetch(stage, ahead * tile_depth);
             fetch_tile<tile_columns, threads>(stage + tile_rows * 128, weight, column0, weight_rows, depth,
                                               ahead * tile_depth, depth);
         }
@@ -153,10 +216,16 @@ cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cud
     constexpr unsigned threads = tile_rows / warp_rows * tile_columns / 64 * 32;
     constexpr size_t shared_bytes = stages * (tile_rows + tile_columns) * 128;
 #define LAUNCH(kind, ...)                                                                                             \
-    launch_kernel(gemm_mma<operand, kind, tile_rows, tile_columns, warp_rows, stages>, __VA_ARGS__)
+    launch_kernel(gemm_mma<operand, matrix_rows, kind, tile_rows, tile_columns, warp_rows, stages>, __VA_ARGS__)
     if constexpr (operand::bytes == 1) {
         BY_BYTES_EPILOGUE(gemm, LAUNCH, dim3((unsigned)plan->blocks), dim3(threads), shared_bytes, 1, stream, *gemm)
     } else {
+        if (gemm->window_side)
+            return epilogue_of(*gemm) == EPILOGUE_RELU
+                       ? launch_kernel(
+                             gemm_mma<operand, window_rows, EPILOGUE_RELU, tile_rows, tile_columns, warp_rows, stages>,
+                             dim3((unsigned)plan->blocks), dim3(threads), shared_bytes, 1, stream, *gemm)
+                       : cudaErrorInvalidValue;
         BY_EPILOGUE(gemm, LAUNCH, dim3((unsigned)plan->blocks), dim3(threads), shared_bytes, 1, stream, *gemm)
     }
 #undef LAUNCH

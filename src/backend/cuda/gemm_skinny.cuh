@@ -83,7 +83,7 @@ __device__ __forceinline__ quarter begin_quarter(const clipc_cuda_gemm &gemm, in
 
 template <epilogue_kind kind> __device__ __forceinline__ void fetch_quarter(const clipc_cuda_gemm &gemm, quarter &q)
 {
-    if (kind == EPILOGUE_RESIDUAL && q.inside) {
+    if (adds_residual(kind) && q.inside) {
         const int from = gemm.residual_row ? gemm.residual_row[q.row] : q.row;
         const uint16_t *residual = static_cast<const uint16_t *>(gemm.residual);
         q.residual = *reinterpret_cast<const uint2 *>(residual + (size_t)from * gemm.residual_stride + q.column);
@@ -104,8 +104,11 @@ __device__ __forceinline__ void finish_quarter(const clipc_cuda_gemm &gemm, cons
     const float2 high = row::unpack(q.residual.y);
     const float residual[4] = {low.x, low.y, high.x, high.y};
 #pragma unroll
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         value[i] = activate<kind>(value[i]) + residual[i];
+        if (kind == EPILOGUE_RESIDUAL_RELU)
+            value[i] = activate<EPILOGUE_RELU>(value[i]);
+    }
     const int to = q.inside && gemm.output_row ? gemm.output_row[q.row] : q.row;
     if (kind == EPILOGUE_FP32 && q.inside) {
         *reinterpret_cast<float4 *>(gemm.output_fp32 + (size_t)to * gemm.output_stride + q.column) =

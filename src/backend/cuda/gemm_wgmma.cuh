@@ -103,7 +103,7 @@ __device__ __forceinline__ void feed(const traffic &moves, const clipc_cuda_gemm
     using shape = tile<consumers, columns>;
     const schedule<consumers, columns> plan(gemm);
     const int steps = (gemm.depth + depth_step - 1) / depth_step;
-    const int residual_steps = kind == EPILOGUE_RESIDUAL && !gemm.residual_row ? shape::residual_steps : 0;
+    const int residual_steps = adds_residual(kind) && !gemm.residual_row ? shape::residual_steps : 0;
     const int first = (int)blockIdx.x;
 
     auto load_weights = [&](int stage, int step, int column) {
@@ -160,7 +160,7 @@ __device__ __forceinline__ void feed_terms(const clipc_cuda_gemm &gemm, const la
         parity ^= 1;
         if (thread == 0)
             copy_bulk(place.terms, gemm.terms + 2 * column, bytes, place.terms_full);
-        if (kind != EPILOGUE_RESIDUAL)
+        if (!adds_residual(kind))
             for (int row = thread; row < consumers * 64; row += term_threads) {
                 float2 terms = make_float2(1, 0);
                 if (gemm.normalize.pairs)
@@ -251,7 +251,7 @@ __device__ __forceinline__ void compute(const clipc_cuda_gemm &gemm, const layou
             advance<shape::stages>(at);
         }
         uint32_t residual[columns / 8][2];
-        if (kind == EPILOGUE_RESIDUAL) {
+        if (adds_residual(kind)) {
             if (gemm.residual_row)
                 gather_residual(gemm, row, column, residual);
             else

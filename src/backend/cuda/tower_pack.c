@@ -1,6 +1,6 @@
 #include "backend/cuda/tower_pack.h"
 
-#include "backend/cuda/weight_pack.h"
+#include "backend/cuda/tower_packer.h"
 #include "base/checked.h"
 #include "base/memory.h"
 #include "model/keep_precise.h"
@@ -9,136 +9,16 @@
 #include <math.h>
 #include <string.h>
 
-#define ALIGNMENT ((size_t)256) /* of what follows one another in the block */
-
-/* Goes through a tower in the order of its block: without a function only to give places, with one to fill them. */
-typedef struct packed_tower {
-    uint8_t *base; /* where the block will lie */
-    size_t used;
-    clipc_cuda_block_function function;
-    void *context;
-    const clipc_model *forget; /* whose weights will not be read again; NULL: they may */
-    clipc_status status;
-    clipc_error *error;
-    clipc_cuda_tower *tower;
-    size_t linear;  /* the next, in the order of model/linear.h */
-    float *row;     /* scratch: one row of the widest matrix */
-    float *folded;  /* scratch: the same as it is packed, padding included */
-    float *scratch; /* LayerNorm weights and biases */
-    /* of attention pooling: the query of all images as a layer without weights */
-    float *query; /* [width], then [width, width] of zeros */
-    clipc_tensor query_weight;
-    clipc_tensor query_bias;
-} packed_tower;
-
-/* A part of the block: its address goes to *place. Zeros to be filled, or NULL when there is nothing to fill. */
-static void *begin_part(packed_tower *packer, size_t bytes, void **place)
-{
-    *place = (void *)((uintptr_t)packer->base + packer->used); /* not to be used before the block has a place */
-    packer->used += clipc_round_up(bytes, ALIGNMENT);
-    if (!packer->function || packer->status != CLIPC_OK)
-        return NULL;
-    void *part = clipc_allocate(clipc_round_up(bytes, ALIGNMENT), 1);
-    if (!part)
-        packer->status = clipc_fail_memory(packer->error, bytes, "a packed matrix");
-    return part;
-}
-
-static void end_part(packed_tower *packer, void *part, size_t bytes)
-{
-    if (part && packer->status == CLIPC_OK)
-        packer->status = packer->function(packer->context, part, clipc_round_up(bytes, ALIGNMENT), packer->error);
-    clipc_free(part);
-}
-
-/* Where matrix rows go and come from when heads are padded: source row r of a head of `head` is packed row
- * r / head × head_stride + r % head. */
-typedef struct head_layout {
-    size_t head;
-    size_t head_stride;
-} head_layout;
-
-static size_t padded_index(const head_layout *layout, size_t index)
-{
-    return layout ? index / layout->head * layout->head_stride + index % layout->head : index;
-}
-
-/* One source matrix into `weight` and `terms` from packed row `first` on. norm_weight and norm_bias [in] or NULL: the
- * LayerNorm before it. `columns_layout` pads the input side, `rows_layout` the output side. */
-typedef struct matrix_source {
-    const clipc_tensor *weight;
-    const clipc_tensor *bias; /* NULL: zero */
-    const float *norm_weight;
-    const float *norm_bias;
-    const head_layout *rows_layout;
-    const head_layout *columns_layout;
-    float scale;
-    size_t first;
-} matrix_source;
-
-/* What a matrix is packed as. */
-typedef struct matrix_shape {
-    clipc_cuda_type type;
-    size_t columns;
-    size_t depth;
-    /* bytes only */
-    size_t value_bytes; /* of a value of the output */
-    float input_scale;  /* what the input was multiplied by */
-} matrix_shape;
-
-/* One output's weights, LayerNorm's folded in, into packer->folded, and its bias. */
-static double fold_row(packed_tower *packer, const matrix_source *source, size_t r)
-{
-    const size_t in = source->weight->count / source->weight->shape[0];
-    float bias = 0;
-    if (source->bias)
-        clipc_tensor_read(source->bias, r, 1, &bias);
-    clipc_tensor_read(source->weight, r * in, in, packer->row);
-    double offset = bias;
-    for (size_t c = 0; c < in; c++) {
-        const float value = packer->row[c];
-        if (source->norm_bias)
-            offset += (double)value * source->norm_bias[c];
-        packer->folded[padded_index(source->columns_layout, c)] =
-            (source->norm_weight ? value * source->norm_weight[c] : value) * source->scale;
-    }
-    return offset * source->scale;
-}
-
-static void pack_rows(packed_tower *packer, const matrix_source *source, const matrix_shape *shape, uint8_t *weight,
-                      float *terms)
-{
-    memset(packer->folded, 0, shape->depth * sizeof *packer->folded);
-    for (size_t r = 0; r < source->weight->shape[0]; r++) {
-        const double bias = fold_row(packer, source, r);
-        size_t to = source->first + padded_index(source->rows_layout, r);
-        if (clipc_cuda_is_bytes(shape->type)) {
-            to = clipc_packed_column(shape->value_bytes, to);
-            terms[2 * to + 1] =
-                clipc_pack_bytes(shape->type, packer->folded, shape->depth, weight + to * shape->depth) /
-                shape->input_scale;
-        } else { /* the sum is that of what the products will see */
-            const double sum = clipc_pack_halves(shape->type, packer->folded, shape->depth,
-                                                 (uint16_t *)(void *)weight + to * shape->depth);
-            terms[2 * to + 1] = source->norm_weight ? (float)sum : 0;
-        }
-        terms[2 * to] = (float)bias;
-    }
-    if (packer->forget)
-        clipc_model_forget(packer->forget, source->weight->data,
-                           source->weight->count * clipc_dtype_size(source->weight->dtype));
-}
-
 /* The scale by which no output of a product that follows a LayerNorm leaves e4m3's range: a normalised row is √width
  * long, so by Cauchy and Schwarz |output| ≤ √width · |weights| + |bias|, whatever the input. That is more than what
  * occurs, by 10 or 20 times, which costs an 8-bit float nothing: its smallest normal number is 2¹⁵ below its largest.
  */
-static float bounding_scale(packed_tower *packer, const matrix_source *source)
+static float bounding_scale(clipc_tower_packer *packer, const clipc_matrix_source *source)
 {
     const size_t in = source->weight->count / source->weight->shape[0];
     double bound = 0;
     for (size_t r = 0; packer->function && r < source->weight->shape[0]; r++) {
-        const double bias = fold_row(packer, source, r);
+        const double bias = clipc_packer_fold_row(packer, source, r);
         double squares = 0;
         for (size_t c = 0; c < in; c++)
             squares += (double)packer->folded[c] * packer->folded[c];
@@ -147,46 +27,11 @@ static float bounding_scale(packed_tower *packer, const matrix_source *source)
     return bound > 0 ? (float)(448 / bound) : 1;
 }
 
-/* The next linear layer. */
-static void pack_matrix(packed_tower *packer, const matrix_source *sources, size_t count, const matrix_shape *shape,
-                        clipc_cuda_matrix *out)
-{
-    const bool bytes = clipc_cuda_is_bytes(shape->type);
-    const size_t rows = bytes ? CLIPC_PACKED_ROWS(shape->columns) : shape->columns;
-    const size_t weight_bytes = rows * shape->depth * (bytes ? 1 : 2);
-    const size_t terms_bytes = rows * 2 * sizeof(float);
-    void *place = NULL;
-    uint8_t *weight = begin_part(packer, weight_bytes, &out->weight);
-    float *terms = begin_part(packer, terms_bytes, &place);
-    out->terms = place;
-    out->type = shape->type;
-    out->columns = (int32_t)shape->columns;
-    out->depth = (int32_t)shape->depth;
-    out->output_scale = packer->tower->scales[packer->linear++];
-    for (size_t i = 0; weight && terms && i < count; i++)
-        pack_rows(packer, &sources[i], shape, weight, terms);
-    end_part(packer, weight, weight_bytes);
-    end_part(packer, terms, terms_bytes);
-}
-
-/* A table of rows, `stride` apart. */
-static void *pack_table(packed_tower *packer, const clipc_tensor *tensor, size_t width, size_t stride)
-{
-    const size_t rows = tensor->count / width;
-    void *place = NULL;
-    uint16_t *table = begin_part(packer, rows * stride * 2, &place);
-    for (size_t r = 0; table && r < rows; r++) {
-        clipc_tensor_read(tensor, r * width, width, packer->row);
-        clipc_pack_halves(packer->tower->type, packer->row, width, table + r * stride);
-    }
-    end_part(packer, table, rows * stride * 2);
-    return place;
-}
-
-static float *pack_vector(packed_tower *packer, const clipc_tensor *tensor, const clipc_tensor *plus, size_t width)
+static float *pack_vector(clipc_tower_packer *packer, const clipc_tensor *tensor, const clipc_tensor *plus,
+                          size_t width)
 {
     void *place = NULL;
-    float *values = begin_part(packer, width * sizeof *values, &place);
+    float *values = clipc_packer_begin_part(packer, width * sizeof *values, &place);
     if (values) {
         clipc_tensor_read(tensor, 0, width, values);
         if (plus) {
@@ -195,12 +40,12 @@ static float *pack_vector(packed_tower *packer, const clipc_tensor *tensor, cons
                 values[i] += packer->row[i];
         }
     }
-    end_part(packer, values, width * sizeof *values);
+    clipc_packer_end_part(packer, values, width * sizeof *values);
     return place;
 }
 
 /* Reads a LayerNorm's vectors into the scratch. */
-static void read_norm(packed_tower *packer, const clipc_tensor *weight, const clipc_tensor *bias,
+static void read_norm(clipc_tower_packer *packer, const clipc_tensor *weight, const clipc_tensor *bias,
                       const float **norm_weight, const float **norm_bias)
 {
     *norm_weight = packer->scratch;
@@ -212,7 +57,7 @@ static void read_norm(packed_tower *packer, const clipc_tensor *weight, const cl
 }
 
 /* The probe goes through its projection once and for all. */
-static clipc_status project_probe(packed_tower *packer, const clipc_weights *weights)
+static clipc_status project_probe(clipc_tower_packer *packer, const clipc_weights *weights)
 {
     const clipc_tensor *matrix = &weights->image.pooling.query_weight;
     const size_t width = matrix->shape[0];
@@ -240,50 +85,52 @@ static clipc_status project_probe(packed_tower *packer, const clipc_weights *wei
 
 /* In halves whatever the layers are: but for keys and values it works on one row an item. The last LayerNorm of the
  * tower comes before it. */
-static void pack_pooling(packed_tower *packer, const clipc_weights *weights, clipc_cuda_tower *tower)
+static void pack_pooling(clipc_tower_packer *packer, const clipc_weights *weights, clipc_cuda_tower *tower)
 {
     const clipc_layer_weights *pooling = &weights->image.pooling;
     const size_t stride = (size_t)tower->stride;
     const size_t inner = (size_t)tower->inner;
     const size_t hidden = (size_t)tower->mlp_stride;
     const clipc_cuda_type type = tower->type;
-    const head_layout heads = {(size_t)(tower->width / tower->heads), (size_t)tower->head_stride};
+    const clipc_head_layout heads = {(size_t)(tower->width / tower->heads), (size_t)tower->head_stride};
     const float query_scale = (float)(1.4426950408889634 / sqrt((double)heads.head));
     const float *weight = NULL;
     const float *bias = NULL;
     read_norm(packer, &weights->image.norm_post_weight, &weights->image.norm_post_bias, &weight, &bias);
-    const matrix_source qkv[3] = {
+    const clipc_matrix_source qkv[3] = {
         {&packer->query_weight, &packer->query_bias, weight, bias, &heads, NULL, query_scale, 0},
         {&pooling->key_weight, &pooling->key_bias, weight, bias, &heads, NULL, 1, inner},
         {&pooling->value_weight, &pooling->value_bias, weight, bias, &heads, NULL, 1, 2 * inner},
     };
-    pack_matrix(packer, qkv, 3, &(matrix_shape){type, 3 * inner, stride, 2, 1}, &tower->pooling.qkv);
-    const matrix_source out = {
+    clipc_packer_matrix(packer, qkv, 3, &(clipc_matrix_shape){type, 3 * inner, stride, 2, 1}, &tower->pooling.qkv);
+    const clipc_matrix_source out = {
         &pooling->attention_out_weight, &pooling->attention_out_bias, NULL, NULL, NULL, &heads, 1, 0};
-    pack_matrix(packer, &out, 1, &(matrix_shape){type, stride, inner, 2, 1}, &tower->pooling.out);
+    clipc_packer_matrix(packer, &out, 1, &(clipc_matrix_shape){type, stride, inner, 2, 1}, &tower->pooling.out);
     read_norm(packer, &pooling->norm2_weight, &pooling->norm2_bias, &weight, &bias);
-    const matrix_source fc1 = {&pooling->fc1_weight, &pooling->fc1_bias, weight, bias, NULL, NULL, 1, 0};
-    pack_matrix(packer, &fc1, 1, &(matrix_shape){type, hidden, stride, 2, 1}, &tower->pooling.fc1);
-    const matrix_source fc2 = {&pooling->fc2_weight, &pooling->fc2_bias, NULL, NULL, NULL, NULL, 1, 0};
-    pack_matrix(packer, &fc2, 1, &(matrix_shape){type, stride, hidden, 2, 1}, &tower->pooling.fc2);
-    end_part(packer, begin_part(packer, stride * 2, &tower->zero_row), stride * 2); /* zeros already */
+    const clipc_matrix_source fc1 = {&pooling->fc1_weight, &pooling->fc1_bias, weight, bias, NULL, NULL, 1, 0};
+    clipc_packer_matrix(packer, &fc1, 1, &(clipc_matrix_shape){type, hidden, stride, 2, 1}, &tower->pooling.fc1);
+    const clipc_matrix_source fc2 = {&pooling->fc2_weight, &pooling->fc2_bias, NULL, NULL, NULL, NULL, 1, 0};
+    clipc_packer_matrix(packer, &fc2, 1, &(clipc_matrix_shape){type, stride, hidden, 2, 1}, &tower->pooling.fc2);
+    clipc_packer_end_part(packer, clipc_packer_begin_part(packer, stride * 2, &tower->zero_row),
+                          stride * 2); /* zeros already */
 }
 
 /* What a layer's next product but `ahead` multiplies. */
-static clipc_cuda_type type_ahead(const packed_tower *packer, size_t ahead)
+static clipc_cuda_type type_ahead(const clipc_tower_packer *packer, size_t ahead)
 {
     return (clipc_cuda_type)packer->tower->types[packer->linear + ahead];
 }
 
 /* Of a product that follows a LayerNorm: the depth, and what the input is multiplied by. */
-static matrix_shape shape_after_norm(const clipc_cuda_tower *tower, clipc_cuda_type type, size_t columns,
-                                     size_t value_bytes)
+static clipc_matrix_shape shape_after_norm(const clipc_cuda_tower *tower, clipc_cuda_type type, size_t columns,
+                                           size_t value_bytes)
 {
-    return (matrix_shape){type, columns, (size_t)(clipc_cuda_is_bytes(type) ? tower->normal_stride : tower->stride),
-                          value_bytes, type == CLIPC_CUDA_E4M3 ? tower->normal_scale : 1};
+    return (clipc_matrix_shape){type, columns,
+                                (size_t)(clipc_cuda_is_bytes(type) ? tower->normal_stride : tower->stride),
+                                value_bytes, type == CLIPC_CUDA_E4M3 ? tower->normal_scale : 1};
 }
 
-static void pack_layer(packed_tower *packer, const clipc_layer_weights *layer, const clipc_cuda_tower *tower,
+static void pack_layer(clipc_tower_packer *packer, const clipc_layer_weights *layer, const clipc_cuda_tower *tower,
                        clipc_cuda_layer *out)
 {
     const size_t width = (size_t)tower->width;
@@ -292,14 +139,14 @@ static void pack_layer(packed_tower *packer, const clipc_layer_weights *layer, c
     const size_t hidden = (size_t)tower->mlp_stride;
     const clipc_cuda_type types[4] = {type_ahead(packer, 0), type_ahead(packer, 1), type_ahead(packer, 2),
                                       type_ahead(packer, 3)};
-    const head_layout heads = {width / (size_t)tower->heads, (size_t)tower->head_stride};
+    const clipc_head_layout heads = {width / (size_t)tower->heads, (size_t)tower->head_stride};
     const float *weight = NULL;
     const float *bias = NULL;
     /* exp(x) is computed as 2^(x log₂e): both factors ride on the queries. */
     const float query_scale = (float)(1.4426950408889634 / sqrt((double)heads.head));
 
     read_norm(packer, &layer->norm1_weight, &layer->norm1_bias, &weight, &bias);
-    matrix_source qkv[3] = {
+    clipc_matrix_source qkv[3] = {
         {&layer->query_weight, &layer->query_bias, weight, bias, &heads, NULL, query_scale, 0},
         {&layer->key_weight, &layer->key_bias, weight, bias, &heads, NULL, 1, inner},
         {&layer->value_weight, &layer->value_bias, weight, bias, &heads, NULL, 1, 2 * inner},
@@ -307,26 +154,27 @@ static void pack_layer(packed_tower *packer, const clipc_layer_weights *layer, c
     /* What attention puts out is a mean of values, and so within their bounds. */
     if (types[1] == CLIPC_CUDA_E4M3)
         qkv[2].scale = bounding_scale(packer, &qkv[2]);
-    const matrix_shape qkv_shape = shape_after_norm(tower, types[0], 3 * inner, 2);
-    pack_matrix(packer, qkv, 3, &qkv_shape, &out->qkv);
-    const matrix_source attention_out = {
+    const clipc_matrix_shape qkv_shape = shape_after_norm(tower, types[0], 3 * inner, 2);
+    clipc_packer_matrix(packer, qkv, 3, &qkv_shape, &out->qkv);
+    const clipc_matrix_source attention_out = {
         &layer->attention_out_weight, &layer->attention_out_bias, NULL, NULL, NULL, &heads, 1, 0};
-    pack_matrix(packer, &attention_out, 1, &(matrix_shape){types[1], stride, inner, 2, qkv[2].scale}, &out->out);
+    clipc_packer_matrix(packer, &attention_out, 1, &(clipc_matrix_shape){types[1], stride, inner, 2, qkv[2].scale},
+                        &out->out);
 
     read_norm(packer, &layer->norm2_weight, &layer->norm2_bias, &weight, &bias);
-    const matrix_source fc1 = {&layer->fc1_weight, &layer->fc1_bias, weight, bias, NULL, NULL, 1, 0};
+    const clipc_matrix_source fc1 = {&layer->fc1_weight, &layer->fc1_bias, weight, bias, NULL, NULL, 1, 0};
     const bool hidden_bytes = types[2] == CLIPC_CUDA_E4M3;
     /* No activation puts out more than goes in. */
     if (packer->function && hidden_bytes)
         packer->tower->scales[packer->linear] = bounding_scale(packer, &fc1);
     const float hidden_scale = packer->tower->scales[packer->linear];
-    const matrix_shape fc1_shape = shape_after_norm(tower, types[2], hidden, hidden_bytes ? 1 : 2);
-    pack_matrix(packer, &fc1, 1, &fc1_shape, &out->fc1);
-    const matrix_source fc2 = {&layer->fc2_weight, &layer->fc2_bias, NULL, NULL, NULL, NULL, 1, 0};
-    pack_matrix(packer, &fc2, 1, &(matrix_shape){types[3], stride, hidden, 2, hidden_scale}, &out->fc2);
+    const clipc_matrix_shape fc1_shape = shape_after_norm(tower, types[2], hidden, hidden_bytes ? 1 : 2);
+    clipc_packer_matrix(packer, &fc1, 1, &fc1_shape, &out->fc1);
+    const clipc_matrix_source fc2 = {&layer->fc2_weight, &layer->fc2_bias, NULL, NULL, NULL, NULL, 1, 0};
+    clipc_packer_matrix(packer, &fc2, 1, &(clipc_matrix_shape){types[3], stride, hidden, 2, hidden_scale}, &out->fc2);
 }
 
-static void pack_tower(packed_tower *packer, const clipc_model *model, bool image, clipc_cuda_tower *tower)
+static void pack_tower(clipc_tower_packer *packer, const clipc_model *model, bool image, clipc_cuda_tower *tower)
 {
     const clipc_config *config = &model->config;
     const size_t width = (size_t)tower->width;
@@ -334,14 +182,18 @@ static void pack_tower(packed_tower *packer, const clipc_model *model, bool imag
     const size_t dimension = clipc_round_up(config->embedding_dimension, 8);
     const float *weight = NULL;
     const float *bias = NULL;
+    if (tower->convolution_count) {
+        clipc_packer_resnet(packer, model, tower);
+        return;
+    }
     if (image) {
         const size_t patch = 3 * config->patch_size * config->patch_size;
         const clipc_tensor *patch_bias = config->patch_bias ? &model->weights.image.patch_bias : NULL;
-        const matrix_source patches = {
+        const clipc_matrix_source patches = {
             &model->weights.image.patch_embedding, patch_bias, NULL, NULL, NULL, NULL, 1, 0};
-        pack_matrix(packer, &patches, 1, &(matrix_shape){tower->type, stride, clipc_round_up(patch, 8), 2, 1},
-                    &tower->patch);
-        tower->position = pack_table(packer, &model->weights.image.position_embedding, width, stride);
+        clipc_packer_matrix(packer, &patches, 1,
+                            &(clipc_matrix_shape){tower->type, stride, clipc_round_up(patch, 8), 2, 1}, &tower->patch);
+        tower->position = clipc_packer_table(packer, &model->weights.image.position_embedding, width, stride);
         if (config->class_token) {
             tower->class_row = pack_vector(packer, &model->weights.image.class_embedding,
                                            &model->weights.image.position_embedding, width);
@@ -349,8 +201,8 @@ static void pack_tower(packed_tower *packer, const clipc_model *model, bool imag
             tower->norm_pre_bias = pack_vector(packer, &model->weights.image.norm_pre_bias, NULL, width);
         }
     } else {
-        tower->position = pack_table(packer, &model->weights.text.position_embedding, width, stride);
-        tower->embedding = pack_table(packer, &model->weights.text.token_embedding, width, stride);
+        tower->position = clipc_packer_table(packer, &model->weights.text.position_embedding, width, stride);
+        tower->embedding = clipc_packer_table(packer, &model->weights.text.token_embedding, width, stride);
     }
     for (int32_t i = 0; i < tower->layer_count; i++)
         pack_layer(packer, image ? &model->weights.image.layers[i] : &model->weights.text.layers[i], tower,
@@ -363,15 +215,16 @@ static void pack_tower(packed_tower *packer, const clipc_model *model, bool imag
               image ? &model->weights.image.norm_post_bias : &model->weights.text.norm_final_bias, &weight, &bias);
     const clipc_tensor *projection_bias =
         !image && config->text_projection_bias ? &model->weights.text.projection_bias : NULL;
-    const matrix_source projection = {image ? &model->weights.image.projection : &model->weights.text.projection,
-                                      projection_bias,
-                                      weight,
-                                      bias,
-                                      NULL,
-                                      NULL,
-                                      1,
-                                      0};
-    pack_matrix(packer, &projection, 1, &(matrix_shape){tower->type, dimension, stride, 2, 1}, &tower->projection);
+    const clipc_matrix_source projection = {image ? &model->weights.image.projection : &model->weights.text.projection,
+                                            projection_bias,
+                                            weight,
+                                            bias,
+                                            NULL,
+                                            NULL,
+                                            1,
+                                            0};
+    clipc_packer_matrix(packer, &projection, 1, &(clipc_matrix_shape){tower->type, dimension, stride, 2, 1},
+                        &tower->projection);
 }
 
 /* ---- what it will be ---- */
@@ -396,18 +249,21 @@ static clipc_status check_parts(const clipc_config *config, bool image, clipc_er
     return CLIPC_OK;
 }
 
-static clipc_status check_tower(const clipc_model *model, bool image, clipc_error *error)
+static clipc_status check_tower(const clipc_model *model, bool image, const clipc_cuda_packing *packing,
+                                clipc_error *error)
 {
     const clipc_config *config = &model->config;
     const clipc_tower_config *shape = image ? &config->image : &config->text;
-    CLIPC_FAIL_IF(image && clipc_config_is_resnet(config), error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: its image tower is a ResNet, which backend cuda cannot take yet",
-                  model->path[0] ? model->path : model->name);
-    CLIPC_TRY(check_parts(config, image, error));
+    const bool resnet = image && clipc_config_is_resnet(config);
+    CLIPC_FAIL_IF(resnet && clipc_cuda_is_bytes(packing->operand), error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: backend cuda runs ResNet image towers in fp16 and bf16, not in %s",
+                  model->path[0] ? model->path : model->name, packing->operand == CLIPC_CUDA_S8 ? "int8" : "fp8");
+    if (!resnet)
+        CLIPC_TRY(check_parts(config, image, error));
     CLIPC_FAIL_IF(clipc_round_up(shape->width / shape->heads, 16) > 128, error, CLIPC_ERROR_UNSUPPORTED,
                   "the cuda backend takes heads of up to 128 values, and the %s tower's have %zu",
                   image ? "image" : "text", shape->width / shape->heads);
-    CLIPC_FAIL_IF(shape->width > 2048, error, CLIPC_ERROR_UNSUPPORTED,
+    CLIPC_FAIL_IF(!resnet && shape->width > 2048, error, CLIPC_ERROR_UNSUPPORTED,
                   "the cuda backend takes towers of up to 2048 values a row, and the %s tower has %zu",
                   image ? "image" : "text", shape->width);
     return CLIPC_OK;
@@ -417,6 +273,7 @@ static clipc_cuda_tower shape_of(const clipc_config *config, bool image, const c
 {
     const clipc_tower_config *shape = image ? &config->image : &config->text;
     const size_t head_stride = clipc_round_up(shape->width / shape->heads, 16);
+    const bool resnet = image && clipc_config_is_resnet(config);
     return (clipc_cuda_tower){
         .type = packing->type,
         .operand = packing->operand,
@@ -428,7 +285,8 @@ static clipc_cuda_tower shape_of(const clipc_config *config, bool image, const c
         .normal_stride = (int32_t)clipc_round_up(shape->width, 16),
         .normal_scale = exp2f(floorf(log2f(448 / sqrtf((float)shape->width)))),
         .mlp_stride = (int32_t)clipc_round_up(shape->mlp_width, clipc_cuda_is_bytes(packing->operand) ? 16 : 8),
-        .layer_count = (int32_t)shape->layers,
+        .layer_count = resnet ? 0 : (int32_t)shape->layers,
+        .convolution_count = resnet ? (int32_t)clipc_resnet_count(config) : 0,
         .epsilon = shape->layer_norm_epsilon,
         .pools_by_attention = image && config->image_pooling == CLIPC_IMAGE_POOL_ATTENTION,
         .linear_count = clipc_linear_count(config, image),
@@ -438,15 +296,18 @@ static clipc_cuda_tower shape_of(const clipc_config *config, bool image, const c
 clipc_status clipc_cuda_tower_create(const clipc_model *model, bool image, const clipc_cuda_packing *packing,
                                      clipc_cuda_tower *out, clipc_error *error)
 {
-    CLIPC_TRY(check_tower(model, image, error));
+    CLIPC_TRY(check_tower(model, image, packing, error));
     *out = shape_of(&model->config, image, packing);
     out->layers = clipc_allocate((size_t)out->layer_count, sizeof *out->layers);
+    out->convolutions = clipc_allocate((size_t)out->convolution_count, sizeof *out->convolutions);
     out->types = clipc_allocate(out->linear_count, sizeof *out->types);
     out->scales = clipc_allocate(out->linear_count, sizeof *out->scales);
-    if (!out->layers || !out->types || !out->scales) {
+    if (!out->layers || !out->convolutions || !out->types || !out->scales) {
         clipc_cuda_tower_destroy(out);
         return clipc_fail_memory(error, (size_t)out->layer_count * sizeof *out->layers, "a tower's weights");
     }
+    for (size_t i = 0; i < (size_t)out->convolution_count; i++)
+        out->convolutions[i].shape = clipc_resnet_at(&model->config, i);
     for (size_t i = 0; i < out->linear_count; i++) {
         out->types[i] = (uint8_t)packing->type;
         out->scales[i] = 1;
@@ -460,9 +321,11 @@ clipc_status clipc_cuda_tower_create(const clipc_model *model, bool image, const
 void clipc_cuda_tower_destroy(clipc_cuda_tower *tower)
 {
     clipc_free(tower->layers);
+    clipc_free(tower->convolutions);
     clipc_free(tower->types);
     clipc_free(tower->scales);
     tower->layers = NULL;
+    tower->convolutions = NULL;
     tower->types = NULL;
     tower->scales = NULL;
 }
@@ -506,7 +369,7 @@ clipc_status clipc_cuda_tower_check(const clipc_cuda_tower *tower, bool image, c
 
 void clipc_cuda_tower_place(const clipc_model *model, bool image, void *memory, clipc_cuda_tower *tower)
 {
-    packed_tower packer = {.base = memory, .tower = tower};
+    clipc_tower_packer packer = {.base = memory, .tower = tower};
     tower->memory = memory;
     pack_tower(&packer, model, image, tower);
     tower->bytes = packer.used;
@@ -520,13 +383,14 @@ clipc_status clipc_cuda_tower_pack(const clipc_model *model, bool image, bool on
     const size_t patch = 3 * config->patch_size * config->patch_size;
     const size_t mlp_width = image ? config->image.mlp_width : config->text.mlp_width;
     const size_t inner = clipc_max((size_t)tower->inner, width);
-    const size_t longest = clipc_max(clipc_max(inner, mlp_width), image ? patch : 0);
-    packed_tower packer = {.base = tower->memory,
-                           .function = function,
-                           .context = context,
-                           .forget = once ? model : NULL,
-                           .error = error,
-                           .tower = tower};
+    const size_t longest =
+        clipc_max(clipc_max(clipc_max(inner, mlp_width), clipc_packer_resnet_row(tower)), image ? patch : 0);
+    clipc_tower_packer packer = {.base = tower->memory,
+                                 .function = function,
+                                 .context = context,
+                                 .forget = once ? model : NULL,
+                                 .error = error,
+                                 .tower = tower};
     packer.row = clipc_allocate(longest, sizeof *packer.row);
     packer.folded = clipc_allocate(longest + 16, sizeof *packer.folded);
     packer.scratch = clipc_allocate(2 * width, sizeof *packer.scratch);

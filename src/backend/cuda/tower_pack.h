@@ -5,6 +5,7 @@
 
 #include "backend/cuda/gemm_select.h"
 #include "model/model.h"
+#include "model/resnet.h"
 
 /* Of a block's layout, as engine files have it: raised with every change of what clipc_cuda_tower_pack hands on.
  * unit.test_cuda_tower_pack knows the checksums of this one. */
@@ -27,6 +28,16 @@ typedef struct clipc_cuda_layer {
     clipc_cuda_matrix fc1;
     clipc_cuda_matrix fc2;
 } clipc_cuda_layer;
+
+/* Values of a window of 3 × 3 pixels of three channels, rounded up to whole pieces of 16 bytes. */
+#define CLIPC_CUDA_PIXEL_WINDOW 32
+
+/* Folded with the BatchNorm that follows: the depth is [tap][channels rounded up to 8], of the first convolution
+ * [channel][tap], CLIPC_CUDA_PIXEL_WINDOW in all. */
+typedef struct clipc_cuda_convolution {
+    clipc_convolution shape;
+    clipc_cuda_matrix matrix;
+} clipc_cuda_convolution;
 
 typedef struct clipc_cuda_tower {
     clipc_cuda_type type;    /* of rows: fp16 or bf16 */
@@ -53,6 +64,11 @@ typedef struct clipc_cuda_tower {
     float *class_row;         /* fp32 [width]: class embedding + position 0; NULL: none, and no norm_pre */
     float *norm_pre_weight;
     float *norm_pre_bias;
+    /* image, a ResNet, which has no layers */
+    clipc_cuda_convolution *convolutions;
+    int32_t convolution_count;
+    clipc_cuda_matrix query;     /* [heads × head_stride, stride], scaled */
+    clipc_cuda_matrix key_value; /* [2 × heads × head_stride, stride] */
     /* text */
     void *embedding; /* [vocabulary, stride] */
     void *memory;    /* all of the above */
