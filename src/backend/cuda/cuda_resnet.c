@@ -68,7 +68,8 @@ static cudaError_t average(const struct run *run, const clipc_convolution *shape
 {
     TRY(clipc_cuda_average_maps(run->engine->type, map, run->count, (int32_t)shape->side, channels_of(shape->inputs),
                                 run->maps[SMALL], run->engine->stream));
-    return clipc_cuda_mark(run->engine, CLIPC_CUDA_STEP_AVERAGES, "average_maps");
+    return clipc_cuda_mark(run->engine, CLIPC_CUDA_STEP_AVERAGES, "average_maps",
+                           run->count * (int32_t)(shape->side * shape->side), channels_of(shape->inputs), 4 * 2 + 2);
 }
 
 /* With BatchNorm; `residual`: NULL, or the output itself. */
@@ -110,7 +111,8 @@ static cudaError_t run_stem(const struct run *run, int32_t *next)
     const clipc_cuda_convolution *convolutions = engine->image.convolutions;
     TRY(clipc_cuda_pixel_windows(engine->type, engine->pixels, run->count, (int32_t)engine->model->config.image_size,
                                  run->maps[SMALL], engine->stream));
-    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_PATCHES, "pixel_windows"));
+    const int32_t windows = run->count * (int32_t)(convolutions->shape.side * convolutions->shape.side);
+    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_PATCHES, "pixel_windows", windows, CLIPC_CUDA_PIXEL_WINDOW, 4 + 2));
     const void *input = run->maps[SMALL];
     for (*next = 0; convolutions[*next].shape.role <= CLIPC_CONVOLUTION_STEM; ++*next) {
         const bool last = is_stream(&convolutions[*next].shape, &convolutions[*next + 1].shape);
@@ -186,7 +188,7 @@ static cudaError_t pool(const struct run *run)
     const int32_t inner = tower->inner;
     TRY(clipc_cuda_map_tokens(engine->type, run->maps[STREAM], run->count, tokens - 1, tower->stride, tower->position,
                               engine->rows, engine->stream));
-    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "map_tokens"));
+    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "map_tokens", run->count * tokens, tower->stride, 2 + 2));
     TRY(project(run, &tower->query, run->count, tokens * tower->stride, 0, tokens * 3 * inner));
     TRY(project(run, &tower->key_value, run->count * tokens, tower->stride, inner, 3 * inner));
     const clipc_cuda_attention attention = {
@@ -201,7 +203,7 @@ static cudaError_t pool(const struct run *run)
         .only_row = 0,
     };
     TRY(clipc_cuda_attention_run(&attention, engine->stream));
-    TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ATTENTION, "attention"));
+    TRY(clipc_cuda_mark_attention(engine, &attention, run->count * tokens));
     clipc_cuda_gemm projection = {
         .type = tower->projection.type,
         .input = engine->context,

@@ -55,7 +55,8 @@ static clipc_gemm_plan choose(const clipc_cuda_engine *engine, const clipc_cuda_
 /* Each operand, and what the epilogue reads and writes, counted once. */
 static double bytes_of(const clipc_cuda_gemm *gemm)
 {
-    const double operands = ((double)gemm->rows + (double)gemm->columns) * (double)gemm->depth;
+    const double row = gemm->window_side ? (double)gemm->input_stride : (double)gemm->depth; /* a pixel of a map */
+    const double operands = (double)gemm->rows * row + (double)gemm->columns * (double)gemm->depth;
     const double outputs = (double)gemm->rows * (double)gemm->columns;
     return (clipc_cuda_is_bytes(gemm->type) ? 1 : 2) * operands + 2 * (gemm->residual ? 2 : 1) * outputs;
 }

@@ -40,6 +40,12 @@ clipc_status clipc_cuda_tower_open(const clipc_model *model, bool image, const c
 /* The matrix of a linear layer, in the order of model/linear.h. */
 static const clipc_cuda_matrix *matrix_at(const clipc_cuda_tower *tower, bool image, size_t linear)
 {
+    if (image && tower->convolution_count) {
+        const size_t convolutions = (size_t)tower->convolution_count;
+        const clipc_cuda_matrix *const after[] = {&tower->query, &tower->key_value, &tower->projection};
+        return linear < convolutions ? &tower->convolutions[linear].matrix
+                                     : after[clipc_min(linear - convolutions, (size_t)2)];
+    }
     if (image && linear == 0)
         return &tower->patch;
     linear -= image ? 1 : 0;
