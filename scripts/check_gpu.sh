@@ -29,6 +29,8 @@ if [ -n "$sanitizer" ] && [ -z "${NO_SANITIZER:-}" ]; then
     for tool in memcheck initcheck synccheck; do
         run timeout 240 "$sanitizer" --tool $tool --error-exitcode 1 ./check_engine --short
     done
+    run timeout 120 "$sanitizer" --tool memcheck --error-exitcode 1 ./check_kernels maps
+    run timeout 120 "$sanitizer" --tool memcheck --error-exitcode 1 ./clipc bench --arch RN50 --batch 2 --warm-up 0 --iterations 1
     run timeout 240 "$sanitizer" --tool racecheck --error-exitcode 1 ./check_engine --short
     run timeout 120 "$sanitizer" --tool racecheck --error-exitcode 1 ./clipc bench --batch 1 --warm-up 0 --iterations 1
 else

@@ -9,8 +9,13 @@
 /* Pieces a thread should get at least, so that a slow one does not keep the others waiting. */
 #define PIECES_PER_THREAD 3
 
-/* A piece of work is a group of neighbouring tiles times a cut of the panels: one cut wherever there are tiles enough,
- * since each cut packs its rows again. */
+/* What packing a tile costs beside its product with one panel: one part of so many, at most. */
+#define PANELS_A_PACKING 8
+
+/* Cuts of the panels that are tried. */
+#define CUTS_MAX 4
+
+/* A piece of work is a group of neighbouring tiles times a cut of the panels; each cut packs its rows again. */
 struct job {
     const clipc_convolution_run *run;
     clipc_gemm gemm;
@@ -172,11 +177,38 @@ static void run_pieces(void *context, size_t begin, size_t end, size_t thread)
         run_piece(job, piece, job->run->scratch + thread * job->run->scratch_stride);
 }
 
+/* The time until all pieces are done, at most: rounds of the threads times the largest piece. */
+static size_t time_bound(const struct job *job, size_t groups, size_t cuts, size_t threads)
+{
+    const size_t tiles = (job->tiles.tiles + groups - 1) / groups;
+    const size_t panels = (job->panels + cuts - 1) / cuts;
+    return (groups * cuts + threads - 1) / threads * tiles * (PANELS_A_PACKING * panels + 1);
+}
+
+/* As few groups as the cache allows, and pieces enough for all threads; others where they come out more even. */
+static void split(struct job *job, size_t most_tiles, size_t threads)
+{
+    const size_t wanted = PIECES_PER_THREAD * threads;
+    const size_t fewest = clipc_max((job->tiles.tiles + most_tiles - 1) / most_tiles, 1);
+    job->groups = clipc_max(fewest, clipc_min(wanted, job->tiles.tiles));
+    job->cuts = clipc_min((wanted + job->groups - 1) / job->groups, job->panels);
+    size_t best = time_bound(job, job->groups, job->cuts, threads);
+    for (size_t cuts = 1; cuts <= clipc_min(CUTS_MAX, job->panels); cuts++) {
+        for (size_t groups = fewest; groups <= clipc_min(job->tiles.tiles, 3 * fewest); groups++) {
+            const size_t bound = time_bound(job, groups, cuts, threads);
+            if (bound < best && groups * cuts >= wanted) {
+                best = bound;
+                job->groups = groups;
+                job->cuts = cuts;
+            }
+        }
+    }
+}
+
 void clipc_convolution_compute(clipc_thread_pool *pool, const clipc_convolution_run *run)
 {
     const clipc_packed_layout *layout = &run->weights->layout;
     const size_t threads = clipc_thread_pool_threads(pool);
-    const size_t wanted = PIECES_PER_THREAD * threads;
     struct job job = {
         .run = run,
         .gemm = {.kernels = run->kernels,
@@ -188,8 +220,6 @@ void clipc_convolution_compute(clipc_thread_pool *pool, const clipc_convolution_
                                              clipc_kernels_tile_rows(run->kernels, layout->dtype), layout->panel_count,
                                              threads),
         .panels = layout->panel_count};
-    const size_t most = tiles_at_a_time(run->kernels, run->weights);
-    job.groups = clipc_max((job.tiles.tiles + most - 1) / most, clipc_min(wanted, job.tiles.tiles));
-    job.cuts = clipc_min((wanted + job.groups - 1) / job.groups, job.panels);
+    split(&job, tiles_at_a_time(run->kernels, run->weights), threads);
     clipc_thread_pool_run(pool, run_pieces, &job, job.groups * job.cuts, 1);
 }
