@@ -21,6 +21,10 @@ run ./check_eval eval
 run env CLIPC_CUDA_ARCH=sm80 ./check_towers
 run env CLIPC_CUDA_ARCH=sm80 ./check_eval eval
 run ./clipc devices
+run ./clipc build @cuda:fp16 -o tuned.clipc --tune fast --timing-cache tuned.json
+run ./clipc compare @cuda:fp16 tuned.clipc --atol 0 --rtol 0 --mark-all
+run ./clipc compare @cpu:fp32 @cuda:fp16 --mark-all --min-cosine 0.999
+run ./clipc debug precision @cuda:fp8 --accuracy-gate cos:0.999 --count 16
 run ./clipc bench --arch ViT-B-32 --batch 64 --iterations 5 --explain
 
 # racecheck follows every access to shared memory, which takes time.

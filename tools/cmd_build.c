@@ -2,6 +2,7 @@
 #include "commands.h"
 
 #include "accuracy.h"
+#include "build_tuning.h"
 #include "json_line.h"
 #include "message.h"
 #include "operand.h"
@@ -14,6 +15,7 @@
 static const char *const synopsis[] = {
     "build [MODEL | --model DIR] -o OUT.clipc [--precision P]",
     "      [--keep-precise SET] [--accuracy-gate cos:X|top1:X]",
+    "      [--tune off|fast|full] [--timing-cache FILE]",
     "      [--image IMAGE|DIR|@LIST]... [--text TEXT]... [-f FILE]",
     NULL,
 };
@@ -33,6 +35,13 @@ static const tool_option options[] = {
      "write it only if it reaches this: cos:0.9999, the least cosine to fp32 of any embedding, or top1:1.0, the share "
      "of images whose nearest text is that of fp32",
      offsetof(tool_settings, accuracy_gate), 0, 0, NULL},
+    {"tune", 0, OPTION_CHOICE, "EFFORT",
+     "measure on this machine what is fastest among ways of the same bits, and store it: off (the default), fast "
+     "(seconds) or full",
+     offsetof(tool_settings, tune), 0, 0, "off|fast|full"},
+    {"timing-cache", 0, OPTION_TEXT, "FILE",
+     "of --tune: keep what is measured in this file, for the next engine on such a device",
+     offsetof(tool_settings, timing_cache), 0, 0, NULL},
     {"json", 'j', OPTION_FLAG, NULL, "print one JSON object", offsetof(tool_settings, json), 0, 0, NULL},
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
@@ -64,10 +73,12 @@ typedef struct build_result {
     uint64_t bytes; /* 0: it was not written */
 } build_result;
 
-static build_result write_file(const tool_settings *settings, const clipc_model *model, output_file **output)
+static build_result write_file(const tool_settings *settings, const clipc_model *model, const clipc_tuning *tuning,
+                               output_file **output)
 {
-    const clipc_engine_config config = session_engine_config(settings);
+    clipc_engine_config config = session_engine_config(settings);
     clipc_error error = {0};
+    config.tuning = tuning;
     if (clipc_model_convert(model, &config, write_output, *output, &error) != CLIPC_OK)
         quit_failed(&error);
     output_close(*output);
@@ -90,7 +101,7 @@ static build_result leave_unwritten(const tool_settings *settings, const clipc_m
 }
 
 static void print_result(const tool_settings *settings, const build_result *result, const accuracy_gate *gate,
-                         const accuracy *measured)
+                         const accuracy *measured, const clipc_tuning *tuning)
 {
     const bool passed = result->bytes > 0;
     char *text = accuracy_gate_asks(gate) ? accuracy_text(measured, gate) : NULL;
@@ -102,6 +113,7 @@ static void print_result(const tool_settings *settings, const build_result *resu
         json_put(object, "isa", json_string(result->isa));
         json_put(object, "precision", json_string(clipc_precision_name(result->precision)));
         json_put(object, "keep_precise", json_string(settings->keep_precise ? settings->keep_precise : ""));
+        json_put(object, "tuning", tuning_to_json(tuning));
         json_put(object, "bytes", passed ? json_integer((json_int_t)result->bytes) : json_null());
         json_put(object, "least_cosine", text ? json_real(measured->least_cosine) : json_null());
         json_put(object, "top1", text && measured->top1 > -1 ? json_real(measured->top1) : json_null());
@@ -131,6 +143,7 @@ static void check_command_line(const tool_settings *settings, const accuracy_gat
     if (!accuracy_gate_asks(gate) && (model_inputs_given(settings) || settings->count || settings->seed))
         quit(STATUS_USAGE, "build: inputs are for a gate, and none is asked for (--accuracy-gate cos:0.9999)");
     model_inputs_check(settings, "build");
+    build_tuning_check(settings);
 }
 
 static int run(const tool_settings *given)
@@ -145,9 +158,11 @@ static int run(const tool_settings *given)
     if (strcmp(settings.backend, "auto") == 0) /* as for convert */
         settings.backend = info.packed_for[0] ? info.packed_for : "cpu";
     const bool passed = !accuracy_gate_asks(&gate) || passes_gate(&settings, model, &gate, &measured);
+    clipc_tuning *tuning = passed ? build_tuning_measure(&settings, model) : NULL;
     const build_result result =
-        passed ? write_file(&settings, model, &output) : leave_unwritten(&settings, model, &output);
-    print_result(&settings, &result, &gate, &measured);
+        passed ? write_file(&settings, model, tuning, &output) : leave_unwritten(&settings, model, &output);
+    print_result(&settings, &result, &gate, &measured, tuning);
+    clipc_tuning_destroy(&tuning);
     free(result.backend);
     free(result.isa);
     clipc_model_destroy(&model);
@@ -161,7 +176,12 @@ const tool_command command_build = {
     .description =
         "Makes an engine file as clipc convert does. With --accuracy-gate it first encodes the images and texts named "
         "with the engine and with fp32, and writes nothing, ending with status 1, when the engine misses the gate; it "
-        "says by how much. clipc debug precision finds the layers for --keep-precise that make it pass.",
+        "says by how much. clipc debug precision finds the layers for --keep-precise that make it pass.\n\n"
+        "--tune measures on this machine, with batches of --batch items, what is fastest among ways that give the "
+        "same "
+        "bits: on the CPU how much is computed together, on a GPU the tile of each product. The file keeps the "
+        "choices "
+        "and uses them on such a device with such options; elsewhere they are left alone, with a notice.",
     .examples = examples,
     .options = options,
     .shared = SHARED_MODEL | SHARED_ENGINE | SHARED_WORK | SHARED_IMAGES | SHARED_INPUTS | SHARED_RANDOM,

@@ -1,6 +1,7 @@
 /* clipc inspect: what a model is. */
 #include "commands.h"
 
+#include "build_tuning.h"
 #include "escape.h"
 #include "json_line.h"
 #include "layers_json.h"
@@ -131,6 +132,21 @@ static void print_model(const clipc_model *model, const clipc_model_info *info, 
     }
 }
 
+/* Of an engine file that was tuned. */
+static void print_tuning(const clipc_tuning *tuning)
+{
+    const char *name = NULL;
+    const char *value = NULL;
+    if (!clipc_tuning_made_for(tuning))
+        return;
+    print_name("tuned for", clipc_tuning_made_for(tuning));
+    for (size_t i = 0; clipc_tuning_get_choice(tuning, i, &name, &value, NULL) == CLIPC_OK; i++) {
+        char *line = format_text("%s = %s", name, value);
+        print_name(i ? "" : "  choices", line);
+        free(line);
+    }
+}
+
 /* One linear layer a line. */
 static void print_layers(const clipc_model *model)
 {
@@ -210,6 +226,7 @@ static void print_json(const clipc_model *model, const clipc_model_info *info, c
     if (info->format_version) {
         json_put(object, "format_version", json_integer(info->format_version));
         json_put(object, "layout", json_name(info->layout));
+        json_put(object, "tuning", tuning_to_json(clipc_model_tuning(model)));
     }
     json_put(object, "embedding_dimension", size_to_json(info->embedding_dimension));
     json_put(object, "parameters", size_to_json(info->image.parameters + info->text.parameters));
@@ -247,6 +264,8 @@ static int run(const tool_settings *given)
         print_json(model, &info, &engine, settings->layers);
     else
         print_model(model, &info, &engine, &error);
+    if (!settings->json)
+        print_tuning(clipc_model_tuning(model));
     if (settings->layers && !settings->json)
         print_layers(model);
     clipc_model_destroy(&model);

@@ -111,6 +111,8 @@ typedef struct tool_settings {
     const char *error_quantile;
     bool fail_fast;
     const char *accuracy_gate;
+    const char *tune; /* build: "off", "fast" or "full"; NULL: off */
+    const char *timing_cache;
     bool stats;
     /* export-onnx */
     const char *out_directory;

@@ -282,6 +282,9 @@ CLIPC_API clipc_status clipc_model_preprocess_file_bytes(const clipc_model *mode
 
 typedef struct clipc_engine clipc_engine;
 
+/* Measured choices; see clipc/tuning.h. */
+typedef struct clipc_tuning clipc_tuning;
+
 typedef struct clipc_engine_config {
     size_t size;         /* sizeof(clipc_engine_config), set by the init function */
     const char *backend; /* "auto", "cuda", "cpu", "ref" or "tensorrt"; NULL is "auto", the fastest that this machine
@@ -305,8 +308,13 @@ typedef struct clipc_engine_config {
     /* NULL, or the linear layers to be computed more precisely than the rest, a list such as
      * "image.3.fc2,text.*.query_key_value=fp32": names of clipc_model_get_linear, with or without "layers.", * for any
      * run of characters, each with "=fp32" or "=bf16", or without for the next precision up (int8 to bf16, bf16 to
-     * fp32). Backend cpu alone; an engine file keeps what it was made with. */
+     * fp32). Backend cuda keeps layers of fp8 and int8 engines in fp16, with "=fp16" or without. An engine file keeps
+     * what it was made with. */
     const char *keep_precise;
+    /* NULL, or choices that clipc_model_tune measured, to be used here and to be stored by clipc_model_convert; they
+     * must outlive the engine. An engine file's own are used without. What was made for another device, another
+     * version or other options is not used, and the log says so. No choice changes a bit of any result. */
+    const clipc_tuning *tuning;
     /* of backend tensorrt, ignored by the others: */
     const char *tensorrt_cache; /* a folder for plans, which take minutes to build, and timings; NULL keeps none */
     int tensorrt_level;         /* its optimisation level, 0 to 5; default −1, TensorRT's own */

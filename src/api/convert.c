@@ -33,7 +33,8 @@ static clipc_status convert(struct conversion *job, const clipc_backend *backend
                   backend->name);
     CLIPC_TRY(clipc_model_check_finite_once(job->model, options->threads, error));
     CLIPC_TRY(backend->pack(job->model, options, add_packed, job, &info, error));
-    const clipc_engine_origin origin = {.backend = backend->name, .isa = info.isa, .precision = info.precision};
+    const clipc_engine_origin origin = {
+        .backend = backend->name, .isa = info.isa, .precision = info.precision, .tuning = options->tuning};
     CLIPC_TRY(clipc_engine_file_write_rest(job->writer, job->model, &origin, error));
     return clipc_engine_writer_finish(job->writer, error);
 }
@@ -45,7 +46,8 @@ static clipc_status convert_blocks(struct conversion *job, const clipc_block_wri
     const clipc_engine_origin origin = {.backend = blocks->backend,
                                         .isa = blocks->isa(precision),
                                         .precision = precision,
-                                        .block_layout = blocks->layout};
+                                        .block_layout = blocks->layout,
+                                        .tuning = options->tuning};
     CLIPC_TRY(clipc_model_check_finite_once(job->model, options->threads, error));
     CLIPC_TRY(blocks->write(job->model, options, job->writer, error));
     CLIPC_TRY(clipc_engine_file_write_rest(job->writer, job->model, &origin, error));

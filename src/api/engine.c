@@ -226,6 +226,7 @@ static clipc_compile_options compile_options(const clipc_model *model, const cli
         .tensorrt_workspace = config->tensorrt_workspace,
         .batch_invariant = config->batch_invariant != 0,
         .keep_precise = config->keep_precise && config->keep_precise[0] ? config->keep_precise : NULL,
+        .tuning = config->tuning ? config->tuning : model->tuning,
         .log = config->log,
         .log_user = config->log_user,
     };

@@ -6,6 +6,7 @@
 #include "backend/tap.h"
 #include "model/linear.h"
 #include "model/model.h"
+#include "model/tuning.h"
 
 /* What a compiled model must be able to do, settled by the API before it calls a backend. */
 typedef struct clipc_compile_options {
@@ -22,6 +23,7 @@ typedef struct clipc_compile_options {
     int tensorrt_level;         /* negative: its own default */
     size_t tensorrt_workspace;  /* bytes; 0: its own default */
     const char *keep_precise;   /* NULL, or a list (model/keep_precise.h) that fits the model; see mixes_precisions */
+    const clipc_tuning *tuning; /* NULL: every choice is clipc's own */
     clipc_log_function log;     /* may be NULL */
     void *log_user;
 } clipc_compile_options;
@@ -40,6 +42,25 @@ typedef struct clipc_compiled_info {
 /* Receives the linear layers of a model as an engine file holds them: `section` has all but the name. */
 typedef clipc_status (*clipc_packed_function)(void *context, bool image, size_t linear, const clipc_section *section,
                                               clipc_error *error);
+
+/* What clipc_model_tune asks of a backend: images and texts to measure with, NULL for a tower that is not there. */
+typedef struct clipc_tune_request {
+    bool full;
+    clipc_choice_set *set; /* what it has already is not measured again */
+    size_t count;          /* items, as many as max_batch */
+    const float *pixels;
+    const int32_t *ids;
+    const size_t *offsets;
+    clipc_tuning_function measured; /* may be NULL */
+    void *user;
+} clipc_tune_request;
+
+/* Puts a measured choice into the set and tells of it. */
+clipc_status clipc_tune_choose(const clipc_tune_request *request, const char *name, const char *value, double speedup,
+                               clipc_error *error);
+/* The set for this engine among options->tuning; NULL, and a line in the log, when there is none. */
+const clipc_choice_set *clipc_tune_find(const clipc_model *model, const clipc_compile_options *options,
+                                        const char *made_for);
 
 typedef struct clipc_backend {
     const char *name;
@@ -97,6 +118,9 @@ typedef struct clipc_backend {
     void (*parts)(void *compiled, clipc_call_parts *parts);
     /* From now on hands what it computes on its way to the target's function, unless that is NULL (backend/tap.h). */
     clipc_status (*set_tap)(void *compiled, const clipc_tap_target *target, clipc_error *error);
+    /* Both or none: what choices depend on beside the model's shapes, and measuring them. */
+    void (*made_for)(const void *compiled, char text[CLIPC_MADE_FOR]);
+    clipc_status (*tune)(void *compiled, const clipc_tune_request *request, clipc_error *error);
 } clipc_backend;
 
 /* Writes engine files whose towers are blocks, for a backend that need not be able to run here, nor be built. */

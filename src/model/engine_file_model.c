@@ -215,6 +215,20 @@ static clipc_status read_origin(clipc_model *model, const json_t *root, clipc_er
 
 /* ---- opening ---- */
 
+/* Optional: of a file that was tuned. */
+static clipc_status read_tuning(struct reader *reader, clipc_error *error)
+{
+    clipc_model *model = reader->model;
+    const clipc_section *section = NULL;
+    if (!clipc_engine_file_find(reader->file, CLIPC_TUNING_FILE, 0))
+        return CLIPC_OK;
+    CLIPC_TRY(find(reader, CLIPC_TUNING_FILE, CLIPC_SECTION_BYTES, &section, error));
+    CLIPC_TRY(clipc_tuning_create(section->bytes, section->size, model->path, &model->tuning, error));
+    if (model->tuning->count)
+        model->tuning->current = &model->tuning->sets[0];
+    return CLIPC_OK;
+}
+
 static clipc_status read_small_files(struct reader *reader, const json_t *root, clipc_error *error)
 {
     clipc_model *model = reader->model;
@@ -228,6 +242,7 @@ static clipc_status read_small_files(struct reader *reader, const json_t *root, 
         CLIPC_TRY(find(reader, "preprocessor_config.json", CLIPC_SECTION_BYTES, &section, error));
         CLIPC_TRY(clipc_preprocess_rule_parse(section->bytes, section->size, model->path, &model->preprocess, error));
     }
+    CLIPC_TRY(read_tuning(reader, error));
     return read_origin(model, root, error);
 }
 

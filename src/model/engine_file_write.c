@@ -113,5 +113,11 @@ clipc_status clipc_engine_file_write_rest(clipc_engine_writer *writer, const cli
         CLIPC_TRY(write_json(writer, "preprocessor_config.json", json, error));
     }
     CLIPC_TRY(write_origin(writer, model, origin, error));
+    if (origin->tuning && origin->tuning->current && origin->tuning->current->count) {
+        json = clipc_tuning_text(origin->tuning, true);
+        if (!json)
+            return clipc_fail_memory(error, 1024, CLIPC_TUNING_FILE);
+        CLIPC_TRY(write_json(writer, CLIPC_TUNING_FILE, json, error));
+    }
     return write_card(writer, model, error);
 }

@@ -44,6 +44,7 @@ void clipc_model_release(clipc_model **out)
     clipc_random_weights_destroy(&model->random_weights);
     clipc_free(model->linears[0]);
     clipc_free(model->linears[1]);
+    clipc_tuning_destroy(&model->tuning);
     clipc_engine_file_close(&model->engine_file);
     for (size_t i = 0; i < 2; i++) {
         if (model->graphs[i])

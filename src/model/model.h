@@ -9,6 +9,7 @@
 #include "io/torch_file.h"
 #include "model/config.h"
 #include "model/family.h"
+#include "model/tuning.h"
 #include "model/weights.h"
 #include "onnx/import.h"
 #include "text/tokenizer.h"
@@ -64,6 +65,7 @@ struct clipc_model {
     const clipc_section **linears[2]; /* "cpu": [text, image][clipc_linear_count] */
     clipc_tower_block blocks[2];      /* "cuda": [text, image]; no tensor of `weights` has data */
     unsigned block_layout;            /* the version of the blocks' layout */
+    clipc_tuning *tuning;             /* measured choices; NULL: none */
     char layout[96];                  /* in words; else empty */
     char packed_isa[24];              /* what it was packed for, in the backend's words */
     /* what the above points into */
@@ -141,7 +143,8 @@ typedef struct clipc_engine_origin {
     const char *backend;
     const char *isa;
     clipc_precision precision;
-    unsigned block_layout; /* the weights are blocks of this layout; 0: they are packed layers and tensors */
+    unsigned block_layout;      /* the weights are blocks of this layout; 0: they are packed layers and tensors */
+    const clipc_tuning *tuning; /* whose current set is stored; NULL: none is */
 } clipc_engine_origin;
 
 /* "image.block" or, of a part, "image.block.types". */

@@ -1,7 +1,7 @@
 /* Engine files and taps on a device: what an engine made of a file computes has the bits of one made of the model, in
  * every precision; what is handed out on the way is near what the CPU backend hands out in fp32, and changes no bit of
- * the embeddings. Usage: check_files [FOLDER] (for the files, else /tmp) */
-#include "clipc/clipc.h"
+ * the embeddings; and neither do measured tiles. Usage: check_files [FOLDER] (for the files, else /tmp) */
+#include "clipc/tuning.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -257,6 +257,74 @@ static void check_taps(const clipc_model *model, size_t at, const taps *expected
     free(plain), free(tapped);
 }
 
+/* ---- tuning ---- */
+
+static void on_measured(void *user, const char *name, const char *value, double speedup)
+{
+    size_t *measured = user;
+    ++*measured;
+    if (speedup > 1)
+        printf("      %s: %s is %.2f times as fast\n", name, value, speedup);
+}
+
+/* Measured tiles change no bit, in engines and in engine files. Texts are of whole contexts, as they are tuned. */
+static void check_tuning(const char *architecture, clipc_precision precision, size_t batch)
+{
+    clipc_model *model = NULL;
+    clipc_tuning *tuning = NULL;
+    clipc_error error;
+    clipc_engine_config config;
+    clipc_model_info own = {.size = sizeof own};
+    size_t measured = 0;
+    char text[160];
+    must(clipc_model_create_random(architecture, 1, NULL, &model, &error), &error);
+    must(clipc_model_get_info(model, &own, &error), &error);
+    must(clipc_tuning_create(NULL, 0, NULL, &tuning, &error), &error);
+    clipc_engine_config_init(&config);
+    config.backend = "cuda";
+    config.precision = precision;
+    config.max_batch = batch;
+    const double begin = seconds();
+    must(clipc_model_tune(model, &config, CLIPC_TUNING_FAST, tuning, on_measured, &measured, &error), &error);
+    printf("%s, %s, batches of %zu: %zu tiles were chosen in %.1f s\n", architecture, clipc_precision_name(precision),
+           batch, measured, seconds() - begin);
+    const size_t image = 3 * own.image_height * own.image_width;
+    const size_t values = 2 * batch * own.embedding_dimension;
+    float *inputs = malloc(batch * image * sizeof *inputs);
+    int32_t *tokens = malloc(batch * own.context_length * sizeof *tokens);
+    size_t *ends = malloc((batch + 1) * sizeof *ends);
+    float *rows[2] = {malloc(values * sizeof(float)), malloc(values * sizeof(float))};
+    for (size_t i = 0; i < batch * image; i++)
+        inputs[i] = (float)((i * 2654435761U >> 7) % 1000) / 400 - 1.25F;
+    for (size_t i = 0; i < batch * own.context_length; i++)
+        tokens[i] = (int32_t)(i * 7919 % 49000);
+    for (size_t i = 0; i <= batch; i++)
+        ends[i] = i * own.context_length;
+    for (int tuned = 0; tuned < 2; tuned++) {
+        clipc_engine *engine = NULL;
+        double least = 1e9;
+        config.tuning = tuned ? tuning : NULL;
+        must(clipc_engine_create(model, &config, &engine, &error), &error);
+        for (int round = 0; round < 20; round++) {
+            const double start = seconds();
+            must(clipc_engine_encode_images(engine, inputs, batch, 0, rows[tuned], &error), &error);
+            must(clipc_engine_encode_tokens(engine, tokens, ends, batch, 0, rows[tuned] + values / 2, &error), &error);
+            least = seconds() - start < least ? seconds() - start : least;
+        }
+        printf("      %s: %.3f ms for %zu images and texts\n", tuned ? "tuned" : "untuned", 1e3 * least, batch);
+        clipc_engine_destroy(&engine);
+    }
+    snprintf(text, sizeof text, "%s, %s: tuned engines keep their bits", architecture,
+             clipc_precision_name(precision));
+    check(measured > 4 && memcmp(rows[0], rows[1], values * sizeof(float)) == 0, text);
+    const size_t before = measured;
+    must(clipc_model_tune(model, &config, CLIPC_TUNING_FAST, tuning, on_measured, &measured, &error), &error);
+    check(measured == before, "      and nothing is measured twice");
+    free(inputs), free(tokens), free(ends), free(rows[0]), free(rows[1]);
+    clipc_tuning_destroy(&tuning);
+    clipc_model_destroy(&model);
+}
+
 /* ---- how long it takes ---- */
 
 static void time_loading(const char *architecture, const char *path)
@@ -307,6 +375,9 @@ int main(int argc, char **argv)
     }
     drop(&expected);
     clipc_model_destroy(&model);
+    for (size_t i = 0; i < 4; i++)
+        check_tuning("ViT-B-32", cases[i].precision, 32);
+    check_tuning("ViT-B-32", CLIPC_PRECISION_FP16, 256);
     time_loading("ViT-B-32", path);
     free(rows), free(pixels);
     printf("%s: %d failures\n", device.name, failures);

@@ -86,7 +86,7 @@ static void add_product(struct machine *machine, clipc_row_tiles tiles, size_t t
                         size_t inner, size_t outputs, struct balance *layer)
 {
     const clipc_gemm_split split =
-        clipc_gemm_split_make(tiles, outputs / tile_columns, tile_rows * inner * sizeof(float), machine->threads);
+        clipc_gemm_split_make(tiles, outputs / tile_columns, tile_rows * inner * sizeof(float), 0, machine->threads);
     size_t rows = 0;
     for (size_t piece = 0; piece < clipc_gemm_pieces(&split); piece++) {
         const clipc_gemm_piece it = clipc_gemm_piece_at(&split, piece);
@@ -209,7 +209,7 @@ static void every_piece_is_handed_out_once(void **state)
             const clipc_row_tiles tiles = clipc_row_tiles_for_threads(rows, 14, 3, threads);
             assert_true(tiles.tiles >= 1 && tiles.tiles <= rows);
             for (size_t panels = 1; panels < 5; panels++) {
-                const clipc_gemm_split split = clipc_gemm_split_make(tiles, panels, 1 << 16, threads);
+                const clipc_gemm_split split = clipc_gemm_split_make(tiles, panels, 1 << 16, 0, threads);
                 size_t done = 0;
                 for (size_t piece = 0; piece < clipc_gemm_pieces(&split); piece++) {
                     const clipc_gemm_piece it = clipc_gemm_piece_at(&split, piece);

@@ -3,9 +3,12 @@
 #include "backend/cpu/packed_section.h"
 #include "backend/cpu/peaks.h"
 #include "backend/cpu/resnet_tower.h"
+#include "backend/cpu/work_split.h"
 #include "base/cpu_features.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A model compiled for the processor it runs on. */
@@ -24,6 +27,9 @@ struct compiled {
     size_t workspace_bytes;
     clipc_cpu_level level; /* of the processor, or what it was limited to */
     clipc_cpu_steps steps;
+    clipc_compile_options options; /* without what it points to */
+    size_t dimension;              /* of an embedding */
+    size_t budgets[2];             /* [text, image]: bytes of a micro-batch's activations */
 };
 
 static clipc_status probe(clipc_error *error)
@@ -79,25 +85,59 @@ static size_t lay_out_workspace(struct compiled *compiled, const clipc_compile_o
     clipc_arena image = {.base = base};
     clipc_arena text = {.base = base};
     if (compiled->is_resnet)
-        clipc_cpu_resnet_plan(&compiled->resnet, options->max_batch, options->threads, CLIPC_ACTIVATION_BUDGET, &image,
+        clipc_cpu_resnet_plan(&compiled->resnet, options->max_batch, options->threads, compiled->budgets[1], &image,
                               &compiled->resnet_workspace);
     else if (options->image_tower)
-        clipc_cpu_workspace_plan(&compiled->image, options->max_batch, options->threads, CLIPC_ACTIVATION_BUDGET,
-                                 &image, &compiled->image_workspace);
+        clipc_cpu_workspace_plan(&compiled->image, options->max_batch, options->threads, compiled->budgets[1], &image,
+                                 &compiled->image_workspace);
     if (options->text_tower)
-        clipc_cpu_workspace_plan(&compiled->text, options->max_batch, options->threads, CLIPC_ACTIVATION_BUDGET, &text,
+        clipc_cpu_workspace_plan(&compiled->text, options->max_batch, options->threads, compiled->budgets[0], &text,
                                  &compiled->text_workspace);
     return image.overflow || text.overflow ? SIZE_MAX : clipc_max(image.used, text.used);
 }
 
 static clipc_status plan_workspace(struct compiled *compiled, const clipc_compile_options *options, clipc_error *error)
 {
+    clipc_free_aligned(compiled->workspace);
     compiled->workspace_bytes = lay_out_workspace(compiled, options, NULL);
     compiled->workspace = clipc_allocate_aligned(1, compiled->workspace_bytes);
     if (!compiled->workspace)
         return clipc_fail_memory(error, compiled->workspace_bytes, "the activations");
     lay_out_workspace(compiled, options, compiled->workspace);
     return CLIPC_OK;
+}
+
+/* ---- tuning: how much is computed together changes no bit of what is computed ---- */
+
+#define MEBIBYTE            ((size_t)1 << 20)
+#define LEAST_BUDGET        MEBIBYTE
+#define MOST_BUDGET         (MEBIBYTE << 10)
+#define LEAST_PIECE         ((size_t)1 << 14)
+#define MOST_PIECE          ((size_t)1 << 26)
+#define LEAST_GAIN          1.01 /* below, clipc's own choice stays: it would be noise */
+#define ENOUGH_SECONDS      8    /* of one choice, after which no further round begins */
+#define ENOUGH_SECONDS_FULL 60
+
+static const char *const budget_names[2] = {"text.activation_bytes", "image.activation_bytes"};
+static const char piece_name[] = "piece_bytes";
+
+static void made_for(const void *compiled, char text[CLIPC_MADE_FOR])
+{
+    const struct compiled *self = compiled;
+    char name[128];
+    clipc_cpu_name(name, sizeof name);
+    snprintf(text, CLIPC_MADE_FOR, "cpu, %s, %s, %s, %zu threads, clipc %s", name,
+             clipc_cpu_level_name(clipc_kernels_level(&self->kernels, self->precision)),
+             clipc_precision_name(self->precision), clipc_thread_pool_threads(self->pool), clipc_version());
+}
+
+/* Those of `set`, which may be NULL, or clipc's own. */
+static void apply_choices(struct compiled *compiled, const clipc_choice_set *set)
+{
+    for (int image = 0; image < 2; image++)
+        compiled->budgets[image] =
+            clipc_choice_number(set, budget_names[image], LEAST_BUDGET, MOST_BUDGET, CLIPC_ACTIVATION_BUDGET);
+    compiled->kernels.piece_bytes = clipc_choice_number(set, piece_name, LEAST_PIECE, MOST_PIECE, CLIPC_PIECE_BYTES);
 }
 
 /* Says that an engine file was made for processors with other kernels. */
@@ -137,6 +177,11 @@ static clipc_status compile(const clipc_model *model, const clipc_compile_option
     if (options->text_tower)
         CLIPC_CHECK(clipc_cpu_text_tower_create(model, &compiled->kernels, compiled->precision, options->keep_precise,
                                                 compiled->pool, &compiled->text, error));
+    char text[CLIPC_MADE_FOR];
+    made_for(compiled, text);
+    apply_choices(compiled, clipc_tune_find(model, options, text));
+    compiled->options = *options;
+    compiled->dimension = model->config.embedding_dimension;
     CLIPC_CHECK(plan_workspace(compiled, options, error));
     log_repacked(model, options, compiled);
     *out = compiled;
@@ -278,6 +323,89 @@ static clipc_status set_tap(void *compiled, const clipc_tap_target *target, clip
     return CLIPC_OK;
 }
 
+static double seconds_of(struct compiled *self, const clipc_tune_request *request, bool images, float *embeddings)
+{
+    struct timespec begin;
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    if (images)
+        encode_images(self, request->pixels, request->count, embeddings, NULL);
+    else
+        encode_tokens(self, request->ids, request->offsets, request->count, embeddings, NULL);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    return (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
+}
+
+/* One thing to choose: candidates take turns, and the least time of each counts. The first is clipc's own. */
+typedef struct choice {
+    const char *name;
+    size_t *place;
+    bool images; /* what is measured */
+    const size_t *candidates;
+    size_t count;
+} choice;
+
+static clipc_status measure(struct compiled *self, const clipc_tune_request *request, const choice *one,
+                            float *embeddings, clipc_error *error)
+{
+    double least[16] = {0};
+    double spent = 0;
+    size_t best = 0;
+    char value[CLIPC_CHOICE_VALUE];
+    const size_t rounds = request->full ? 7 : 3;
+    for (size_t round = 0; round < rounds && spent < (request->full ? ENOUGH_SECONDS_FULL : ENOUGH_SECONDS); round++)
+        for (size_t i = 0; i < one->count; i++) {
+            *one->place = one->candidates[i];
+            CLIPC_TRY(plan_workspace(self, &self->options, error));
+            if (round == 0)
+                spent += seconds_of(self, request, one->images, embeddings); /* pages are touched */
+            const double seconds = seconds_of(self, request, one->images, embeddings);
+            least[i] = round == 0 || seconds < least[i] ? seconds : least[i];
+            spent += seconds;
+        }
+    for (size_t i = 1; i < one->count; i++)
+        if (least[i] < least[best])
+            best = i;
+    best = least[0] < LEAST_GAIN * least[best] ? 0 : best;
+    *one->place = one->candidates[best];
+    snprintf(value, sizeof value, "%zu", one->candidates[best]);
+    return clipc_tune_choose(request, one->name, value, least[0] / least[best], error);
+}
+
+static clipc_status tune_all(struct compiled *self, const clipc_tune_request *request, float *embeddings,
+                             clipc_error *error)
+{
+    static const size_t budgets[] = {
+        CLIPC_ACTIVATION_BUDGET, 6 * MEBIBYTE,  24 * MEBIBYTE, 3 * MEBIBYTE,  4 * MEBIBYTE, 8 * MEBIBYTE,
+        16 * MEBIBYTE,           32 * MEBIBYTE, 48 * MEBIBYTE, 64 * MEBIBYTE, 96 * MEBIBYTE};
+    static const size_t pieces[] = {CLIPC_PIECE_BYTES, MEBIBYTE / 4,     MEBIBYTE,    MEBIBYTE / 8,
+                                    MEBIBYTE * 3 / 8,  MEBIBYTE * 3 / 4, MEBIBYTE * 2};
+    const choice choices[] = {
+        {budget_names[1], &self->budgets[1], true, budgets, request->full ? sizeof budgets / sizeof *budgets : 3},
+        {budget_names[0], &self->budgets[0], false, budgets, request->full ? sizeof budgets / sizeof *budgets : 3},
+        {piece_name, &self->kernels.piece_bytes, request->pixels != NULL, pieces,
+         request->full ? sizeof pieces / sizeof *pieces : 3},
+    };
+    apply_choices(self, request->set);
+    for (size_t i = 0; i < sizeof choices / sizeof *choices; i++)
+        if (!clipc_choice_get(request->set, choices[i].name) &&
+            (choices[i].images ? request->pixels != NULL : request->ids != NULL))
+            CLIPC_TRY(measure(self, request, &choices[i], embeddings, error));
+    return plan_workspace(self, &self->options, error);
+}
+
+static clipc_status tune(void *compiled, const clipc_tune_request *request, clipc_error *error)
+{
+    struct compiled *self = compiled;
+    const size_t values = request->count * self->dimension;
+    float *embeddings = clipc_allocate(values, sizeof *embeddings);
+    if (!embeddings)
+        return clipc_fail_memory(error, values * sizeof *embeddings, "embeddings");
+    const clipc_status status = tune_all(self, request, embeddings, error);
+    clipc_free(embeddings);
+    return status;
+}
+
 const clipc_backend clipc_backend_cpu = {
     .name = "cpu",
     .probe = probe,
@@ -296,5 +424,7 @@ const clipc_backend clipc_backend_cpu = {
     .step = step,
     .measure_peaks = measure_peaks,
     .set_tap = set_tap,
+    .made_for = made_for,
+    .tune = tune,
     .mixes_precisions = true,
 };

@@ -135,9 +135,9 @@ void clipc_gemm_run(clipc_thread_pool *pool, const clipc_gemm *gemm)
 {
     const size_t tile_bytes = clipc_kernels_tile_rows(gemm->kernels, gemm->weights->layout.dtype) *
                               gemm->weights->layout.blocks * CLIPC_BLOCK * sizeof(float);
-    struct job job = {
-        .gemm = gemm,
-        .split = clipc_gemm_split_make(gemm->tiles, gemm->panel_count, tile_bytes, clipc_thread_pool_threads(pool))};
+    struct job job = {.gemm = gemm,
+                      .split = clipc_gemm_split_make(gemm->tiles, gemm->panel_count, tile_bytes,
+                                                     gemm->kernels->piece_bytes, clipc_thread_pool_threads(pool))};
     clipc_thread_pool_run(pool, run_pieces, &job, clipc_gemm_pieces(&job.split), 1);
 }
 

@@ -151,6 +151,7 @@ typedef struct clipc_kernels {
     clipc_pack_pairs pack_pairs;
     clipc_bf16_kernels bf16;
     clipc_i8_kernels i8;
+    size_t piece_bytes; /* of the rows that a piece of a product reads: 0 is CLIPC_PIECE_BYTES (work_split.h) */
 } clipc_kernels;
 
 /* The best of every operation for processors of `level`. */

@@ -1,9 +1,5 @@
 #include "backend/cpu/work_split.h"
 
-/* Bytes of packed rows that one piece of work goes through for each panel: together with a panel they should stay in a
- * core's second-level cache. */
-#define ROWS_BUDGET ((size_t)512 << 10)
-
 /* Pieces a thread should get at least, so that a slow one does not keep the others waiting. */
 #define GEMM_PIECES_PER_THREAD      6
 #define ATTENTION_PIECES_PER_THREAD 4
@@ -28,9 +24,10 @@ static size_t time_bound(clipc_row_tiles tiles, size_t panels, size_t groups, si
     return divide_up(groups * panels, threads) * (rows + CLIPC_PANEL_COST);
 }
 
-clipc_gemm_split clipc_gemm_split_make(clipc_row_tiles tiles, size_t panels, size_t tile_bytes, size_t threads)
+clipc_gemm_split clipc_gemm_split_make(clipc_row_tiles tiles, size_t panels, size_t tile_bytes, size_t piece_bytes,
+                                       size_t threads)
 {
-    const size_t tiles_in_budget = clipc_max(ROWS_BUDGET / tile_bytes, 1);
+    const size_t tiles_in_budget = clipc_max((piece_bytes ? piece_bytes : CLIPC_PIECE_BYTES) / tile_bytes, 1);
     const size_t for_cache = divide_up(tiles.tiles, tiles_in_budget);
     const size_t for_threads = GEMM_PIECES_PER_THREAD * threads / panels + 1;
     const size_t fewest = clipc_min(clipc_max(for_cache, for_threads), tiles.tiles);

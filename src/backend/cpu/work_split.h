@@ -14,6 +14,10 @@
 
 #define CLIPC_PANEL_COST ((size_t)4)
 
+/* Bytes of packed rows that one piece of a product goes through for each panel: together with a panel they should stay
+ * in a core's second-level cache. */
+#define CLIPC_PIECE_BYTES ((size_t)512 << 10)
+
 /* A product's tiles are dealt to groups of nearly equal size; a piece is one panel times one group. */
 typedef struct clipc_gemm_split {
     clipc_row_tiles tiles;
@@ -21,8 +25,10 @@ typedef struct clipc_gemm_split {
     size_t groups;
 } clipc_gemm_split;
 
-/* `tile_bytes` is what the rows of the tallest tile take. */
-clipc_gemm_split clipc_gemm_split_make(clipc_row_tiles tiles, size_t panels, size_t tile_bytes, size_t threads);
+/* `tile_bytes` is what the rows of the tallest tile take, `piece_bytes` what the rows of a piece may take: 0 is
+ * CLIPC_PIECE_BYTES. */
+clipc_gemm_split clipc_gemm_split_make(clipc_row_tiles tiles, size_t panels, size_t tile_bytes, size_t piece_bytes,
+                                       size_t threads);
 
 typedef struct clipc_gemm_piece {
     size_t panel;

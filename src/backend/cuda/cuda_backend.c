@@ -13,6 +13,7 @@
 #include "base/thread_pool.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 #define DEFAULT_STREAMS 2
@@ -87,6 +88,25 @@ static clipc_status make_mutexes(struct compiled *compiled, clipc_error *error)
     return clipc_fail(error, CLIPC_ERROR_MEMORY, "cannot make a mutex");
 }
 
+/* ---- tuning ---- */
+
+/* What tiles were measured for. */
+static void describe(int device_index, const clipc_compiled_info *info, char text[CLIPC_MADE_FOR])
+{
+    clipc_error ignored = {0};
+    clipc_device_info device = {0};
+    if (clipc_cuda_device_info((size_t)device_index, &device, &ignored) != CLIPC_OK)
+        snprintf(device.name, sizeof device.name, "a device that cannot be asked");
+    snprintf(text, CLIPC_MADE_FOR, "cuda, %s, driver %s, %s, %s, clipc %s", device.name, device.driver, info->isa,
+             clipc_precision_name(info->precision), clipc_version());
+}
+
+static void made_for(const void *compiled, char text[CLIPC_MADE_FOR])
+{
+    const struct compiled *self = compiled;
+    describe(self->lanes[0].engine->device_index, &self->info, text);
+}
+
 static clipc_status make_lanes(struct compiled *compiled, const clipc_model *model,
                                const clipc_compile_options *options, const int *devices, clipc_error *error)
 {
@@ -95,6 +115,12 @@ static clipc_status make_lanes(struct compiled *compiled, const clipc_model *mod
     lane_options.max_batch =
         clipc_cuda_pass_items(options->max_batch, compiled->devices, parts, CLIPC_CUDA_PASS_ITEMS);
     const size_t lanes = compiled->devices * compiled->streams;
+    const clipc_choice_set *set = NULL;
+    if (options->tuning) {
+        char text[CLIPC_MADE_FOR];
+        describe(devices[0], &compiled->info, text);
+        set = clipc_tune_find(model, options, text);
+    }
     compiled->lanes = clipc_allocate(lanes, sizeof *compiled->lanes);
     if (!compiled->lanes)
         return clipc_fail_memory(error, lanes * sizeof *compiled->lanes, "the cuda backend");
@@ -104,6 +130,7 @@ static clipc_status make_lanes(struct compiled *compiled, const clipc_model *mod
         CLIPC_TRY(
             clipc_cuda_engine_create(model, &lane_options, devices[device], owner, &compiled->lanes[i].engine, error));
         compiled->lane_count = i + 1;
+        CLIPC_TRY(clipc_gemm_tiles_read(set, &compiled->lanes[i].engine->tiles, error));
         const clipc_cuda_engine *engine = compiled->lanes[i].engine;
         compiled->info.workspace_bytes +=
             engine->workspace_bytes + engine->whole_image.bytes + engine->whole_text.bytes;
@@ -428,6 +455,55 @@ static clipc_status measure(void *compiled, unsigned flags, clipc_error *error)
     return status;
 }
 
+/* ---- measuring tiles ---- */
+
+/* The products of one pass over so many items. */
+static clipc_status tune_pass(clipc_cuda_engine *engine, const clipc_tune_request *request, size_t count,
+                              float *embeddings, clipc_error *error)
+{
+    if (request->pixels)
+        CLIPC_TRY(clipc_cuda_encode_images(engine, request->pixels, false, count, embeddings, error));
+    if (request->ids)
+        CLIPC_TRY(clipc_cuda_encode_tokens(engine, request->ids, request->offsets, count, embeddings, error));
+    return clipc_cuda_tuner_status(engine->tuner, error);
+}
+
+/* Full batches alone, or also halves of them down to two. */
+static clipc_status tune_passes(clipc_cuda_engine *engine, const clipc_tune_request *request, clipc_error *error)
+{
+    clipc_status status = CLIPC_OK;
+    const size_t values = (size_t)engine->batch * (size_t)engine->model->config.embedding_dimension;
+    const size_t rows = (size_t)engine->capacity;
+    const clipc_cuda_tower *towers[2] = {&engine->image, &engine->text};
+    size_t widest = 0;
+    for (int i = 0; i < 2; i++)
+        widest = clipc_max(widest, clipc_max((size_t)towers[i]->mlp_stride, 3 * (size_t)towers[i]->inner));
+    float *embeddings = clipc_allocate(values, sizeof *embeddings);
+    if (!embeddings)
+        return clipc_fail_memory(error, values * sizeof *embeddings, "embeddings");
+    CLIPC_CHECK(clipc_cuda_tuner_create(request, &engine->device, rows * widest * 2, &engine->tuner, error));
+    for (size_t count = clipc_min(request->count, (size_t)engine->batch); count > 0;
+         count = request->full && count > 2 ? count / 2 : 0)
+        CLIPC_CHECK(tune_pass(engine, request, count, embeddings, error));
+fail:
+    clipc_cuda_tuner_destroy(&engine->tuner);
+    clipc_free(embeddings);
+    return status;
+}
+
+static clipc_status tune(void *compiled, const clipc_tune_request *request, clipc_error *error)
+{
+    struct compiled *self = compiled;
+    const int device = current_device();
+    struct lane *lane = take_lane_of(self, 1);
+    clipc_status status = clipc_cuda_check(cudaSetDevice(lane->engine->device_index), "choosing the device", error);
+    if (status == CLIPC_OK && !lane->engine->batch_invariant)
+        status = tune_passes(lane->engine, request, error);
+    give_back(self, lane);
+    (void)cudaSetDevice(device);
+    return status;
+}
+
 static void parts(void *compiled, clipc_call_parts *out)
 {
     struct compiled *self = compiled;
@@ -459,4 +535,6 @@ const clipc_backend clipc_backend_cuda = {
     .set_tap = set_tap,
     .measure = measure,
     .parts = parts,
+    .made_for = made_for,
+    .tune = tune,
 };

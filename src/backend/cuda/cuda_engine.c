@@ -321,6 +321,7 @@ void clipc_cuda_engine_destroy(clipc_cuda_engine **out)
     clipc_cuda_steps_destroy(&engine->steps);
     clipc_cuda_tap_free(&engine->tap);
     clipc_cuda_parts_destroy(&engine->parts);
+    clipc_gemm_tiles_free(&engine->tiles);
     if (engine->stream)
         (void)cudaStreamDestroy(engine->stream);
     (void)cudaGetLastError();

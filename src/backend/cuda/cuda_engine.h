@@ -8,9 +8,11 @@
 #include "backend/cuda/cuda_parts.h"
 #include "backend/cuda/cuda_steps.h"
 #include "backend/cuda/cuda_tap.h"
+#include "backend/cuda/cuda_tune.h"
 #include "backend/cuda/cuda_weights.h"
 #include "backend/cuda/cuda_whole_tower.h"
 #include "backend/cuda/gemm.h"
+#include "backend/cuda/gemm_tiles.h"
 #include "backend/cuda/steps.h"
 
 #define CLIPC_CUDA_GRAPHS     128
@@ -89,6 +91,8 @@ typedef struct clipc_cuda_engine {
     int32_t next_graph;
     float *byte_values;      /* [3, 256], device memory of its own: clipc_preprocess_values */
     clipc_cuda_steps *steps; /* NULL: nothing was ever recorded */
+    clipc_gemm_tiles tiles;  /* measured ones; not those of batch_invariant */
+    clipc_cuda_tuner *tuner; /* while products are measured; passes are then no graphs */
     clipc_cuda_tap tap;      /* while it has a function, passes are launched step by step and are no graphs */
     unsigned measure;        /* CLIPC_MEASURE_… */
     clipc_cuda_parts *parts; /* NULL: they were never asked for */

@@ -35,7 +35,18 @@ cudaError_t clipc_cuda_gemm_run(const clipc_cuda_gemm *gemm, const clipc_gemm_pl
     return launcher ? launcher(gemm, plan, stream) : cudaErrorInvalidConfiguration;
 }
 
-/* With batch_invariant the tile is that of a large batch, whatever the batch. */
+static clipc_gemm_shape shape_of(const clipc_cuda_gemm *gemm)
+{
+    return (clipc_gemm_shape){.type = gemm->type,
+                              .rows = gemm->rows,
+                              .columns = gemm->columns,
+                              .depth = gemm->depth,
+                              .residual = gemm->residual != NULL,
+                              .activation = gemm->activation != CLIPC_CUDA_ACTIVATION_NONE,
+                              .leaves_statistics = gemm->leave.pairs != NULL};
+}
+
+/* With batch_invariant the tile is that of a large batch, whatever the batch; else one that was measured, if any. */
 static clipc_gemm_plan choose(const clipc_cuda_engine *engine, const clipc_cuda_gemm *gemm)
 {
     const int32_t rows = engine->batch_invariant ? INVARIANT_ROWS : gemm->rows;
@@ -49,6 +60,10 @@ static clipc_gemm_plan choose(const clipc_cuda_engine *engine, const clipc_cuda_
                                : clipc_gemm_select(&device, rows, gemm->columns, gemm->depth, residual);
     if (engine->batch_invariant)
         clipc_gemm_fit(&plan, &device, gemm->rows, gemm->columns, gemm->depth);
+    else if (engine->tiles.count) {
+        const clipc_gemm_shape shape = shape_of(gemm);
+        clipc_gemm_tiles_apply(&engine->tiles, &device, &shape, &plan);
+    }
     return plan;
 }
 
@@ -67,6 +82,10 @@ cudaError_t clipc_cuda_product(const clipc_cuda_engine *engine, clipc_cuda_step 
     if (gemm->leave.pairs) {
         gemm->leave.part_width = clipc_gemm_part_width(&plan);
         gemm->leave.parts = (gemm->leave.columns + gemm->leave.part_width - 1) / gemm->leave.part_width;
+    }
+    if (engine->tuner) {
+        const clipc_gemm_shape shape = shape_of(gemm);
+        TRY(clipc_cuda_tuner_product(engine->tuner, gemm, &shape, &plan, engine->stream));
     }
     TRY(clipc_cuda_gemm_run(gemm, &plan, engine->stream));
     if (!clipc_cuda_steps_are_on(engine->steps))
@@ -405,7 +424,7 @@ static cudaError_t launch(const clipc_cuda_engine *engine, const clipc_cuda_grap
     const clipc_cuda_whole_tower_state *whole = pass->image ? &engine->whole_image : &engine->whole_text;
     clipc_cuda_steps_enter(engine->steps, pass->image, -1);
     const bool at_once = pass->count == 1 && pass->rows <= whole->rows && !engine->batch_invariant;
-    if (at_once && !engine->tap.target.function)
+    if (at_once && !engine->tap.target.function && !engine->tuner)
         return launch_whole(engine, whole, pass);
     TRY(pass->image ? clipc_cuda_launch_image(engine, pass->count)
                     : clipc_cuda_launch_text(engine, pass->count, pass->rows, pass->longest));
@@ -452,7 +471,7 @@ static cudaError_t find_graph(clipc_cuda_engine *engine, const clipc_cuda_graph 
 
 static clipc_status run_pass(clipc_cuda_engine *engine, const clipc_cuda_graph *pass, clipc_error *error)
 {
-    if (clipc_cuda_steps_are_on(engine->steps) || engine->tap.target.function) {
+    if (clipc_cuda_steps_are_on(engine->steps) || engine->tap.target.function || engine->tuner) {
         CLIPC_CUDA_TRY(clipc_cuda_steps_begin(engine->steps, engine->stream), "timing");
         return clipc_cuda_check(launch(engine, pass), "starting a kernel", error);
     }

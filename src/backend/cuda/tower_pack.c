@@ -48,9 +48,11 @@ static float *pack_vector(clipc_tower_packer *packer, const clipc_tensor *tensor
 static void read_norm(clipc_tower_packer *packer, const clipc_tensor *weight, const clipc_tensor *bias,
                       const float **norm_weight, const float **norm_bias)
 {
-    *norm_weight = packer->scratch;
-    *norm_bias = packer->scratch + weight->count;
+    *norm_weight = NULL;
+    *norm_bias = NULL;
     if (packer->function) {
+        *norm_weight = packer->scratch;
+        *norm_bias = packer->scratch + weight->count;
         clipc_tensor_read(weight, 0, weight->count, packer->scratch);
         clipc_tensor_read(bias, 0, bias->count, packer->scratch + weight->count);
     }
