@@ -128,6 +128,32 @@ static void check_problem(check *c, clipc_thread_pool *pool, clipc_thread_pool *
     guarded_end(c, &scratch, "pooled attention wrote outside its scratch");
 }
 
+/* The values' weights as bf16, of integers packed from `original`. */
+static void check_values(check *c, const clipc_packed_weights *packed, const float *original, size_t width)
+{
+    const clipc_packed_layout layout = clipc_pooled_values_layout(c->kernels, width);
+    const size_t columns = layout.panel_columns;
+    size_t bytes = 0;
+    if (!clipc_packed_bytes(&layout, &bytes))
+        exit(2);
+    guarded block = guarded_make(bytes / sizeof(float));
+    const clipc_packed_weights values = clipc_packed_weights_at(&layout, block.values);
+    for (size_t panel = 0; panel < layout.panel_count; panel++)
+        clipc_pooled_values_fill(c->kernels, packed, width, panel, &values);
+    for (size_t output = 0; output < width; output++) {
+        const uint32_t *panel = clipc_packed_panel(&values, output / columns);
+        for (size_t k = 0; k < width; k++) {
+            const uint32_t unit = panel[k / 2 * columns + output % columns];
+            const float value = clipc_float_of_bf16((uint16_t)(k % 2 ? unit >> 16 : unit));
+            const float weight = original[(2 * width + output) * width + k];
+            expect_true(c, fabsf(value - weight) <= 0.51f * packed->scales[2 * width + output] + fabsf(weight) / 256,
+                        "weights of the values: not those that were packed");
+        }
+        expect_true(c, values.bias[output] == packed->bias[2 * width + output], "weights of the values: bias");
+    }
+    guarded_end(c, &block, "weights of the values: written outside");
+}
+
 /* The keys' weights of a packed layer, transposed, as the numbers that were packed. */
 static void check_keys(check *c, clipc_dtype from, clipc_dtype to, size_t heads, size_t inner)
 {
@@ -169,6 +195,8 @@ static void check_keys(check *c, clipc_dtype from, clipc_dtype to, size_t heads,
                         "weights of the keys: not those that were packed");
         }
     }
+    if (from == CLIPC_DTYPE_I8)
+        check_values(c, &packed, weights.values, width);
     guarded_end(c, &weights, "");
     guarded_end(c, &block, "weights of the keys: the packed layer changed");
     guarded_end(c, &keys_block, "weights of the keys: written outside");

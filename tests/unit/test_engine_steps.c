@@ -192,7 +192,8 @@ static void products_of_bf16_are_named_so(void **state)
     clipc_engine_destroy(&engine);
 }
 
-/* All products of rows with weights are in int8, but for the projection; attention's own are not. */
+/* All products of rows with weights are in int8, but for the projection and, in the last layer, what multiplies the
+ * weights of keys and values; attention's own are not. */
 static void what_is_not_int8_is_told(void **state)
 {
     (void)state;
@@ -206,8 +207,9 @@ static void what_is_not_int8_is_told(void **state)
         assert_int_equal(find_step(engine, products[i]).precision, CLIPC_PRECISION_INT8);
         assert_non_null(strstr(find_step(engine, products[i]).kernel, "gemm_tile_i8__"));
     }
-    assert_int_equal(find_step(engine, "quantization").calls, 2 * 6 + 1); /* and the sums of the last layer's rows */
+    assert_int_equal(find_step(engine, "quantization").calls, 2 * 6);
     assert_int_equal(find_step(engine, "query × weights of the keys").precision, CLIPC_PRECISION_BF16);
+    assert_int_equal(find_step(engine, "sums × weights of the values").precision, CLIPC_PRECISION_BF16);
     assert_int_equal(find_step(engine, "patch embedding").precision, CLIPC_PRECISION_INT8);
     assert_int_not_equal(find_step(engine, "projection").precision, CLIPC_PRECISION_INT8);
     clipc_engine_destroy(&engine);

@@ -81,8 +81,8 @@ struct quantize_job {
     const clipc_cpu_tower *tower;
     const uint32_t *halves;
     size_t columns;
-    uint32_t *out;         /* packed matrices, one after the other */
-    clipc_row_tiles tiles; /* of one */
+    uint32_t *out;
+    clipc_row_tiles tiles;
     clipc_row_scale *row_scales;
 };
 
@@ -93,11 +93,9 @@ static void quantize_packed(void *context, size_t begin, size_t end, size_t thre
     const size_t length = clipc_cpu_packed_blocks(job->columns, CLIPC_DTYPE_BF16) * CLIPC_BLOCK;
     const size_t blocks = clipc_cpu_packed_blocks(job->columns, CLIPC_DTYPE_I8);
     for (size_t row = begin; row < end; row++) {
-        const size_t matrix = row / job->tiles.rows;
-        const clipc_packed_row place = clipc_packed_row_at(job->tiles, blocks, row % job->tiles.rows);
-        uint32_t *out = job->out + matrix * job->tiles.rows * blocks * CLIPC_BLOCK + place.offset;
-        job->row_scales[row] =
-            job->tower->kernels->i8.quantize(job->halves + row * length, job->columns, out, place.block_stride);
+        const clipc_packed_row place = clipc_packed_row_at(job->tiles, blocks, row);
+        job->row_scales[row] = job->tower->kernels->i8.quantize(job->halves + row * length, job->columns,
+                                                                job->out + place.offset, place.block_stride);
     }
 }
 
@@ -147,22 +145,16 @@ struct clipc_cpu_stream clipc_cpu_pooled_rows(const struct clipc_cpu_run *run, c
                                      deal_rows(run, run->items, dtype), run->tower->config.width};
 }
 
-/* Rows of bf16 to `matrices` packed matrices of bytes. */
-static void quantize_rows(const struct clipc_cpu_run *run, clipc_row_tiles tiles, size_t columns, size_t matrices,
-                          const uint32_t *halves, void *packed)
-{
-    struct quantize_job job = {run->tower, halves, columns, packed, tiles, run->workspace->row_scales};
-    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
-    run_rows(run, quantize_packed, &job, matrices * tiles.rows);
-    clipc_cpu_step_end(start, CLIPC_STEP_QUANTIZATION, CLIPC_DTYPE_I8, clipc_quantize_name(run->tower->kernels),
-                       clipc_bytes_of_rows(matrices * tiles.rows, columns, CLIPC_DTYPE_BF16, CLIPC_DTYPE_I8));
-}
-
-/* What lies in workspace->halves. */
+/* Rows of bf16 in workspace->halves to packed bytes. */
 static void quantize(const struct clipc_cpu_run *run, const struct clipc_cpu_stream *stream, size_t columns,
                      void *packed)
 {
-    quantize_rows(run, stream->tiles, columns, 1, run->workspace->halves, packed);
+    struct quantize_job job = {run->tower, run->workspace->halves, columns,
+                               packed,     stream->tiles,          run->workspace->row_scales};
+    const clipc_cpu_step_start start = clipc_cpu_step_begin(run->workspace->steps);
+    run_rows(run, quantize_packed, &job, stream->tiles.rows);
+    clipc_cpu_step_end(start, CLIPC_STEP_QUANTIZATION, CLIPC_DTYPE_I8, clipc_quantize_name(run->tower->kernels),
+                       clipc_bytes_of_rows(stream->tiles.rows, columns, CLIPC_DTYPE_BF16, CLIPC_DTYPE_I8));
 }
 
 /* Into the form that a product with these weights reads. */
@@ -333,7 +325,7 @@ static void normalize_rows(const struct clipc_cpu_run *run, const clipc_cpu_norm
 }
 
 /* Σ p x of every head, from its u in workspace->pooled_wide, as packed rows of `tiles` for the values' weights. */
-static const void *attend_rows(const struct clipc_cpu_run *run, clipc_row_tiles tiles, bool bytes)
+static void attend_rows(const struct clipc_cpu_run *run, clipc_row_tiles tiles)
 {
     const clipc_cpu_tower *tower = run->tower;
     const clipc_cpu_workspace *workspace = run->workspace;
@@ -349,16 +341,12 @@ static const void *attend_rows(const struct clipc_cpu_run *run, clipc_row_tiles 
                                               .queries = workspace->pooled_wide,
                                               .rows = workspace->wide,
                                               .out = (uint32_t *)(void *)workspace->pooled_sums,
-                                              .out_tiles = bytes ? clipc_row_tiles_make(run->items, 1) : tiles,
+                                              .out_tiles = tiles,
                                               .scratch = workspace->scratch,
                                               .scratch_stride = workspace->scratch_stride};
     const clipc_cpu_step_start start = clipc_cpu_step_begin(workspace->steps);
     clipc_pooled_attention_run(run->pool, &attention);
     clipc_cpu_step_end_pooled_attention(start, &attention);
-    if (!bytes)
-        return workspace->pooled_sums;
-    quantize_rows(run, tiles, tower->config.width, heads, attention.out, workspace->pooled_bytes);
-    return workspace->pooled_bytes;
 }
 
 /* The pooled rows' attention from their packed queries in workspace->pooled_query, into the form that the output
@@ -369,7 +357,8 @@ static void attend_pooled(const struct clipc_cpu_run *run, const struct clipc_cp
     const clipc_cpu_tower *tower = run->tower;
     const size_t heads = tower->config.heads;
     const size_t length = clipc_cpu_attention_length(tower);
-    const clipc_packed_weights *weights = &layer->query_key_value;
+    const bool own = tower->last_values.panels;
+    const clipc_packed_weights *weights = own ? &tower->last_values : &layer->query_key_value;
     const clipc_gemm keys = {.kernels = tower->kernels,
                              .weights = &tower->last_keys,
                              .panel_count = tower->last_keys.layout.panel_count,
@@ -381,7 +370,8 @@ static void attend_pooled(const struct clipc_cpu_run *run, const struct clipc_cp
                              .panels_a_part = tower->last_keys.layout.panel_count / heads,
                              .part_blocks = length / heads / CLIPC_BLOCK};
     run_gemm(run, CLIPC_STEP_QUERY_BY_KEYS, &keys);
-    const size_t part = weights->layout.panel_count / 3;
+    attend_rows(run, pooled->tiles);
+    const size_t part = own ? weights->layout.panel_count : weights->layout.panel_count / 3;
     const size_t blocks = clipc_cpu_packed_blocks(tower->config.width, weights->layout.dtype);
     const clipc_dtype next = layer->attention_out.layout.dtype;
     const bool bytes = next == CLIPC_DTYPE_I8;
@@ -390,18 +380,17 @@ static void attend_pooled(const struct clipc_cpu_run *run, const struct clipc_cp
     const clipc_gemm values = {
         .kernels = tower->kernels,
         .weights = weights,
-        .first_panel = 2 * part,
+        .first_panel = own ? 0 : 2 * part,
         .panel_count = part,
-        .rows = attend_rows(run, pooled->tiles, weights->layout.dtype == CLIPC_DTYPE_I8),
+        .rows = run->workspace->pooled_sums,
         .row_blocks = blocks,
         .row_scales = run->workspace->row_scales,
         .tiles = pooled->tiles,
         .epilogue = CLIPC_EPILOGUE_BIAS,
         .output = {bytes ? (void *)run->workspace->halves : pooled->packed, out_length, !bytes, out_dtype},
         .panels_a_part = part / heads,
-        .part_rows = run->items * blocks * CLIPC_BLOCK,
-        .part_scales = run->items};
-    run_gemm(run, CLIPC_STEP_QUERY_KEY_VALUE, &values);
+        .part_rows = run->items * blocks * CLIPC_BLOCK};
+    run_gemm(run, CLIPC_STEP_SUMS_BY_VALUES, &values);
     if (bytes)
         quantize(run, pooled, tower->config.width, pooled->packed);
 }

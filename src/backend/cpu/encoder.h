@@ -20,11 +20,10 @@ typedef struct clipc_cpu_workspace {
     float *pooled;               /* [item_capacity, padded width]: X of the pooled rows, in the last layer and after */
     float *pooled_packed;        /* packed, the same size */
     float *pooled_query;         /* the same size */
-    float *pooled_wide;  /* where the tower has last_keys, [item_capacity, heads, width]: u of pooled_attention.h */
-    float *pooled_sums;  /* the same size, a matrix for each head: its result */
-    float *pooled_bytes; /* int8: that as bytes */
-    float *embeddings;   /* [item_capacity, padded embedding dimension] */
-    float *scratch;      /* [threads][scratch_stride], of attention */
+    float *pooled_wide; /* where the tower has last_keys, [item_capacity, heads, width]: u of pooled_attention.h */
+    float *pooled_sums; /* the same size, a matrix for each head: its result */
+    float *embeddings;  /* [item_capacity, padded embedding dimension] */
+    float *scratch;     /* [threads][scratch_stride], of attention */
     size_t scratch_stride;
     clipc_cpu_steps *steps; /* where steps are recorded; NULL while nobody asks */
     clipc_tap_target tap;   /* who is handed what is computed on the way */

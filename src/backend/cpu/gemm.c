@@ -116,7 +116,7 @@ static void multiply_tile(const clipc_gemm *gemm, size_t index, size_t panel)
     const uint32_t *rows = (const uint32_t *)gemm->rows + part * gemm->part_rows +
                            (begin * gemm->row_blocks + part * gemm->part_blocks * height) * CLIPC_BLOCK;
     const clipc_row_scale *row_scales =
-        gemm->weights->layout.dtype == CLIPC_DTYPE_I8 ? gemm->row_scales + part * gemm->part_scales + begin : NULL;
+        gemm->weights->layout.dtype == CLIPC_DTYPE_I8 ? gemm->row_scales + begin : NULL;
     multiply(gemm, rows, row_scales, begin, height, panel);
 }
 

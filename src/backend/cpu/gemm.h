@@ -32,11 +32,10 @@ typedef struct clipc_gemm {
     clipc_epilogue epilogue;
     clipc_gemm_output output;
     /* Panels may read different rows: every panels_a_part panels (0: all the same) go on by part_blocks blocks of the
-     * rows, or to the next matrix of rows, part_rows units and part_scales row_scales ahead. */
+     * rows, or to the next matrix of rows, part_rows units ahead. Not for I8. */
     size_t panels_a_part;
     size_t part_blocks;
     size_t part_rows;
-    size_t part_scales;
 } clipc_gemm;
 
 /* Writes `count` values to the columns from `column` on of a row that is packed in `dtype`, F32 or BF16. */

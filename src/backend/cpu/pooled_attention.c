@@ -246,3 +246,30 @@ void clipc_pooled_keys_fill(const clipc_kernels *kernels, const clipc_packed_wei
         fill_panel(kernels, from, first_key + head * inner, inner, i * columns, keys, head * panels + i);
     memset(keys->bias + head * width, 0, width * sizeof *keys->bias);
 }
+
+clipc_packed_layout clipc_pooled_values_layout(const clipc_kernels *kernels, size_t width)
+{
+    return clipc_packed_layout_make(CLIPC_DTYPE_BF16, clipc_kernels_tile_columns(kernels, CLIPC_DTYPE_BF16), 1, width,
+                                    width);
+}
+
+void clipc_pooled_values_fill(const clipc_kernels *kernels, const clipc_packed_weights *query_key_value, size_t width,
+                              size_t panel, const clipc_packed_weights *values)
+{
+    enum { DEPTH = 2 * CLIPC_TILE_COLUMNS_MAX };
+    float row[DEPTH];
+    _Alignas(float) uint16_t halves[CLIPC_TILE_COLUMNS_MAX * DEPTH];
+    const size_t columns = values->layout.panel_columns;
+    const size_t first = 2 * width + panel * columns;
+    float *to = clipc_packed_panel(values, panel);
+    for (size_t k = 0; k < width; k += DEPTH) {
+        const size_t depth = clipc_min(DEPTH, width - k);
+        for (size_t j = 0; j < columns; j++) {
+            unpack(query_key_value, first + j, k, depth, row);
+            kernels->round_bf16(row, depth, halves + j * DEPTH);
+        }
+        kernels->pack_units((const float *)(const void *)halves, DEPTH / 2, columns, depth / 2, columns,
+                            to + k / 2 * columns);
+    }
+    memcpy(values->bias + panel * columns, query_key_value->bias + first, columns * sizeof *values->bias);
+}

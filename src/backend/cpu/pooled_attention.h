@@ -40,4 +40,10 @@ clipc_packed_layout clipc_pooled_keys_layout(const clipc_kernels *kernels, clipc
 void clipc_pooled_keys_fill(const clipc_kernels *kernels, const clipc_packed_weights *from, size_t first_key,
                             size_t heads, size_t head, const clipc_packed_weights *keys);
 
+/* The layout of Wv as bf16, and one panel of it filled from packed integers, bias included. What it multiplies is one
+ * sum of rows, whose rounding to bytes no average over rows would make up for. */
+clipc_packed_layout clipc_pooled_values_layout(const clipc_kernels *kernels, size_t width);
+void clipc_pooled_values_fill(const clipc_kernels *kernels, const clipc_packed_weights *query_key_value, size_t width,
+                              size_t panel, const clipc_packed_weights *values);
+
 #endif

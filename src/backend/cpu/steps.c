@@ -15,6 +15,7 @@ static const char *const step_names[CLIPC_STEP_KINDS] = {
     [CLIPC_STEP_LAYER_NORM] = "layer norm",
     [CLIPC_STEP_QUERY_KEY_VALUE] = "query, key, value",
     [CLIPC_STEP_QUERY_BY_KEYS] = "query × weights of the keys",
+    [CLIPC_STEP_SUMS_BY_VALUES] = "sums × weights of the values",
     [CLIPC_STEP_ATTENTION] = "attention",
     [CLIPC_STEP_QUANTIZATION] = "quantization",
     [CLIPC_STEP_ATTENTION_OUT] = "attention output + residual",

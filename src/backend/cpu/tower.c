@@ -58,6 +58,31 @@ static void fill_keys(void *context, size_t begin, size_t end, size_t thread)
                                head, &job->tower->last_keys);
 }
 
+static void fill_values(void *context, size_t begin, size_t end, size_t thread)
+{
+    (void)thread;
+    const struct keys_job *job = context;
+    for (size_t panel = begin; panel < end; panel++)
+        clipc_pooled_values_fill(job->tower->kernels, job->from, job->tower->config.width, panel,
+                                 &job->tower->last_values);
+}
+
+/* Room for weights, filled in the second pass by running a task over `count` parts. */
+static void build_derived(struct builder *builder, const clipc_packed_layout *layout, clipc_packed_weights *to,
+                          clipc_task task, size_t count, const clipc_packed_weights *from)
+{
+    size_t bytes = 0;
+    if (!clipc_packed_bytes(layout, &bytes))
+        builder->base.arena.overflow = true;
+    *to = (clipc_packed_weights){.layout = *layout};
+    void *block = clipc_arena_take(&builder->base.arena, 1, bytes, 1);
+    if (!block)
+        return;
+    *to = clipc_packed_weights_at(layout, block);
+    struct keys_job job = {builder->tower, from};
+    clipc_thread_pool_run(builder->base.pool, task, &job, count, 1);
+}
+
 /* The last layer's keys for pooled attention, where it pools rows, heads are whole panels and rows of one dtype. */
 static void build_last_keys(struct builder *builder, const clipc_cpu_layer *last)
 {
@@ -70,18 +95,12 @@ static void build_last_keys(struct builder *builder, const clipc_cpu_layer *last
         return;
     const clipc_packed_layout layout =
         clipc_pooled_keys_layout(tower->kernels, tower->dtype, heads, tower->config.width);
-    size_t bytes = 0;
-    if (!clipc_packed_bytes(&layout, &bytes))
-        builder->base.arena.overflow = true;
     builder->base.tallest_tile =
         clipc_min(builder->base.tallest_tile, clipc_kernels_tile_rows(tower->kernels, tower->dtype));
-    tower->last_keys = (clipc_packed_weights){.layout = layout};
-    void *block = clipc_arena_take(&builder->base.arena, 1, bytes, 1);
-    if (!block)
-        return;
-    tower->last_keys = clipc_packed_weights_at(&layout, block);
-    struct keys_job job = {tower, &last->query_key_value};
-    clipc_thread_pool_run(builder->base.pool, fill_keys, &job, heads, 1);
+    build_derived(builder, &layout, &tower->last_keys, fill_keys, heads, &last->query_key_value);
+    const clipc_packed_layout values = clipc_pooled_values_layout(tower->kernels, tower->config.width);
+    if (from == CLIPC_DTYPE_I8)
+        build_derived(builder, &values, &tower->last_values, fill_values, values.panel_count, &last->query_key_value);
 }
 
 static void build_layers(struct builder *builder, const clipc_layer_weights *from)

@@ -38,6 +38,7 @@ typedef struct clipc_cpu_tower {
     bool last_unseen; /* an item's last row does not see itself: a text's class token */
     clipc_cpu_layer *layers;
     clipc_packed_weights last_keys; /* of the last layer, transposed: pooled_attention.h; no panels: it is not used */
+    clipc_packed_weights last_values; /* of such a last layer in int8: in bf16 */
     float *positions; /* [most_tokens, padded_width]; the class embedding and the bias of patches are added */
     clipc_cpu_norm norm_final;
     clipc_packed_weights projection; /* no panels: the pooled row is the embedding */

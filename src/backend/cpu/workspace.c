@@ -69,16 +69,12 @@ void clipc_cpu_workspace_plan(const clipc_cpu_tower *tower, size_t max_batch, si
     workspace->packed = clipc_arena_floats(arena, rows, width);
     workspace->wide = clipc_arena_floats(arena, rows, wide);
     workspace->halves = clipc_arena_take(arena, rows, halves, sizeof *workspace->halves);
-    const size_t scales = by_rows ? clipc_max(rows, items * tower->config.heads) : rows;
-    workspace->row_scales = clipc_arena_take(arena, bytes ? scales : 0, 1, sizeof *workspace->row_scales);
+    workspace->row_scales = clipc_arena_take(arena, bytes ? rows : 0, 1, sizeof *workspace->row_scales);
     workspace->pooled = clipc_arena_floats(arena, items, width);
     workspace->pooled_packed = clipc_arena_floats(arena, items, width);
     workspace->pooled_query = clipc_arena_floats(arena, items, width);
     workspace->pooled_wide = clipc_arena_floats(arena, items, item_units);
     workspace->pooled_sums = clipc_arena_floats(arena, items, item_units);
-    workspace->pooled_bytes = clipc_arena_floats(
-        arena, bytes ? items : 0,
-        by_rows ? tower->config.heads * clipc_cpu_packed_blocks(width, CLIPC_DTYPE_I8) * CLIPC_BLOCK : 0);
     workspace->embeddings = clipc_arena_floats(arena, items, clipc_padded_columns(tower->embedding_dimension));
     workspace->scratch = clipc_arena_floats(arena, threads, workspace->scratch_stride);
 }
