@@ -3,7 +3,8 @@
     peer_worker.py PEER TOWER BATCH TOKENS PRECISION MODEL_FOLDER
 
 prepares, prints a line of JSON, and then answers every line "SECONDS" on standard input with a line of JSON holding the
-items per second of a timed loop of about that length. Between the lines it sleeps.
+items per second of a timed loop of about that length. Between the lines it sleeps. Graphs, inputs and PyTorch's fp32
+results stay in the folder: with all of them there, a peer other than PyTorch starts without it.
 """
 
 import json
@@ -15,35 +16,40 @@ THREADS = len(os.sched_getaffinity(0))
 os.environ.setdefault("OMP_NUM_THREADS", str(THREADS))
 
 import numpy as np  # noqa: E402
-import torch  # noqa: E402
-from transformers import CLIPModel  # noqa: E402
-
-torch.set_num_threads(THREADS)
-torch.set_grad_enabled(False)
 
 
-class ImageTower(torch.nn.Module):
-    """Pixels [B,3,H,W] to rows of unit length."""
+def load_module(tower, folder):
+    """The tower in PyTorch, and the model's configuration."""
+    import torch
+    from transformers import CLIPModel
 
-    def __init__(self, model):
-        super().__init__()
-        self.vision, self.projection = model.vision_model, model.visual_projection
+    torch.set_num_threads(THREADS)
+    torch.set_grad_enabled(False)
 
-    def forward(self, pixels):
-        rows = self.projection(self.vision(pixel_values=pixels).pooler_output)
-        return rows / rows.norm(dim=-1, keepdim=True)
+    class ImageTower(torch.nn.Module):
+        """Pixels [B,3,H,W] to rows of unit length."""
 
+        def __init__(self, model):
+            super().__init__()
+            self.vision, self.projection = model.vision_model, model.visual_projection
 
-class TextTower(torch.nn.Module):
-    """Ids [B,S] to rows of unit length."""
+        def forward(self, pixels):
+            rows = self.projection(self.vision(pixel_values=pixels).pooler_output)
+            return rows / rows.norm(dim=-1, keepdim=True)
 
-    def __init__(self, model):
-        super().__init__()
-        self.text, self.projection = model.text_model, model.text_projection
+    class TextTower(torch.nn.Module):
+        """Ids [B,S] to rows of unit length."""
 
-    def forward(self, ids):
-        rows = self.projection(self.text(input_ids=ids).pooler_output)
-        return rows / rows.norm(dim=-1, keepdim=True)
+        def __init__(self, model):
+            super().__init__()
+            self.text, self.projection = model.text_model, model.text_projection
+
+        def forward(self, ids):
+            rows = self.projection(self.text(input_ids=ids).pooler_output)
+            return rows / rows.norm(dim=-1, keepdim=True)
+
+    model = CLIPModel.from_pretrained(folder).eval()
+    return (ImageTower if tower == "image" else TextTower)(model).eval(), model.config
 
 
 def make_inputs(tower, batch, lengths, config, seed):
@@ -65,7 +71,44 @@ def cosine(a, b):
     return float(np.min(np.sum(a * b, -1) / (np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1))))
 
 
-def prepare_torch(module, example, precision, folder, name):
+class Case:
+    """One tower and shape of input."""
+
+    def __init__(self, tower, batch, lengths, folder):
+        self.tower, self.batch, self.lengths, self.folder = tower, batch, lengths, folder
+        self.name = f"{tower}-b{batch}" + (f"-t{max(lengths)}" if tower == "text" else "")
+        self.loaded = None
+        path = self.path("-inputs.npz")
+        if not os.path.exists(path):
+            inputs = [make_inputs(tower, batch, lengths, self.config(), seed) for seed in range(3)]
+            import torch
+
+            reference = self.module()(torch.from_numpy(inputs[0])).numpy()
+            with open(path + ".part", "wb") as file:
+                np.savez(file, inputs=np.stack(inputs), reference=reference)
+            os.rename(path + ".part", path)
+        with np.load(path) as kept:
+            self.inputs, self.reference = list(kept["inputs"]), kept["reference"]
+
+    def path(self, ending):
+        return os.path.join(self.folder, self.name + ending)
+
+    def load(self):
+        if not self.loaded:
+            self.loaded = load_module(self.tower, self.folder)
+        return self.loaded
+
+    def module(self):
+        return self.load()[0]
+
+    def config(self):
+        return self.load()[1]
+
+
+def prepare_torch(case, precision):
+    import torch
+
+    module = case.module()
     if precision == "bf16":
         module = module.to(torch.bfloat16)
 
@@ -78,19 +121,21 @@ def prepare_torch(module, example, precision, folder, name):
     return run
 
 
-def prepare_onnxruntime(module, example, precision, folder, name):
+def prepare_onnxruntime(case, precision):
     import onnxruntime
 
-    path = os.path.join(folder, name + ".onnx")
+    path = case.path(".onnx")
     if not os.path.exists(path):
-        torch.onnx.export(module, (torch.from_numpy(example),), path + ".part", input_names=["input"],
+        import torch
+
+        torch.onnx.export(case.module(), (torch.from_numpy(case.inputs[0]),), path + ".part", input_names=["input"],
                           output_names=["output"], opset_version=18, dynamo=True, external_data=False)
         os.rename(path + ".part", path)
     if precision == "int8":
-        from onnxruntime.quantization import QuantType, quantize_dynamic
-
-        quantized = os.path.join(folder, name + "-int8.onnx")
+        quantized = case.path("-int8.onnx")
         if not os.path.exists(quantized):
+            from onnxruntime.quantization import QuantType, quantize_dynamic
+
             quantize_dynamic(path, quantized + ".part", weight_type=QuantType.QInt8, per_channel=True)
             os.rename(quantized + ".part", quantized)
         path = quantized
@@ -100,23 +145,27 @@ def prepare_onnxruntime(module, example, precision, folder, name):
     return lambda values: session.run(None, {"input": values})[0]
 
 
-def prepare_openvino(module, example, precision, folder, name):
+def prepare_openvino(case, precision):
     import openvino
 
-    path = os.path.join(folder, f"{name}-{'int8' if precision == 'int8' else 'fp32'}.xml")
+    ending = f"-{'int8' if precision == 'int8' else 'fp32'}"
+    path = case.path(ending + ".xml")
     if not os.path.exists(path):
-        model = openvino.convert_model(module, example_input=torch.from_numpy(example))
+        import torch
+
+        example = case.inputs[0]
+        model = openvino.convert_model(case.module(), example_input=torch.from_numpy(example))
         model.reshape(list(example.shape))
         if precision == "int8":
             import nncf
 
-            config = CLIPModel.config_class.from_pretrained(folder)
-            tower = "image" if example.dtype == np.float32 else "text"
-            lengths = [example.shape[1]] if tower == "text" else []
-            data = [make_inputs(tower, example.shape[0], lengths, config, 1000 + i) for i in range(16)]
+            data = [make_inputs(case.tower, case.batch, case.lengths, case.config(), 1000 + i) for i in range(16)]
             model = nncf.quantize(model, nncf.Dataset(data), model_type=nncf.ModelType.TRANSFORMER,
                                   subset_size=len(data))
-        openvino.save_model(model, path, compress_to_fp16=False)
+        part = case.path(ending + "-part.xml")
+        openvino.save_model(model, part, compress_to_fp16=False)
+        os.rename(part[:-4] + ".bin", path[:-4] + ".bin")
+        os.rename(part, path)
     core = openvino.Core()
     hint = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}[precision]
     compiled = core.compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": THREADS,
@@ -133,14 +182,11 @@ def prepare_openvino(module, example, precision, folder, name):
 def main():
     peer, tower, batch, tokens, precision, folder = sys.argv[1:7]
     batch, lengths = int(batch), [int(n) for n in tokens.split(",")]
-    model = CLIPModel.from_pretrained(folder).eval()
-    module = (ImageTower if tower == "image" else TextTower)(model).eval()
-    inputs = [make_inputs(tower, batch, lengths, model.config, seed) for seed in range(3)]
-    reference = module(torch.from_numpy(inputs[0])).numpy()
-    name = f"{tower}-b{batch}" + (f"-t{max(lengths)}" if tower == "text" else "")
+    case = Case(tower, batch, lengths, folder)
     prepare = {"torch": prepare_torch, "onnxruntime": prepare_onnxruntime, "openvino": prepare_openvino}[peer]
-    run = prepare(module, inputs[0], precision, folder, name)
-    report = {"ready": True, "cosine": cosine(run(inputs[0]), reference)}
+    run = prepare(case, precision)
+    inputs = case.inputs
+    report = {"ready": True, "cosine": cosine(run(inputs[0]), case.reference)}
     print(json.dumps(report), flush=True)
     for line in sys.stdin:
         seconds, done = float(line), 0
