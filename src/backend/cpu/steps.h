@@ -20,7 +20,7 @@ typedef enum clipc_cpu_step {
     CLIPC_STEP_STAGES_SPREAD,
     CLIPC_STEP_LAYER_NORM, /* its result packed for the product that follows */
     CLIPC_STEP_QUERY_KEY_VALUE,
-    CLIPC_STEP_QUERY_BY_KEYS, /* the last layer's queries times the weights of the keys: pooled_attention.h */
+    CLIPC_STEP_QUERY_BY_KEYS,  /* the last layer's queries times the weights of the keys: pooled_attention.h */
     CLIPC_STEP_SUMS_BY_VALUES, /* and the sums of its rows times the weights of the values */
     CLIPC_STEP_ATTENTION,
     CLIPC_STEP_QUANTIZATION, /* of what a product of bytes reads, when LayerNorm did not do it */
