@@ -2,11 +2,48 @@
 
 #include "base/memory.h"
 
+#include <stdbool.h>
+
+/* What a file may make the parser hold: as much as any file may make the library allocate. */
+#define ALLOWANCE    ((size_t)64 << 20)
+#define ALLOWED_FOLD ((size_t)4)
+/* Files of at most so many bytes cannot reach the allowance: no byte costs more than 128. */
+#define SMALL_FILE (ALLOWANCE / 128)
+
+/* At least what jansson 2.14 allocates for the text, bytes of strings aside: a value is a json_string_t and three
+ * places of an array that grows, at most; an array, an object and a pair come with tables of their own. Marks within
+ * strings are not counted. */
+static size_t estimate_memory(const char *text, size_t size)
+{
+    size_t bytes = 0;
+    bool in_string = false;
+    for (size_t i = 0; i < size; i++) {
+        if (in_string) {
+            if (text[i] == '\\')
+                i++; /* whatever it is, it does not end the string */
+            else
+                in_string = text[i] != '"';
+            continue;
+        }
+        switch (text[i]) {
+        case '"': in_string = true; break;
+        case ',': bytes += 56; break;
+        case ':': bytes += 112; break;
+        case '[': bytes += 160; break;
+        case '{': bytes += 256; break;
+        default: break;
+        }
+    }
+    return bytes;
+}
+
 clipc_status clipc_json_parse(const void *bytes, size_t size, const char *name, size_t flags, json_t **out,
                               clipc_error *error)
 {
     *out = NULL;
     CLIPC_FAIL_IF(size == 0, error, CLIPC_ERROR_TRUNCATED, "%s: is empty, JSON was expected", name);
+    CLIPC_FAIL_IF(size > SMALL_FILE && estimate_memory(bytes, size) > (ALLOWED_FOLD - 1) * size + ALLOWANCE, error,
+                  CLIPC_ERROR_LIMIT, "%s: holds too many values for its size", name);
     json_error_t details;
     json_t *value = json_loadb(bytes, size, JSON_REJECT_DUPLICATES | flags, &details);
     if (!value) {

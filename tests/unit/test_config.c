@@ -268,13 +268,47 @@ static void refuses_bad_configs(void **state)
     }
 }
 
+/* What a parser would hold of it is bounded by the file's size; strings that hold marks of JSON are no values. */
+static void refuses_too_many_values(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *begin;
+        const char *item;
+        const char *end;
+        clipc_status status;
+    } cases[] = {
+        {"{\"x\":[", "{},", "0]}", CLIPC_ERROR_LIMIT},
+        {"{\"x\":[", "[],", "0]}", CLIPC_ERROR_LIMIT},
+        {"{\"x\":[", "\"\",", "0]}", CLIPC_ERROR_LIMIT},
+        {"{\"x\":[", "0,", "0]}", CLIPC_ERROR_LIMIT},
+        {"{\"model_type\":\"clip\",\"x\":\"", "{},\\\"", "\"}", CLIPC_OK},
+    };
+    const size_t size = (size_t)6 << 20;
+    char *text = test_malloc(size + 64);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        clipc_config config;
+        clipc_error error = {0};
+        const size_t step = strlen(cases[i].item);
+        size_t used = strlen(cases[i].begin);
+        memcpy(text, cases[i].begin, used);
+        for (; used < size; used += step)
+            memcpy(text + used, cases[i].item, step);
+        memcpy(text + used, cases[i].end, strlen(cases[i].end) + 1);
+        assert_int_equal(parse(text, &config, &error), cases[i].status);
+        if (cases[i].status != CLIPC_OK)
+            assert_non_null(strstr(error.message, "holds too many values for its size"));
+    }
+    test_free(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_defaults),      cmocka_unit_test(reads_odd_shapes),
         cmocka_unit_test(settles_the_pooling), cmocka_unit_test(old_sections_replace_new_ones),
         cmocka_unit_test(reads_siglip),        cmocka_unit_test(writes_what_it_reads),
-        cmocka_unit_test(refuses_bad_configs),
+        cmocka_unit_test(refuses_bad_configs), cmocka_unit_test(refuses_too_many_values),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }
