@@ -199,6 +199,10 @@ static clipc_status read_quickly(const clipc_tokenizer_file *file, clipc_token_s
     if (clipc_utf8_check(file->bytes, file->size) < file->size)
         return CLIPC_OK;
     const size_t most = most_entries(file);
+    /* No file may make the library hold more than four times its size and 64 MiB; what is left is for the table of
+     * tokens. jansson, which is watched for that, reads what has more entries for its size than tokenizers have. */
+    if (most * (sizeof *source->vocabulary.entries + sizeof *source->merges) > 2 * file->size + ((size_t)48 << 20))
+        return CLIPC_OK;
     source->decoded = clipc_allocate(file->size, 1);
     if (!source->decoded)
         return clipc_fail_memory(error, file->size, file->name);
