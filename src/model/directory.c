@@ -130,17 +130,18 @@ static clipc_status add_tokenizer_file(clipc_model *model, const char *file_name
     return CLIPC_OK;
 }
 
-clipc_status clipc_directory_read_tokenizer(clipc_model *model, clipc_text_cleaning cleaning, bool *found,
-                                            clipc_error *error)
+/* clipc.json is clipc's own and optional: {"template": "a sketch of a {}", "preprocessing_order": "torchvision",
+ * "text_cleaning": "canonicalize"}. *root is NULL where there is none, and the caller's to release. */
+static clipc_status open_own_file(clipc_model *model, json_t **root, const char **name, clipc_error *error)
 {
-    clipc_tokenizer_files files = {.cleaning = cleaning};
-    CLIPC_TRY(add_tokenizer_file(model, "tokenizer.json", &files.tokenizer_json, error));
-    CLIPC_TRY(add_tokenizer_file(model, "vocab.json", &files.vocab, error));
-    CLIPC_TRY(add_tokenizer_file(model, "merges.txt", &files.merges, error));
-    CLIPC_TRY(add_tokenizer_file(model, "tokenizer_config.json", &files.tokenizer_config, error));
-    CLIPC_TRY(add_tokenizer_file(model, "special_tokens_map.json", &files.special_tokens_map, error));
-    *found = files.tokenizer_json.bytes || (files.vocab.bytes && files.merges.bytes);
-    return *found ? clipc_tokenizer_create(&files, model->config.vocabulary_size, &model->tokenizer, error) : CLIPC_OK;
+    clipc_model_file_entry *entry = NULL;
+    *root = NULL;
+    *name = NULL;
+    if (!clipc_directory_has(model, CLIPC_FILE))
+        return CLIPC_OK;
+    CLIPC_TRY(clipc_directory_add(model, CLIPC_FILE, CLIPC_MAX_JSON_SIZE, &entry, error));
+    *name = entry->path;
+    return clipc_json_parse(entry->file.bytes, entry->file.size, *name, 0, root, error);
 }
 
 /* A string of clipc.json; *out is NULL when there is none. */
@@ -166,19 +167,46 @@ static clipc_status finish_with(clipc_model *model, const char *rule_name, const
     return clipc_model_finish(model, rule_name, text, name, error);
 }
 
-/* clipc.json is clipc's own and optional: {"template": "a sketch of a {}", "preprocessing_order": "torchvision"}. */
 clipc_status clipc_directory_finish(clipc_model *model, const char *rule_name, clipc_error *error)
 {
-    if (!clipc_directory_has(model, CLIPC_FILE))
-        return clipc_model_finish(model, rule_name, NULL, NULL, error);
-    clipc_model_file_entry *entry = NULL;
-    CLIPC_TRY(clipc_directory_add(model, CLIPC_FILE, CLIPC_MAX_JSON_SIZE, &entry, error));
-    const char *name = entry->path;
     json_t *root = NULL;
-    CLIPC_TRY(clipc_json_parse(entry->file.bytes, entry->file.size, name, 0, &root, error));
-    const clipc_status status = finish_with(model, rule_name, root, name, error);
+    const char *name = NULL;
+    CLIPC_TRY(open_own_file(model, &root, &name, error));
+    const clipc_status status = root ? finish_with(model, rule_name, root, name, error)
+                                     : clipc_model_finish(model, rule_name, NULL, NULL, error);
     json_decref(root);
     return status;
+}
+
+static clipc_status settle_cleaning(clipc_model *model, clipc_text_cleaning cleaning, clipc_error *error)
+{
+    json_t *root = NULL;
+    const char *name = NULL;
+    const char *word = NULL;
+    model->cleaning = cleaning;
+    if (cleaning != CLIPC_CLEAN_NOTHING)
+        return CLIPC_OK;
+    CLIPC_TRY(open_own_file(model, &root, &name, error));
+    clipc_status status = read_word(root, "text_cleaning", name, &word, error);
+    if (status == CLIPC_OK && word && !clipc_text_cleaning_parse(word, &model->cleaning))
+        status = clipc_fail(error, CLIPC_ERROR_FORMAT,
+                            "%s: text_cleaning is '%s', must be 'whitespace', 'lower' or 'canonicalize'", name, word);
+    json_decref(root);
+    return status;
+}
+
+clipc_status clipc_directory_read_tokenizer(clipc_model *model, clipc_text_cleaning cleaning, bool *found,
+                                            clipc_error *error)
+{
+    CLIPC_TRY(settle_cleaning(model, cleaning, error));
+    clipc_tokenizer_files files = {.cleaning = model->cleaning};
+    CLIPC_TRY(add_tokenizer_file(model, "tokenizer.json", &files.tokenizer_json, error));
+    CLIPC_TRY(add_tokenizer_file(model, "vocab.json", &files.vocab, error));
+    CLIPC_TRY(add_tokenizer_file(model, "merges.txt", &files.merges, error));
+    CLIPC_TRY(add_tokenizer_file(model, "tokenizer_config.json", &files.tokenizer_config, error));
+    CLIPC_TRY(add_tokenizer_file(model, "special_tokens_map.json", &files.special_tokens_map, error));
+    *found = files.tokenizer_json.bytes || (files.vocab.bytes && files.merges.bytes);
+    return *found ? clipc_tokenizer_create(&files, model->config.vocabulary_size, &model->tokenizer, error) : CLIPC_OK;
 }
 
 /* ---- names and paths ---- */

@@ -12,7 +12,8 @@ bool clipc_directory_has(const clipc_model *model, const char *file_name);
 /* Adds a file of the directory to the model's. */
 clipc_status clipc_directory_add(clipc_model *model, const char *file_name, size_t limit, clipc_model_file_entry **out,
                                  clipc_error *error);
-/* Builds the tokenizer from the directory's files; *found is false when it has none. */
+/* Builds the tokenizer from the directory's files; *found is false when it has none. CLIPC_CLEAN_NOTHING: the cleaning
+ * that clipc.json names, if there is one. */
 clipc_status clipc_directory_read_tokenizer(clipc_model *model, clipc_text_cleaning cleaning, bool *found,
                                             clipc_error *error);
 /* Last step: the template of clipc.json, and clipc_model_finish. */

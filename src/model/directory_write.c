@@ -274,8 +274,10 @@ fail:
 
 static clipc_status write_own_file(const clipc_model *model, const clipc_directory_sink *sink, clipc_error *error)
 {
-    char *text = clipc_json_write(json_pack("{s:s, s:s}", "template", model->default_template, "preprocessing_order",
-                                            clipc_preprocess_order_name(model->preprocess.order)));
+    const char *cleaning = clipc_text_cleaning_name(model->cleaning);
+    char *text =
+        clipc_json_write(json_pack("{s:s, s:s, s:s*}", "template", model->default_template, "preprocessing_order",
+                                   clipc_preprocess_order_name(model->preprocess.order), "text_cleaning", cleaning));
     return text ? write_text(sink, "clipc.json", text, error) : clipc_fail_memory(error, 128, "clipc.json");
 }
 

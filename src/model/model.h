@@ -53,6 +53,7 @@ struct clipc_model {
     const char *format;                /* in words */
     char absent[2][CLIPC_ABSENT_TEXT]; /* [text, image]: why the model lacks that tower; empty when it has it */
     char *default_template;
+    clipc_text_cleaning cleaning; /* with which the tokenizer was made of its files; not that of a packed one */
     const char *weights_dtype;
     size_t image_parameters;
     size_t text_parameters;

@@ -360,7 +360,6 @@ static clipc_status check_clip_tokenizer(const section *at, clipc_error *error)
 /* Of a tokenizer that is not CLIP's. */
 static clipc_status read_cleaning(const section *at, clipc_open_clip_config *out, clipc_error *error)
 {
-    static const char *const names[] = {"", "whitespace", "lower", "canonicalize"};
     section arguments;
     const char *clean = NULL;
     static const char *const read[] = {"clean", "strip_sep_token", NULL};
@@ -371,16 +370,10 @@ static clipc_status read_cleaning(const section *at, clipc_open_clip_config *out
     if (strips)
         out->unknown_tokenizer = "a tokenizer whose separator is taken away (strip_sep_token)";
     CLIPC_TRY(read_word(&arguments, "clean", "whitespace", &clean, error));
-    for (size_t i = 1; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(names[i], clean) == 0) {
-            out->cleaning = (clipc_text_cleaning)i;
-            return CLIPC_OK;
-        }
-    }
-    return clipc_fail(error, CLIPC_ERROR_UNSUPPORTED,
-                      "%s: text_cfg.tokenizer_kwargs.clean is '%s', clipc knows 'whitespace', 'lower' and "
-                      "'canonicalize'",
-                      at->file, clean);
+    CLIPC_FAIL_IF(!clipc_text_cleaning_parse(clean, &out->cleaning), error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: text_cfg.tokenizer_kwargs.clean is '%s', clipc knows 'whitespace', 'lower' and 'canonicalize'",
+                  at->file, clean);
+    return CLIPC_OK;
 }
 
 static clipc_status read_text(const section *at, bool quick, clipc_open_clip_config *out, clipc_error *error)

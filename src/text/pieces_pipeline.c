@@ -252,6 +252,24 @@ static clipc_status add_first_charsmap(const pipeline *to, const json_t *normali
 
 /* ---- cleaning in Python ---- */
 
+static const char *const cleaning_names[] = {NULL, "whitespace", "lower", "canonicalize"};
+
+const char *clipc_text_cleaning_name(clipc_text_cleaning cleaning)
+{
+    return cleaning_names[cleaning];
+}
+
+bool clipc_text_cleaning_parse(const char *name, clipc_text_cleaning *out)
+{
+    for (size_t i = 1; i < sizeof cleaning_names / sizeof cleaning_names[0]; i++) {
+        if (strcmp(cleaning_names[i], name) == 0) {
+            *out = (clipc_text_cleaning)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static clipc_status add_replace_run(const pipeline *to, const char *characters, uint32_t flags, bool single,
                                     const char *content, clipc_error *error)
 {

@@ -27,6 +27,11 @@ typedef enum clipc_text_cleaning {
     CLIPC_CLEAN_CANONICALIZE /* the same, with "_" as a space and no ASCII punctuation: SigLIP's */
 } clipc_text_cleaning;
 
+/* Its name, as open_clip has it; NULL for nothing. */
+const char *clipc_text_cleaning_name(clipc_text_cleaning cleaning);
+/* False for a name that is none of those. */
+bool clipc_text_cleaning_parse(const char *name, clipc_text_cleaning *out);
+
 /* What the model directory holds. tokenizer_json alone, or vocab + merges; the others are optional. Zero what is not
  * known. */
 typedef struct clipc_tokenizer_files {

@@ -117,6 +117,11 @@ def export(clipc, source, engine, target):
     for name in ("tokenizer.json", "tokenizer_config.json"):
         if (beside / name).exists():
             shutil.copy(beside / name, target / name)
+    config = beside / "open_clip_config.json"
+    text = json.loads(config.read_text())["model_cfg"].get("text_cfg", {}) if config.exists() else {}
+    if "hf_tokenizer_name" in text:
+        cleaning = text.get("tokenizer_kwargs", {}).get("clean", "whitespace")
+        (target / "clipc.json").write_text(json.dumps({"text_cleaning": cleaning}))
     return target
 
 
