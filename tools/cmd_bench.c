@@ -51,9 +51,9 @@ static const tool_option options[] = {
     {"tower", 0, OPTION_CHOICE, "NAME", "which tower: image (default) or text", offsetof(tool_settings, tower), 0, 0,
      "image|text"},
     {"image-shapes", 0, OPTION_TEXT, "N,…", "batch sizes to measure the image tower with, one after the other",
-     BENCH(image_shapes), 0, 0, NULL},
-    {"text-shapes", 0, OPTION_TEXT, "N,…", "the same of the text tower; both may be given", BENCH(text_shapes), 0, 0,
-     NULL},
+     offsetof(tool_settings, image_shapes), 0, 0, NULL},
+    {"text-shapes", 0, OPTION_TEXT, "N,…", "the same of the text tower; both may be given",
+     offsetof(tool_settings, text_shapes), 0, 0, NULL},
     {"tokens", 0, OPTION_TEXT, "N,…",
      "length of each random text, start and end token included (default: 16); several are dealt round robin",
      offsetof(tool_settings, tokens), 0, 0, NULL},
@@ -238,7 +238,7 @@ static void check_command_line(const tool_settings *settings, bool image, bool t
 {
     if (settings->model && settings->architecture)
         quit(STATUS_USAGE, "bench: --model and --arch exclude each other");
-    if ((settings->bench.image_shapes || settings->bench.text_shapes) && settings->batch)
+    if ((settings->image_shapes || settings->text_shapes) && settings->batch)
         quit(STATUS_USAGE, "bench: --batch is one batch size, --image-shapes and --text-shapes are several: give one");
     if (!image && settings->images.count)
         quit(STATUS_USAGE, "bench: --image is for the image tower, which is not measured");
@@ -251,12 +251,12 @@ static int run(const tool_settings *given)
 {
     const tool_settings settings = operand_or_model(given, "bench");
     const bench_settings *asked = &settings.bench;
-    const bool shapes = asked->image_shapes || asked->text_shapes;
-    const bool text = shapes ? asked->text_shapes != NULL : strcmp(settings.tower, "text") == 0;
-    const bool image = shapes ? asked->image_shapes != NULL : !text;
+    const bool shapes = settings.image_shapes || settings.text_shapes;
+    const bool text = shapes ? settings.text_shapes != NULL : strcmp(settings.tower, "text") == 0;
+    const bool image = shapes ? settings.image_shapes != NULL : !text;
     const shape_list one = {.sizes = {settings.batch ? (size_t)settings.batch : 1}, .count = 1};
-    const shape_list image_shapes = shapes_parse("image-shapes", asked->image_shapes, &one);
-    const shape_list text_shapes = shapes_parse("text-shapes", asked->text_shapes, &one);
+    const shape_list image_shapes = shapes_parse("image-shapes", settings.image_shapes, &one);
+    const shape_list text_shapes = shapes_parse("text-shapes", settings.text_shapes, &one);
     check_command_line(&settings, image, text);
     (void)percentiles_parse(asked->percentiles);
     (void)bench_limits_of(&settings);

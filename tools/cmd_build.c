@@ -2,6 +2,7 @@
 #include "commands.h"
 
 #include "accuracy.h"
+#include "build_shapes.h"
 #include "build_tuning.h"
 #include "json_line.h"
 #include "message.h"
@@ -17,6 +18,8 @@ static const char *const synopsis[] = {
     "      [--keep-precise SET] [--accuracy-gate cos:X|top1:X]",
     "      [--tune off|fast|full] [--timing-cache FILE]",
     "      [--image IMAGE|DIR|@LIST]... [--text TEXT]... [-f FILE]",
+    "      [--image-shapes MIN,OPT,MAX] [--text-shapes MIN,OPT,MAX]",
+    "      [--workspace SIZE]",
     NULL,
 };
 
@@ -42,6 +45,15 @@ static const tool_option options[] = {
     {"timing-cache", 0, OPTION_TEXT, "FILE",
      "of --tune: keep what is measured in this file, for the next engine on such a device",
      offsetof(tool_settings, timing_cache), 0, 0, NULL},
+    {"image-shapes", 0, OPTION_TEXT, "MIN,OPT,MAX",
+     "batch sizes of images: what is measured is measured with OPT, and --workspace is for MAX; TensorRT's profile",
+     offsetof(tool_settings, image_shapes), 0, 0, NULL},
+    {"text-shapes", 0, OPTION_TEXT, "MIN,OPT,MAX", "the same of texts", offsetof(tool_settings, text_shapes), 0, 0,
+     NULL},
+    {"workspace", 0, OPTION_TEXT, "SIZE",
+     "write it only if each tower's workspace takes at most so much, as 512M or 2G; TensorRT: the limit of its "
+     "kernels",
+     offsetof(tool_settings, workspace), 0, 0, NULL},
     {"json", 'j', OPTION_FLAG, NULL, "print one JSON object", offsetof(tool_settings, json), 0, 0, NULL},
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
@@ -150,6 +162,9 @@ static int run(const tool_settings *given)
 {
     tool_settings settings = operand_or_model(given, "build");
     const accuracy_gate gate = accuracy_gate_parse(settings.accuracy_gate);
+    build_shapes_settle(&settings, accuracy_gate_asks(&gate) || (settings.tune && strcmp(settings.tune, "off") != 0));
+    if (strcmp(settings.backend, "tensorrt") == 0)
+        return build_shapes_make_plans(&settings);
     check_command_line(&settings, &gate);
     clipc_model_info info;
     accuracy measured = {0};
@@ -157,6 +172,7 @@ static int run(const tool_settings *given)
     clipc_model *model = session_open_model(&settings, &info);
     if (strcmp(settings.backend, "auto") == 0) /* as for convert */
         settings.backend = info.packed_for[0] ? info.packed_for : "cpu";
+    build_shapes_check_workspace(&settings, model);
     const bool passed = !accuracy_gate_asks(&gate) || passes_gate(&settings, model, &gate, &measured);
     clipc_tuning *tuning = passed ? build_tuning_measure(&settings, model) : NULL;
     const build_result result =

@@ -28,8 +28,6 @@ typedef struct bench_settings {
     const char *duration; /* seconds; NULL: not said */
     uint64_t callers;     /* 0: one */
     uint64_t idle_time;   /* milliseconds */
-    const char *image_shapes;
-    const char *text_shapes;
     const char *percentiles;
     bool no_graph;
     bool no_transfers;
@@ -83,6 +81,9 @@ typedef struct tool_settings {
     string_list text_files;
     const char *output;
     bool no_normalize;
+    const char *image_shapes; /* batch sizes, separated by commas */
+    const char *text_shapes;
+    const char *workspace; /* build: bytes, or with K, M, G; NULL: not said */
     /* bench */
     const char *architecture;
     const char *tower;

@@ -2,7 +2,9 @@
 
 #include "conflicts.h"
 #include "message.h"
+#include "shapes.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -111,6 +113,32 @@ clipc_precision session_wanted_precision(const tool_settings *settings)
     return CLIPC_PRECISION_AUTO;
 }
 
+/* All 0 when there is no list. */
+static clipc_batches profile_of(const char *option, const char *list)
+{
+    const shape_list shapes = shapes_parse(option, list, &(shape_list){0});
+    return shapes.count ? shapes_profile(&shapes) : (clipc_batches){0};
+}
+
+size_t session_workspace(const tool_settings *settings)
+{
+    static const char units[] = "KMG";
+    const char *text = settings->workspace;
+    char *end = NULL;
+    errno = 0;
+    unsigned long long bytes = text ? strtoull(text, &end, 10) : 0;
+    if (!text)
+        return 0;
+    const char *unit = *end ? strchr(units, *end) : NULL;
+    if (*text < '0' || *text > '9' || (*end && (!unit || end[1])) || errno == ERANGE)
+        quit(STATUS_USAGE, "--workspace: '%s' is no size (bytes, or 512K, 512M, 2G)", text);
+    for (const char *at = units; unit && at <= unit; at++)
+        bytes = bytes > UINT64_MAX / 1024 ? UINT64_MAX : bytes * 1024;
+    if (bytes < 1 || bytes > (UINT64_C(1) << 50))
+        quit(STATUS_USAGE, "--workspace: %s is out of range (1 byte to 1 PiB)", text);
+    return (size_t)bytes;
+}
+
 clipc_engine_config session_engine_config(const tool_settings *settings)
 {
     clipc_engine_config config;
@@ -121,6 +149,9 @@ clipc_engine_config session_engine_config(const tool_settings *settings)
     config.devices = settings->devices;
     config.streams = (size_t)settings->streams;
     config.tensorrt_cache = settings->tensorrt_cache;
+    config.tensorrt_image_batches = profile_of("image-shapes", settings->image_shapes);
+    config.tensorrt_text_batches = profile_of("text-shapes", settings->text_shapes);
+    config.tensorrt_workspace = session_workspace(settings);
     config.batch_invariant = settings->batch_invariant;
     config.keep_precise = settings->keep_precise;
     config.log = on_log;

@@ -27,6 +27,8 @@ const char *session_precision(const clipc_engine *engine);
 clipc_precision session_wanted_precision(const tool_settings *settings);
 /* --batch, or the default of commands that embed. */
 size_t session_batch(const tool_settings *settings);
+/* --workspace in bytes; 0 when it is not said. */
+size_t session_workspace(const tool_settings *settings);
 /* --threads, or as many as the process may use. */
 size_t session_threads(const tool_settings *settings);
 /* --max-pixels, --alpha and --exif. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define LARGEST_BATCH 4096
 
@@ -35,4 +36,19 @@ size_t shapes_largest(const shape_list *shapes)
     for (size_t i = 0; i < shapes->count; i++)
         largest = shapes->sizes[i] > largest ? shapes->sizes[i] : largest;
     return largest;
+}
+
+static int compare_sizes(const void *a, const void *b)
+{
+    const size_t left = *(const size_t *)a;
+    const size_t right = *(const size_t *)b;
+    return left < right ? -1 : left > right;
+}
+
+clipc_batches shapes_profile(const shape_list *shapes)
+{
+    size_t sorted[MOST_SHAPES];
+    memcpy(sorted, shapes->sizes, sizeof sorted);
+    qsort(sorted, shapes->count, sizeof *sorted, compare_sizes);
+    return (clipc_batches){sorted[0], sorted[shapes->count / 2], sorted[shapes->count - 1]};
 }

@@ -2,6 +2,8 @@
 #ifndef CLIPC_TOOLS_SHAPES_H
 #define CLIPC_TOOLS_SHAPES_H
 
+#include "clipc/clipc.h"
+
 #include <stddef.h>
 
 #define MOST_SHAPES 64
@@ -15,5 +17,7 @@ typedef struct shape_list {
  * dashes. When `list` is NULL, `otherwise` is taken. */
 shape_list shapes_parse(const char *option, const char *list, const shape_list *otherwise);
 size_t shapes_largest(const shape_list *shapes);
+/* The smallest, the middle and the largest of them in order of size: the profile of an engine that serves them. */
+clipc_batches shapes_profile(const shape_list *shapes);
 
 #endif

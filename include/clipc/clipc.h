@@ -285,6 +285,14 @@ typedef struct clipc_engine clipc_engine;
 /* Measured choices; see clipc/tuning.h. */
 typedef struct clipc_tuning clipc_tuning;
 
+/* Batch sizes that an engine is made for; smaller batches are filled up to the least, calls are cut up beyond the
+ * largest. All 0: 1, max_batch and max_batch. */
+typedef struct clipc_batches {
+    size_t least;
+    size_t usual; /* that it is tuned for */
+    size_t largest;
+} clipc_batches;
+
 typedef struct clipc_engine_config {
     size_t size;         /* sizeof(clipc_engine_config), set by the init function */
     const char *backend; /* "auto", "cuda", "cpu", "ref" or "tensorrt"; NULL is "auto", the fastest that this machine
@@ -319,6 +327,8 @@ typedef struct clipc_engine_config {
     const char *tensorrt_cache; /* a folder for plans, which take minutes to build, and timings; NULL keeps none */
     int tensorrt_level;         /* its optimisation level, 0 to 5; default −1, TensorRT's own */
     size_t tensorrt_workspace;  /* bytes that its kernels may take; 0 is TensorRT's own limit */
+    clipc_batches tensorrt_image_batches; /* of the image tower's optimisation profile */
+    clipc_batches tensorrt_text_batches;
 } clipc_engine_config;
 
 /* How many threads 0 means: cores of the affinity mask, cut down by the cgroup's CPU quota (v1 and v2), at least 1. */

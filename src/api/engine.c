@@ -42,6 +42,17 @@ void clipc_engine_config_init(clipc_engine_config *config)
     };
 }
 
+static clipc_status check_batches(const char *name, const clipc_batches *batches, clipc_error *error)
+{
+    const bool unsaid = !batches->least && !batches->usual && !batches->largest;
+    const bool good = batches->least >= 1 && batches->least <= batches->usual && batches->usual <= batches->largest &&
+                      batches->largest <= MAX_BATCH;
+    CLIPC_FAIL_IF(!unsaid && !good, error, CLIPC_ERROR_ARGUMENT,
+                  "clipc_engine_config: %s are %zu, %zu, %zu, not rising numbers from 1 to %zu", name, batches->least,
+                  batches->usual, batches->largest, MAX_BATCH);
+    return CLIPC_OK;
+}
+
 static clipc_status check_config(const clipc_engine_config *config, clipc_error *error)
 {
     CLIPC_FAIL_IF(config->size != sizeof *config, error, CLIPC_ERROR_ARGUMENT,
@@ -57,6 +68,8 @@ static clipc_status check_config(const clipc_engine_config *config, clipc_error 
                   "clipc_engine_config: %zu streams, over the limit of %zu", config->streams, MAX_STREAMS);
     CLIPC_FAIL_IF(config->tensorrt_level < -1 || config->tensorrt_level > 5, error, CLIPC_ERROR_ARGUMENT,
                   "clipc_engine_config: tensorrt_level is %d, not -1 to 5", config->tensorrt_level);
+    CLIPC_TRY(check_batches("tensorrt_image_batches", &config->tensorrt_image_batches, error));
+    CLIPC_TRY(check_batches("tensorrt_text_batches", &config->tensorrt_text_batches, error));
     CLIPC_FAIL_IF(!config->image_tower && !config->text_tower, error, CLIPC_ERROR_ARGUMENT,
                   "clipc_engine_config: both towers are left out");
     if (config->cpu_level) {
@@ -224,6 +237,8 @@ static clipc_compile_options compile_options(const clipc_model *model, const cli
         .tensorrt_cache = config->tensorrt_cache,
         .tensorrt_level = config->tensorrt_level,
         .tensorrt_workspace = config->tensorrt_workspace,
+        .tensorrt_image_batches = config->tensorrt_image_batches,
+        .tensorrt_text_batches = config->tensorrt_text_batches,
         .batch_invariant = config->batch_invariant != 0,
         .keep_precise = config->keep_precise && config->keep_precise[0] ? config->keep_precise : NULL,
         .tuning = config->tuning ? config->tuning : model->tuning,

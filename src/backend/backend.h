@@ -22,6 +22,8 @@ typedef struct clipc_compile_options {
     const char *tensorrt_cache; /* of backend tensorrt: a folder, or NULL */
     int tensorrt_level;         /* negative: its own default */
     size_t tensorrt_workspace;  /* bytes; 0: its own default */
+    clipc_batches tensorrt_image_batches;
+    clipc_batches tensorrt_text_batches;
     const char *keep_precise;   /* NULL, or a list (model/keep_precise.h) that fits the model; see mixes_precisions */
     const clipc_tuning *tuning; /* NULL: every choice is clipc's own */
     clipc_log_function log;     /* may be NULL */

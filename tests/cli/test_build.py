@@ -37,6 +37,46 @@ class Build(Case):
         self.assertAlmostEqual(self.least_cosine("d.clipc"), made["least_cosine"], places=7)
         self.assert_only("d.clipc")
 
+    def test_workspace(self):
+        """A limit that the largest batch passes, one that it does not, and the same of a smaller batch."""
+        shapes = ["--image-shapes", "1,2,64", "--text-shapes", "1,1,2"]
+        self.run_clipc("build", "-o", "d.clipc", *shapes, "--workspace", "1G")
+        self.run_clipc("convert", DEMO_MODEL, "c.clipc")
+        with open(self.path("d.clipc"), "rb") as built, open(self.path("c.clipc"), "rb") as converted:
+            self.assertEqual(built.read(), converted.read())
+        self.run_clipc("build", "-o", "e.clipc", *shapes, "--workspace", "64K", status=1)
+        self.assertRegex(self.stderr, "image tower takes .* MiB of workspace for batches of 64, and --workspace is 64K")
+        self.run_clipc("build", "-o", "e.clipc", *shapes, "--workspace", "1G", "-v")
+        takes = [int(line.split("takes ")[1].split()[0]) for line in self.stderr.splitlines() if "tower takes" in line]
+        self.assertEqual(len(takes), 2)
+        self.run_clipc("build", "-o", "e.clipc", *shapes, "--workspace", str(max(takes)))
+        self.run_clipc("build", "-o", "f.clipc", *shapes, "--workspace", str(max(takes) - 1), status=1)
+        self.run_clipc("build", "-o", "f.clipc", "--batch", "1", "--workspace", str(max(takes) - 1))
+        self.assert_only("c.clipc", "d.clipc", "e.clipc", "f.clipc")
+
+    def test_shapes(self):
+        self.run_clipc("build", "-o", "d.clipc", "--accuracy-gate", "cos:0.9", "--image-shapes", "1,8,32")
+        for words in [["--image-shapes", "1,8"], ["--text-shapes", "1,8,32,64"], ["--image-shapes", "8,1,32"],
+                      ["--image-shapes", "1,33,32"], ["--image-shapes", "0,1,2"], ["--text-shapes", ""],
+                      ["--text-shapes", "1,2,3", "--batch", "2"], ["--workspace", ""], ["--workspace", "x"],
+                      ["--workspace", "1T"], ["--workspace", "-1"], ["--workspace", "1GG"], ["--workspace", "0"],
+                      ["--workspace", "99999999999999999999"], ["--workspace", "99999999999G"]]:
+            self.run_clipc("build", "-o", "e.clipc", *GATE, *words, status=2)
+            self.assertIn(words[0], self.stderr)
+        self.run_clipc("build", "-o", "e.clipc", "--image-shapes", "1,2,3", status=2)
+        self.assertIn("an engine file takes any batch", self.stderr)
+        self.assert_only("d.clipc")
+
+    def test_plans_of_tensorrt(self):
+        cache = ["--backend", "tensorrt", "--tensorrt-cache", "plans"]
+        self.run_clipc("build", *cache, "-o", "e.clipc", status=2)
+        self.assertIn("no engine files for backend tensorrt", self.stderr)
+        self.run_clipc("build", "--backend", "tensorrt", status=2)
+        self.run_clipc("build", *cache, *GATE, status=2)
+        self.run_clipc("build", *cache, "--tune", "fast", status=2)
+        self.run_clipc("build", *cache, "--image-shapes", "1,4,8", status=3)  # nowhere here
+        self.assert_only()
+
     def test_without_a_gate_it_is_convert(self):
         self.run_clipc("build", "-o", "a.clipc", "--precision", "bf16")
         self.run_clipc("convert", "b.clipc", "--precision", "bf16")

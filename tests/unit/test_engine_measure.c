@@ -55,8 +55,40 @@ static void wrong_arguments(void **state)
     clipc_engine_destroy(&engine);
 }
 
+/* Profiles of batches are three rising numbers, or nothing. */
+static void batches(void **state)
+{
+    (void)state;
+    static const struct {
+        clipc_batches batches;
+        clipc_status status;
+    } cases[] = {
+        {{0, 0, 0}, CLIPC_OK},
+        {{1, 1, 1}, CLIPC_OK},
+        {{1, 8, 32}, CLIPC_OK},
+        {{0, 8, 32}, CLIPC_ERROR_ARGUMENT},
+        {{1, 0, 32}, CLIPC_ERROR_ARGUMENT},
+        {{1, 8, 0}, CLIPC_ERROR_ARGUMENT},
+        {{9, 8, 32}, CLIPC_ERROR_ARGUMENT},
+        {{1, 33, 32}, CLIPC_ERROR_ARGUMENT},
+        {{1, 2, SIZE_MAX}, CLIPC_ERROR_ARGUMENT},
+    };
+    clipc_model *model = NULL;
+    assert_int_equal(clipc_model_open(NULL, NULL, &model, NULL), CLIPC_OK);
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        clipc_engine_info info = {.size = sizeof info};
+        clipc_engine_config config;
+        clipc_engine_config_init(&config);
+        config.backend = "cpu";
+        *(i % 2 ? &config.tensorrt_image_batches : &config.tensorrt_text_batches) = cases[i / 2].batches;
+        assert_int_equal(clipc_engine_plan(model, &config, &info, NULL), cases[i / 2].status);
+    }
+    clipc_model_destroy(&model);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(backends_of_the_host), cmocka_unit_test(wrong_arguments)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(backends_of_the_host), cmocka_unit_test(wrong_arguments),
+                                       cmocka_unit_test(batches)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,13 +86,14 @@ static clipc_status make_tower(struct compiled *compiled, const clipc_model *mod
     graph_options.int32_tokens = 1;
     CLIPC_CHECK(clipc_model_export_onnx(model, &graph_options, append, &graph, NULL, NULL, NULL, error));
     const size_t side = model->config.image_size;
+    const clipc_batches asked = text ? options->tensorrt_text_batches : options->tensorrt_image_batches;
     const clipc_tensorrt_settings settings = {
         .graph = graph.data,
         .graph_bytes = graph.size,
         .name = text ? "the text tower" : "the image tower",
         .input_item_bytes = text ? compiled->positions * sizeof(int32_t) : 3 * side * side * sizeof(float),
         .output_items = compiled->dimension,
-        .max_batch = options->max_batch,
+        .batches = asked.largest ? asked : (clipc_batches){1, options->max_batch, options->max_batch},
         .optimization_level = options->tensorrt_level,
         .workspace_bytes = options->tensorrt_workspace,
         .cache = options->tensorrt_cache,

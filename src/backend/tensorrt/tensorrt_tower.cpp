@@ -135,13 +135,13 @@ Dims with_batch(Dims shape, size_t batch)
     return shape;
 }
 
-bool set_profile(IBuilder &builder, IBuilderConfig &config, const ITensor &input, size_t max_batch)
+bool set_profile(IBuilder &builder, IBuilderConfig &config, const ITensor &input, const clipc_batches &batches)
 {
     IOptimizationProfile *profile = builder.createOptimizationProfile();
     const Dims shape = input.getDimensions();
-    return profile && profile->setDimensions(input.getName(), OptProfileSelector::kMIN, with_batch(shape, 1)) &&
-           profile->setDimensions(input.getName(), OptProfileSelector::kOPT, with_batch(shape, max_batch)) &&
-           profile->setDimensions(input.getName(), OptProfileSelector::kMAX, with_batch(shape, max_batch)) &&
+    return profile && profile->setDimensions(input.getName(), OptProfileSelector::kMIN, with_batch(shape, batches.least)) &&
+           profile->setDimensions(input.getName(), OptProfileSelector::kOPT, with_batch(shape, batches.usual)) &&
+           profile->setDimensions(input.getName(), OptProfileSelector::kMAX, with_batch(shape, batches.largest)) &&
            config.addOptimizationProfile(profile) >= 0;
 }
 
@@ -203,7 +203,7 @@ clipc_status build(const libraries &with, const clipc_tensorrt_settings &of, log
         config->setBuilderOptimizationLevel(of.optimization_level);
     if (of.workspace_bytes)
         config->setMemoryPoolLimit(MemoryPoolType::kWORKSPACE, of.workspace_bytes);
-    if (!set_profile(*builder, *config, *network->getInput(0), of.max_batch))
+    if (!set_profile(*builder, *config, *network->getInput(0), of.batches))
         return fail_by_log(log, of.name, "take the batch", error);
     const timings kept(*config, of.cache);
     *plan = builder->buildSerializedNetwork(*network, *config);
@@ -216,12 +216,15 @@ clipc_status build(const libraries &with, const clipc_tensorrt_settings &of, log
 
 struct clipc_tensorrt_tower {
     explicit clipc_tensorrt_tower(const clipc_tensorrt_settings &of)
-        : log(of.log, of.log_user), name(of.name), input_item_bytes(of.input_item_bytes), output_items(of.output_items)
+        : log(of.log, of.log_user), name(of.name), least(of.batches.least), largest(of.batches.largest),
+          input_item_bytes(of.input_item_bytes), output_items(of.output_items)
     {
     }
 
     logger log;
     const char *name;
+    size_t least; /* items of a run */
+    size_t largest;
     size_t input_item_bytes;
     size_t output_items;
     IRuntime *runtime = nullptr;
@@ -270,8 +273,8 @@ static clipc_status describe(const libraries &with, const clipc_tensorrt_setting
     cudaDeviceProp properties;
     CLIPC_CUDA_TRY(cudaGetDevice(&device), "TensorRT: the device");
     CLIPC_CUDA_TRY(cudaGetDeviceProperties(&properties, device), "TensorRT: the device");
-    snprintf(words, 512, "TensorRT %d, %s, sm %d.%d, batch %zu, level %d, workspace %zu", with.version(),
-             properties.name, properties.major, properties.minor, of.max_batch, of.optimization_level,
+    snprintf(words, 512, "TensorRT %d, %s, sm %d.%d, batches %zu %zu %zu, level %d, workspace %zu", with.version(),
+             properties.name, properties.major, properties.minor, of.batches.least, of.batches.usual, of.batches.largest, of.optimization_level,
              of.workspace_bytes);
     return CLIPC_OK;
 }
@@ -318,12 +321,12 @@ static clipc_status prepare(const clipc_tensorrt_settings &of, clipc_tensorrt_to
     if (!tower->context)
         return fail_by_log(tower->log, of.name, "make a context", error);
     CLIPC_CUDA_TRY(cudaStreamCreate(&tower->stream), "TensorRT: a stream");
-    CLIPC_TRY(clipc_cuda_allocate(of.max_batch * of.input_item_bytes, "the input", &tower->input, error));
+    CLIPC_TRY(clipc_cuda_allocate(of.batches.largest * of.input_item_bytes, "the input", &tower->input, error));
     CLIPC_TRY(
-        clipc_cuda_allocate(of.max_batch * of.output_items * sizeof(float), "the embeddings", &tower->output, error));
+        clipc_cuda_allocate(of.batches.largest * of.output_items * sizeof(float), "the embeddings", &tower->output, error));
     tower->shape = tower->engine->getTensorShape("input");
     tower->workspace_bytes = static_cast<size_t>(tower->engine->getDeviceMemorySizeV2()) +
-                             of.max_batch * (of.input_item_bytes + of.output_items * sizeof(float));
+                             of.batches.largest * (of.input_item_bytes + of.output_items * sizeof(float));
     if (!tower->context->setTensorAddress("input", tower->input) ||
         !tower->context->setTensorAddress("output", tower->output))
         return fail_by_log(tower->log, of.name, "bind input and output", error);
@@ -351,18 +354,33 @@ void clipc_tensorrt_tower_sizes(const clipc_tensorrt_tower *tower, size_t *plan,
     *workspace = tower->workspace_bytes;
 }
 
-clipc_status clipc_tensorrt_tower_run(clipc_tensorrt_tower *tower, const void *input, size_t count, float *output,
-                                      clipc_error *error)
+/* Fewer items than the profile's least are filled up with what the input has from before: its memory began as zeros. */
+static clipc_status run_once(clipc_tensorrt_tower *tower, const uint8_t *input, size_t count, float *output,
+                             clipc_error *error)
 {
+    const size_t items = count < tower->least ? tower->least : count;
     tower->log.first_error[0] = '\0';
     CLIPC_CUDA_TRY(
         cudaMemcpyAsync(tower->input, input, count * tower->input_item_bytes, cudaMemcpyHostToDevice, tower->stream),
         "TensorRT: copying the input");
-    if (!tower->context->setInputShape("input", with_batch(tower->shape, count)) ||
+    if (!tower->context->setInputShape("input", with_batch(tower->shape, items)) ||
         !tower->context->enqueueV3(tower->stream))
         return fail_by_log(tower->log, tower->name, "run the engine", error);
     CLIPC_CUDA_TRY(cudaMemcpyAsync(output, tower->output, count * tower->output_items * sizeof(float),
                                    cudaMemcpyDeviceToHost, tower->stream),
                    "TensorRT: copying the embeddings");
     return clipc_cuda_check(cudaStreamSynchronize(tower->stream), "TensorRT: the engine", error);
+}
+
+clipc_status clipc_tensorrt_tower_run(clipc_tensorrt_tower *tower, const void *input, size_t count, float *output,
+                                      clipc_error *error)
+{
+    const uint8_t *from = static_cast<const uint8_t *>(input);
+    for (size_t done = 0; done < count;) {
+        const size_t part = count - done < tower->largest ? count - done : tower->largest;
+        CLIPC_TRY(run_once(tower, from + done * tower->input_item_bytes, part, output + done * tower->output_items,
+                           error));
+        done += part;
+    }
+    return CLIPC_OK;
 }

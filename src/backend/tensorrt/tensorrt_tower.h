@@ -18,7 +18,7 @@ typedef struct clipc_tensorrt_settings {
     const char *name;        /* of the tower, in messages */
     size_t input_item_bytes; /* of one item on the device */
     size_t output_items;     /* floats of one item of the output */
-    size_t max_batch;        /* the profile is 1, max_batch, max_batch */
+    clipc_batches batches;   /* the profile */
     int optimization_level;  /* 0 … 5; negative: TensorRT's own default */
     size_t workspace_bytes;  /* 0: TensorRT's own default */
     const char *cache;       /* a folder for plans and timings, or NULL: neither is kept */
@@ -35,8 +35,8 @@ clipc_status clipc_tensorrt_tower_create(const clipc_tensorrt_settings *settings
 void clipc_tensorrt_tower_destroy(clipc_tensorrt_tower **tower);
 /* Bytes of the plan and of what the device holds beside it. */
 void clipc_tensorrt_tower_sizes(const clipc_tensorrt_tower *tower, size_t *plan, size_t *workspace);
-/* Host memory to host memory: `count` items of input, at most max_batch, → [count, output_items]. One caller at a
- * time. */
+/* Host memory to host memory: `count` items of input → [count, output_items], in as many runs as it takes. One caller
+ * at a time. */
 clipc_status clipc_tensorrt_tower_run(clipc_tensorrt_tower *tower, const void *input, size_t count, float *output,
                                       clipc_error *error);
 
