@@ -159,6 +159,21 @@ static void place(const clipc_model *model)
     clipc_model_convert(model, NULL, drop, NULL, NULL);
 }
 
+/* What is readable has no more elements than the file has bytes. */
+static void read_tensors(const clipc_model *model)
+{
+    const size_t count = clipc_model_tensor_count(model);
+    for (size_t i = 0; i < count; i++) {
+        clipc_tensor_info info = {.size = sizeof info};
+        if (clipc_model_get_tensor(model, i, &info, NULL) != CLIPC_OK)
+            abort();
+        float *values = info.readable ? clipc_allocate(info.count, sizeof *values) : NULL;
+        if (values)
+            clipc_model_read_tensor(model, i, values, NULL);
+        clipc_free(values);
+    }
+}
+
 static void use(const uint8_t *file, size_t size)
 {
     clipc_mapped_file view = {.bytes = file, .size = size};
@@ -172,6 +187,7 @@ static void use(const uint8_t *file, size_t size)
     if (clipc_model_open_engine_bytes("fuzz.clipc", &view, &model, NULL) != CLIPC_OK)
         return;
     clipc_model_verify(model, NULL);
+    read_tensors(model);
     if (model->block_layout)
         place(model);
     if (clipc_engine_create(model, &config, &engine, NULL) == CLIPC_OK)

@@ -6,15 +6,19 @@
 #include "json_line.h"
 #include "layers_json.h"
 #include "message.h"
+#include "model_difference.h"
 #include "operand.h"
 #include "output.h"
 #include "session.h"
+#include "tactics.h"
+#include "tower_profile.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 static const char *const synopsis[] = {
-    "inspect [MODEL | --model DIR] [--layers] [--json] [--verify]",
+    "inspect [MODEL | --model DIR] [--layers] [--tactics] [--json] [--verify]",
+    "inspect A B [--json]",
     NULL,
 };
 
@@ -23,6 +27,10 @@ static const char *const examples[] = {
     "clipc inspect",
     "A model's directory, for scripts",
     "clipc inspect --model clip-vit-base-patch32 --json",
+    "Which kernel does each step, on batches of 8",
+    "clipc inspect b32.clipc --tactics --batch 8",
+    "In what an engine file differs from the model it was made of",
+    "clipc inspect clip-vit-base-patch32 b32.clipc",
     "Check every weight of an engine file",
     "clipc inspect --model b32.clipc --verify",
     NULL,
@@ -32,10 +40,19 @@ static const tool_option options[] = {
     {"json", 'j', OPTION_FLAG, NULL, "print one JSON object", offsetof(tool_settings, json), 0, 0, NULL},
     {"layers", 0, OPTION_FLAG, NULL, "also list the linear layers: shape, type as stored, bytes",
      offsetof(tool_settings, layers), 0, 0, NULL},
+    {"tactics", 0, OPTION_FLAG, NULL,
+     "also run one batch (--batch, default 1) and list the kernel that did each step of each layer",
+     offsetof(tool_settings, tactics), 0, 0, NULL},
     {"verify", 0, OPTION_FLAG, NULL, "compare an engine file's weights with their checksums",
      offsetof(tool_settings, verify), 0, 0, NULL},
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
+
+/* Whether an engine file holds the layer in another precision than its own: kept so, or never computed in that one. */
+static bool is_exception(const clipc_linear_info *layer, const clipc_model_info *info)
+{
+    return strcmp(layer->dtype, clipc_precision_name(info->precision)) != 0;
+}
 
 /* ---- for people ---- */
 
@@ -86,6 +103,21 @@ static clipc_engine_info plan(const tool_settings *settings, const clipc_model *
     return engine;
 }
 
+/* "not int8", and which. */
+static void print_exceptions(const clipc_model *model, const clipc_model_info *info)
+{
+    bool any = false;
+    for (size_t i = 0; info->format_version && i < clipc_model_linear_count(model); i++) {
+        clipc_linear_info layer = {.size = sizeof layer};
+        if (clipc_model_get_linear(model, i, &layer, NULL) != CLIPC_OK || !is_exception(&layer, info))
+            continue;
+        char *heading = any ? duplicate("") : format_text("not %s", clipc_precision_name(info->precision));
+        print_format("%-16s%s, %s\n", heading, layer.name, layer.dtype);
+        free(heading);
+        any = true;
+    }
+}
+
 static void print_model(const clipc_model *model, const clipc_model_info *info, const clipc_engine_info *engine,
                         const clipc_error *reason)
 {
@@ -96,6 +128,8 @@ static void print_model(const clipc_model *model, const clipc_model_info *info, 
                      clipc_precision_name(info->precision), info->layout);
     else
         print_name("format", info->format);
+    if (info->written_by[0])
+        print_format("%-16sclipc %s; this is clipc %s\n", "written by", info->written_by, clipc_version());
     if (info->image_absent) {
         print_format("%-16snone: %s\n", "image tower", info->image_absent);
     } else {
@@ -121,6 +155,7 @@ static void print_model(const clipc_model *model, const clipc_model_info *info, 
     else
         print_format("%-16s%s, not on this machine: %s\n", "precision", clipc_precision_name(engine->precision),
                      reason->message);
+    print_exceptions(model, info);
     const char *step = NULL;
     for (size_t i = 0; (step = clipc_model_preprocessing_step(model, i)); i++)
         print_name(i ? "" : "preprocessing", step);
@@ -216,10 +251,22 @@ static json_t *files_to_json(const clipc_model *model, const clipc_model_info *i
     return files;
 }
 
-static void print_json(const clipc_model *model, const clipc_model_info *info, const clipc_engine_info *engine,
-                       bool layers)
+static json_t *exceptions_to_json(const clipc_model *model, const clipc_model_info *info)
+{
+    json_t *exceptions = json_object();
+    for (size_t i = 0; i < clipc_model_linear_count(model); i++) {
+        clipc_linear_info layer = {.size = sizeof layer};
+        if (clipc_model_get_linear(model, i, &layer, NULL) == CLIPC_OK && is_exception(&layer, info))
+            json_put(exceptions, layer.name, json_string(layer.dtype));
+    }
+    return exceptions;
+}
+
+static void print_json(const tool_settings *settings, const clipc_model *model, const clipc_model_info *info,
+                       const clipc_engine_info *engine)
 {
     json_t *object = json_object();
+    json_put(object, "version", json_string(clipc_version()));
     json_put(object, "model", json_name(session_model_label(info)));
     json_put(object, "family", json_string(info->family));
     json_put(object, "format", json_string(info->format));
@@ -227,11 +274,18 @@ static void print_json(const clipc_model *model, const clipc_model_info *info, c
         json_put(object, "format_version", json_integer(info->format_version));
         json_put(object, "layout", json_name(info->layout));
         json_put(object, "tuning", tuning_to_json(clipc_model_tuning(model)));
+        json_put(object, "written_by", json_name(info->written_by));
+        json_put(object, "other_precisions", exceptions_to_json(model, info));
     }
     json_put(object, "embedding_dimension", size_to_json(info->embedding_dimension));
     json_put(object, "parameters", size_to_json(info->image.parameters + info->text.parameters));
     json_put(object, "weights", json_string(info->weights_dtype));
     json_put(object, "precision", json_string(clipc_precision_name(engine->precision)));
+    char *device = engine->backend ? engine_device_name(settings, engine) : NULL;
+    json_put(object, "backend", engine->backend ? json_string(engine->backend) : json_null());
+    json_put(object, "isa", engine->isa ? json_string(engine->isa) : json_null());
+    json_put(object, "device", device ? json_name(device) : json_null());
+    free(device);
     json_put(object, "logit_scale", json_float(info->logit_scale));
     const bool sigmoid = info->scoring == CLIPC_SCORING_SIGMOID;
     json_put(object, "logit_bias", sigmoid ? json_float(info->logit_bias) : json_null());
@@ -245,13 +299,51 @@ static void print_json(const clipc_model *model, const clipc_model_info *info, c
         json_append(steps, json_name(step));
     json_put(object, "preprocessing", steps);
     json_put(object, "files", files_to_json(model, info));
-    if (layers)
+    if (settings->layers)
         json_put(object, "layers", layers_to_json(model));
+    if (settings->tactics)
+        json_put(object, "tactics", tactics_to_json(settings, model, info));
     json_print(object);
+}
+
+static inspected_model open_operand(const tool_settings *given, size_t index)
+{
+    inspected_model opened = {0};
+    const tool_settings settings = operand_settings(given, given->operands.items[index]);
+    opened.model = session_open_model(&settings, &opened.info);
+    clipc_error reason = {0};
+    opened.engine = plan(&settings, opened.model, &opened.info, &reason);
+    return opened;
+}
+
+/* Two models: what is different. */
+static int run_difference(const tool_settings *given)
+{
+    if (given->model)
+        quit(STATUS_USAGE, "inspect: --model beside two operands");
+    if (given->layers || given->tactics || given->verify)
+        quit(STATUS_USAGE, "inspect: --layers, --tactics and --verify are of one model, not of two");
+    inspected_model a = open_operand(given, 0);
+    inspected_model b = open_operand(given, 1);
+    model_difference difference;
+    model_difference_find(&difference, &a, &b);
+    if (given->json)
+        model_difference_print_json(&difference, session_model_label(&a.info), session_model_label(&b.info));
+    else
+        model_difference_print(&difference);
+    const bool none = model_difference_is_none(&difference);
+    if (!none)
+        message_error("inspect: '%s' and '%s' differ", given->operands.items[0], given->operands.items[1]);
+    model_difference_free(&difference);
+    clipc_model_destroy(&a.model);
+    clipc_model_destroy(&b.model);
+    return none ? STATUS_DONE : STATUS_INPUT;
 }
 
 static int run(const tool_settings *given)
 {
+    if (given->operands.count == 2)
+        return run_difference(given);
     const tool_settings named = operand_or_model(given, "inspect");
     const tool_settings *settings = &named;
     clipc_model_info info;
@@ -261,26 +353,32 @@ static int run(const tool_settings *given)
         quit_failed(&error);
     const clipc_engine_info engine = plan(settings, model, &info, &error);
     if (settings->json)
-        print_json(model, &info, &engine, settings->layers);
+        print_json(settings, model, &info, &engine);
     else
         print_model(model, &info, &engine, &error);
     if (!settings->json)
         print_tuning(clipc_model_tuning(model));
     if (settings->layers && !settings->json)
         print_layers(model);
+    if (settings->tactics && !settings->json)
+        tactics_print(settings, model, &info);
     clipc_model_destroy(&model);
     return STATUS_DONE;
 }
 
 const tool_command command_inspect = {
     .name = "inspect",
-    .summary = "show what a model is",
+    .summary = "show what a model is, or how two differ",
     .synopsis = synopsis,
-    .description = "Shows the family, both towers, dimensions, parameters, the type the weights are stored in, the "
-                   "precision they would be computed in here with the same options, the "
-                   "preprocessing rule and the files. An engine file is shown where it cannot run, too. The whole "
-                   "model is checked as every command checks it; with --verify every "
-                   "checksum of an engine file is compared, too.",
+    .description =
+        "Shows the family, both towers, dimensions, parameters, the type the weights are stored in, the "
+        "precision they would be computed in here with the same options, the "
+        "preprocessing rule and the files. An engine file is shown where it cannot run, too, with the version that "
+        "wrote it. The whole model is checked as every command checks it; with --verify every checksum of an engine "
+        "file is compared, too.\n\n"
+        "Of two models it shows in what they differ: architecture, format, precision, preprocessing, tokenizer, and "
+        "of every tensor shape, type, bytes and the largest difference of its values. The exit status is 0 when "
+        "nothing differs and 1 when something does.",
     .examples = examples,
     .options = options,
     .shared = SHARED_MODEL | SHARED_ENGINE | SHARED_WORK,

@@ -1,8 +1,6 @@
 /* clipc profile: where a tower's time goes, step by step, beside what the machine could do. */
 #include "commands.h"
 
-#include "bench_loop.h"
-#include "bench_work.h"
 #include "chrome_trace.h"
 #include "conflicts.h"
 #include "json_line.h"
@@ -11,15 +9,13 @@
 #include "output.h"
 #include "profile_report.h"
 #include "profile_table.h"
-#include "progress.h"
 #include "session.h"
-#include "step_profile.h"
+#include "tower_profile.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define TOWERS             2
-#define DEFAULT_ITERATIONS 20
+#define TOWERS 2
 
 static const char *const synopsis[] = {
     "profile [MODEL | --model DIR | --arch NAME] [--tower both|image|text]",
@@ -62,88 +58,6 @@ static const tool_option options[] = {
     {NULL, 0, OPTION_FLAG, NULL, NULL, 0, 0, 0, NULL},
 };
 
-/* "batch 8, 50 tokens". */
-static char *describe_batch(const bench_work *work)
-{
-    char *text = format_text("batch %zu, %zu", work->batch, work->tokens[0]);
-    for (size_t i = 1; i < work->token_count; i++) {
-        char *longer = format_text("%s,%zu", text, work->tokens[i]);
-        free(text);
-        text = longer;
-    }
-    char *all = format_text("%s tokens", text);
-    free(text);
-    return all;
-}
-
-/* Once, as both towers run on the same machine. */
-static void measure_peaks(clipc_engine *engine, clipc_peaks *peaks)
-{
-    clipc_error error = {0};
-    if (peaks->size)
-        return;
-    peaks->size = sizeof *peaks;
-    if (clipc_engine_measure_peaks(engine, peaks, &error) == CLIPC_OK)
-        return;
-    if (error.status != CLIPC_ERROR_UNSUPPORTED)
-        quit_failed(&error);
-    message_note("%s: nothing is said of limits", error.message);
-    *peaks = (clipc_peaks){.size = sizeof *peaks};
-}
-
-static void trace_batches(step_profile *profile, const bench_work *work, const tool_settings *settings)
-{
-    const size_t iterations = settings->iterations ? (size_t)settings->iterations : DEFAULT_ITERATIONS;
-    bench_caller caller;
-    bench_caller_create(&caller, work);
-    (void)bench_warm_up(work, settings);
-    progress_start("iterations", NULL, iterations, false);
-    step_trace_start(&profile->trace, work->engine, iterations);
-    for (size_t i = 0; i < iterations; i++) {
-        step_trace_begin_batch(&profile->trace);
-        bench_encode(&caller, i);
-        step_trace_end_batch(&profile->trace);
-        progress_update(i + 1);
-    }
-    step_trace_stop(&profile->trace, work->engine);
-    progress_finish();
-    bench_caller_destroy(&caller);
-}
-
-static void profile_tower(step_profile *profile, const tool_settings *settings, const char *tower,
-                          const clipc_model *model, clipc_peaks *peaks)
-{
-    clipc_error error = {0};
-    const bool text = strcmp(tower, "text") == 0;
-    const size_t batch = settings->batch ? (size_t)settings->batch : 1;
-    session_require_tower(model, !text);
-    clipc_engine *engine = session_create_engine(settings, model, !text, text, batch);
-    bench_work work;
-    bench_work_create(&work, settings, model, engine, NULL, text, batch);
-    *profile = (step_profile){.tower = tower,
-                              .batch = work.batch,
-                              .batch_text = describe_batch(&work),
-                              .engine.size = sizeof profile->engine};
-    if (clipc_engine_get_info(work.engine, &profile->engine, &error) != CLIPC_OK)
-        quit_failed(&error);
-    measure_peaks(work.engine, peaks);
-    profile->peaks = *peaks;
-    trace_batches(profile, &work, settings);
-    step_profile_sum(profile, settings->layers);
-    bench_work_destroy(&work);
-    clipc_engine_destroy(&engine);
-}
-
-/* The name of what computed, or of its backend where nothing says. */
-static char *device_name(const tool_settings *settings, const clipc_engine_info *engine)
-{
-    clipc_device_info device = {.size = sizeof device};
-    const size_t index = settings->devices ? (size_t)strtoul(settings->devices, NULL, 10) : 0;
-    if (clipc_device_get_info(engine->backend, index, &device, NULL) == CLIPC_OK && device.name[0])
-        return duplicate(device.name);
-    return duplicate(engine->backend);
-}
-
 static void print_json(const char *model, const char *device, const step_profile *profiles, size_t count)
 {
     const clipc_engine_info *engine = &profiles[0].engine;
@@ -165,7 +79,7 @@ static void print_json(const char *model, const char *device, const step_profile
 
 static void report(const tool_settings *settings, const char *model, const step_profile *profiles, size_t count)
 {
-    char *device = device_name(settings, &profiles[0].engine);
+    char *device = engine_device_name(settings, &profiles[0].engine);
     if (settings->json) {
         print_json(model, device, profiles, count);
     } else {
@@ -184,7 +98,6 @@ static void report(const tool_settings *settings, const char *model, const step_
 
 static int run(const tool_settings *given)
 {
-    static const char *const towers[TOWERS] = {"image", "text"};
     const tool_settings named = operand_or_model(given, "profile");
     const tool_settings *settings = &named;
     if (settings->model && settings->architecture)
@@ -199,8 +112,8 @@ static int run(const tool_settings *given)
     size_t count = 0;
     for (size_t i = 0; i < TOWERS; i++) {
         const bool lacking = i == 0 ? info.image_absent != NULL : info.text_absent != NULL;
-        if (both ? !lacking : strcmp(settings->towers, towers[i]) == 0)
-            profile_tower(&profiles[count++], settings, towers[i], model, &peaks);
+        if (both ? !lacking : strcmp(settings->towers, tower_names[i]) == 0)
+            tower_profile_create(&profiles[count++], settings, i, model, settings->layers, &peaks);
     }
     report(settings, session_model_label(&info), profiles, count);
     for (size_t i = 0; i < count; i++)

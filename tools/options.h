@@ -96,7 +96,8 @@ typedef struct tool_settings {
     const char *chrome_trace;
     /* inspect */
     bool verify;
-    bool layers;
+    bool layers; /* of profile, too */
+    bool tactics;
     /* compare, and what else runs inputs through several engines */
     string_list images;
     const char *load_inputs;

@@ -146,6 +146,7 @@ clipc_status clipc_model_get_info(const clipc_model *model, clipc_model_info *in
                                .layout = model->layout,
                                .packed_for = model->packed_for,
                                .packed_isa = model->packed_isa,
+                               .written_by = model->written_by,
                                .image_absent = absence(model, true),
                                .text_absent = absence(model, false),
                                .scoring = config->scoring,

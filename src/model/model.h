@@ -69,6 +69,7 @@ struct clipc_model {
     clipc_tuning *tuning;             /* measured choices; NULL: none */
     char layout[96];                  /* in words; else empty */
     char packed_isa[24];              /* what it was packed for, in the backend's words */
+    char written_by[24];              /* the version of the clipc that did */
     /* what the above points into */
     clipc_model_file_entry *files;
     size_t file_count;

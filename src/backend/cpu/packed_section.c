@@ -1,5 +1,7 @@
 #include "backend/cpu/packed_section.h"
 
+#include "io/bf16.h"
+
 #include <string.h>
 
 clipc_status clipc_packed_section(const clipc_model *model, const clipc_section *section, clipc_dtype dtype,
@@ -25,12 +27,25 @@ clipc_status clipc_packed_section(const clipc_model *model, const clipc_section 
     return CLIPC_OK;
 }
 
+/* The number of a panel's column at `k`. */
+static float unpacked(const clipc_packed_weights *packed, const void *panel, size_t column, size_t k)
+{
+    const size_t columns = packed->layout.panel_columns;
+    const size_t at =
+        (k / packed->layout.depth * columns + column % columns) * packed->layout.depth + k % packed->layout.depth;
+    switch (packed->layout.dtype) {
+    case CLIPC_DTYPE_I8: return (float)((const int8_t *)panel)[at] * packed->scales[column];
+    case CLIPC_DTYPE_BF16: return clipc_float_of_bf16(((const uint16_t *)panel)[at]);
+    default: return ((const float *)panel)[at];
+    }
+}
+
 clipc_status clipc_cpu_unpack(const clipc_model *model, bool image, const clipc_linear_place *place, float *values,
                               clipc_error *error)
 {
     const clipc_section *section = model->linears[image][place->index];
     clipc_packed_weights packed;
-    CLIPC_TRY(clipc_packed_section(model, section, CLIPC_DTYPE_F32, section->shape[2], &packed, error));
+    CLIPC_TRY(clipc_packed_section(model, section, CLIPC_DTYPE_I8, section->shape[2], &packed, error));
     const size_t outputs = section->shape[1];
     const size_t inner = section->shape[2];
     const size_t columns = packed.layout.panel_columns;
@@ -41,9 +56,9 @@ clipc_status clipc_cpu_unpack(const clipc_model *model, bool image, const clipc_
     }
     for (size_t row = 0; row < outputs; row++) {
         const size_t column = first + row;
-        const float *panel = clipc_packed_panel(&packed, column / columns);
+        const void *panel = clipc_packed_panel(&packed, column / columns);
         for (size_t k = 0; k < inner; k++)
-            values[row * inner + k] = panel[k * columns + column % columns];
+            values[row * inner + k] = unpacked(&packed, panel, column, k);
     }
     return CLIPC_OK;
 }
