@@ -17,7 +17,8 @@
 #include <string.h>
 
 static const char *const synopsis[] = {
-    "inspect [MODEL | --model DIR] [--layers] [--tactics] [--json] [--verify]",
+    "inspect [MODEL | --model DIR] [--layers] [--tactics]",
+    "        [--json] [--verify]",
     "inspect A B [--json]",
     NULL,
 };

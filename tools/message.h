@@ -8,7 +8,8 @@
 /* Exit statuses: a contract with scripts. */
 enum {
     STATUS_DONE = 0,
-    STATUS_INPUT = 1,  /* some named inputs failed, the rest are done; or a gate or limit was missed, or two models differ */
+    STATUS_INPUT =
+        1, /* some named inputs failed, the rest are done; or a gate or limit was missed, or two models differ */
     STATUS_USAGE = 2,  /* the command line is wrong */
     STATUS_SYSTEM = 3, /* model, output or system error */
     STATUS_INTERRUPTED = 130

@@ -77,7 +77,7 @@ class Options(Case):
             (["tokenize"], "no texts"),
             (["preprocess", image], "no output"),
             (["preprocess", "-o", "a.npy"], "no images"),
-            (["inspect", "here", "there"], "too many"),
+            (["inspect", "here", "there", "everywhere"], "too many"),
             (["bench", "--arch", "ViT-B-23"], "did you mean ViT-B-32"),
             (["bench", "--arch", "ViT-B-32", "--model", "x"], "exclude"),
             (["bench", "--tower", "text", "--tokens", "1"], "out of range"),
