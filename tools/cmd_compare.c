@@ -163,6 +163,8 @@ static void save_tensors(const tensor_set *set, const char *path)
 
 static char *describe_inputs(const model_inputs *inputs)
 {
+    if (!inputs->images && !inputs->texts)
+        return duplicate("none: both are tensors");
     return format_text("%zu image%s and %zu text%s, %s", inputs->images, inputs->images == 1 ? "" : "s", inputs->texts,
                        inputs->texts == 1 ? "" : "s", inputs->origin);
 }
@@ -227,7 +229,7 @@ static void check_command_line(const tool_settings *settings)
     }
     if (settings->tensorrt_cache && !takes_cache)
         quit(STATUS_USAGE, "compare: --tensorrt-cache is for an operand PATH@tensorrt");
-    if (tensors == 2 && (model_inputs_given(settings) || settings->save_inputs))
+    if (tensors == 2 && (model_inputs_given(settings) || settings->save_inputs || settings->count || settings->seed))
         quit(STATUS_USAGE, "compare: both operands are tensors, which take no inputs");
     model_inputs_check(settings, "compare");
 }
@@ -238,7 +240,7 @@ static int run(const tool_settings *settings)
     check_command_line(settings);
     side a;
     side b;
-    model_inputs inputs = {.origin = "none"};
+    model_inputs inputs = {0};
     open_side(&a, settings, settings->operands.items[0]);
     open_side(&b, settings, settings->operands.items[1]);
     a.settings.no_normalize = b.settings.no_normalize = settings->no_normalize;

@@ -276,8 +276,10 @@ static void choose_suffix(search *state)
             return;
     }
     char *text = accuracy_text(&best, &state->gate);
-    quit(STATUS_SYSTEM, "debug precision: even with every layer in %s the gate is missed: %s",
-         on_cuda(state) ? "fp16" : "fp32", text);
+    quit(STATUS_INPUT,
+         "debug precision: no choice of layers passes: even with every layer in %s it is %s; ask less of the gate, or "
+         "take a precision above %s for the whole engine",
+         on_cuda(state) ? "fp16" : "fp32", text, state->settings.precision);
 }
 
 static void find_layers(search *state, accuracy *before, accuracy *after)

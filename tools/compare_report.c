@@ -1,5 +1,6 @@
 #include "compare_report.h"
 
+#include "message.h"
 #include "report_html.h"
 
 #include <math.h>
@@ -21,9 +22,11 @@ static void put_overview(report_page *page, const comparison *result)
         free(shape);
         if (tensor->same_shape) {
             const difference_stats *difference = &tensor->difference;
-            report_put(page, "<td>%.3g</td><td>%.3g</td><td>%.3g</td><td>%.9f</td><td class=\"bar\">",
-                       difference->absolute.maximum, difference->absolute.mean, difference->relative.median,
-                       difference->least_cosine);
+            char *cosine =
+                isnan(difference->least_cosine) ? duplicate("NaN") : format_text("%.9f", difference->least_cosine);
+            report_put(page, "<td>%.3g</td><td>%.3g</td><td>%.3g</td><td>%s</td><td class=\"bar\">",
+                       difference->absolute.maximum, difference->absolute.mean, difference->relative.median, cosine);
+            free(cosine);
             report_put_bar(page, worst > 0 ? (1 - difference->least_cosine) / worst : 0, tensor->passed ? "" : "bad");
             report_put(page, "</td><td class=\"%s\">%s</td></tr>\n", tensor->passed ? "good" : "bad",
                        tensor->passed ? "ok" : "failed");

@@ -121,6 +121,15 @@ static const char *verdict_of(const compared_tensor *tensor)
                                  : "FAILED";
 }
 
+/* A cosine of rows that hold a NaN is none; what the C library makes of its sign is nobody's business. */
+static void print_cosine(int width, double cosine)
+{
+    if (isnan(cosine))
+        print_format("%*s", width, "NaN");
+    else
+        print_format("%*.9f", width, cosine);
+}
+
 static void print_row(const compared_tensor *tensor, size_t name_columns, size_t shape_columns)
 {
     char *name = escape_for_terminal(tensor->name);
@@ -128,11 +137,14 @@ static void print_row(const compared_tensor *tensor, size_t name_columns, size_t
     print_padded(name, name_columns);
     print_padded(shape, shape_columns);
     const difference_stats *difference = &tensor->difference;
-    if (tensor->same_shape)
-        print_format("%10.3g %10.3g %10.3g %12.9f  ", difference->absolute.maximum, difference->absolute.mean,
-                     difference->relative.median, difference->least_cosine);
-    else
+    if (tensor->same_shape) {
+        print_format("%10.3g %10.3g %10.3g ", difference->absolute.maximum, difference->absolute.mean,
+                     difference->relative.median);
+        print_cosine(12, difference->least_cosine);
+        print_text("  ");
+    } else {
         print_format("%10s %10s %10s %12s  ", "", "", "", "");
+    }
     print_format("%s\n", verdict_of(tensor));
     if (tensor->of_a.not_a_number || tensor->of_a.infinite || tensor->of_b.not_a_number || tensor->of_b.infinite)
         print_format("  not finite: A has %zu NaN and %zu infinite, B has %zu NaN and %zu infinite\n",
@@ -167,8 +179,11 @@ static void print_all(const compared_tensor *tensor)
         return;
     print_values("|a-b|", &tensor->difference.absolute);
     print_values("relative", &tensor->difference.relative);
-    print_format("  cosine %.9f; least of a row %.9f, row %zu; %zu values outside", tensor->difference.cosine,
-                 tensor->difference.least_cosine, tensor->difference.least_row, tensor->difference.outside);
+    print_text("  cosine ");
+    print_cosine(0, tensor->difference.cosine);
+    print_text("; least of a row ");
+    print_cosine(0, tensor->difference.least_cosine);
+    print_format(", row %zu; %zu values outside", tensor->difference.least_row, tensor->difference.outside);
     if (tensor->difference.outside)
         print_format(", the first at %zu", tensor->difference.first_outside);
     print_text("\n");

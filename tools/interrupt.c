@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* An array and a sidecar, a result sheet, or the files of a directory. */
@@ -16,12 +17,35 @@
 
 static char temporaries[TEMPORARY_LIMIT][PATH_MAX];
 static atomic_int temporary_used[TEMPORARY_LIMIT];
+/* A deeper path has more that are made than are remembered: those stay. */
+static char directories[TEMPORARY_LIMIT][PATH_MAX];
+static atomic_size_t directory_count;
 
 void temporaries_remove(void)
 {
     for (size_t i = 0; i < TEMPORARY_LIMIT; i++)
         if (atomic_load(&temporary_used[i]))
             unlink(temporaries[i]);
+    for (size_t i = atomic_load(&directory_count); i-- > 0;)
+        rmdir(directories[i]); /* which leaves those that hold something */
+}
+
+int directory_create(const char *path)
+{
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &before);
+    const int result = mkdir(path, 0777);
+    const int number = errno;
+    const size_t slot = atomic_load(&directory_count);
+    if (result == 0 && slot < TEMPORARY_LIMIT && strlen(path) < PATH_MAX) {
+        memcpy(directories[slot], path, strlen(path) + 1);
+        atomic_store(&directory_count, slot + 1);
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = number;
+    return result;
 }
 
 /* Ends the program here and not at the next safe place: it may be waiting for a pipe or deep inside a long encode.

@@ -15,9 +15,11 @@ void interrupt_install(void);
 int temporary_create(char *path_template, size_t *slot);
 /* True when the path's last name is that of a remembered file: those names are random. */
 bool temporary_is_ours(const char *path);
+/* Makes a directory, as mkdir does, and remembers it, to be removed with the temporary files if it is empty then. */
+int directory_create(const char *path);
 /* Once it has been renamed or removed. */
 void temporary_forget(size_t slot);
-/* Removes those that are left. Safe in a signal handler. */
+/* Removes those that are left, and the directories that were made and are empty. Safe in a signal handler. */
 void temporaries_remove(void);
 
 #endif

@@ -31,6 +31,8 @@ void model_inputs_check(const tool_settings *settings, const char *command)
     if (settings->load_inputs && (settings->images.count || settings->texts.count || settings->text_files.count))
         quit(STATUS_USAGE, "%s: --load-inputs gives all the inputs; --image, --text and --file do not go with it",
              command);
+    if (model_inputs_given(settings) && (settings->count || settings->seed))
+        quit(STATUS_USAGE, "%s: --count and --seed are of random inputs, and there are others", command);
     conflicts_check(settings, &settings->images);
 }
 

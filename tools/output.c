@@ -196,11 +196,11 @@ void output_directory(const char *path)
     char *name = duplicate(path);
     for (char *slash = strchr(name + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
         *slash = '\0';
-        mkdir(name, 0777);
+        directory_create(name);
         *slash = '/';
     }
     struct stat info;
-    if (mkdir(name, 0777) != 0 && errno != EEXIST)
+    if (directory_create(name) != 0 && errno != EEXIST)
         quit_errno(path, "create");
     if (stat(name, &info) != 0 || !S_ISDIR(info.st_mode))
         quit(STATUS_SYSTEM, "%s: is no directory", path);

@@ -1,5 +1,7 @@
 #include "model/model.h"
 
+#include <sys/stat.h>
+
 #define TEXT(number)         #number
 #define VERSION_TEXT(number) TEXT(number)
 
@@ -38,10 +40,25 @@ static void log_opened(const clipc_model *model, const clipc_model_config *confi
                     model->config.text_defaults ? "text_config" : "");
 }
 
+/* Opening a pipe would wait for a writer, and reading it could not go back. NULL and what is not there pass. */
+static clipc_status check_kind(const char *path, clipc_error *error)
+{
+    struct stat info;
+    CLIPC_FAIL_IF(path && stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode), error,
+                  CLIPC_ERROR_UNSUPPORTED, "%s: a model is a file or a directory, and this is a pipe or a device",
+                  path);
+    return CLIPC_OK;
+}
+
 clipc_status clipc_model_open(const char *path, const clipc_model_config *config, clipc_model **out,
                               clipc_error *error)
 {
     CLIPC_TRY(check_arguments("clipc_model_open", config, out, error));
+    CLIPC_TRY(check_kind(path, error));
+    if (config) {
+        CLIPC_TRY(check_kind(config->visual, error));
+        CLIPC_TRY(check_kind(config->textual, error));
+    }
     const bool graphs = config && (config->visual || config->textual);
     CLIPC_FAIL_IF(path && graphs, error, CLIPC_ERROR_ARGUMENT,
                   "clipc_model_open: a path and graphs of towers are two models");

@@ -99,8 +99,8 @@ typedef struct clipc_backend {
      * precision and isa of *info. NULL: engine files cannot be made for this backend. */
     clipc_status (*pack)(const clipc_model *model, const clipc_compile_options *options,
                          clipc_packed_function function, void *context, clipc_compiled_info *info, clipc_error *error);
-    /* One tensor of an engine file: of fp32 as it was before it was packed, else what its numbers stand for. NULL where
-     * packing cannot be undone. */
+    /* One tensor of an engine file: of fp32 as it was before it was packed, else what its numbers stand for. NULL
+     * where packing cannot be undone. */
     clipc_status (*unpack)(const clipc_model *model, bool image, const clipc_linear_place *place, float *values,
                            clipc_error *error);
 

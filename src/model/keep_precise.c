@@ -147,9 +147,46 @@ clipc_status clipc_keep_precise_check_halves(const char *list, const clipc_confi
     return CLIPC_OK;
 }
 
+static bool has_star(const struct item *item)
+{
+    return memchr(item->pattern, '*', item->length) != NULL;
+}
+
+/* Whether two names without stars, which say it with and without "layers.", mean one layer. */
+static bool name_one(const struct item *a, const struct item *b, const clipc_config *config,
+                     const clipc_weights *weights)
+{
+    for (int image = 0; image < 2; image++)
+        for (size_t i = 0; i < clipc_linear_count(config, image); i++) {
+            const clipc_linear linear = clipc_linear_at(config, weights, image, i);
+            if (names(a, linear.name) && names(b, linear.name))
+                return true;
+        }
+    return false;
+}
+
+/* Of patterns the more precise counts; a layer that is named twice must be told the same. */
+static clipc_status check_agreement(const char *list, const clipc_config *config, const clipc_weights *weights,
+                                    clipc_precision precision, clipc_error *error)
+{
+    for (struct item item; next_item(&list, &item);) {
+        const char *rest = list;
+        for (struct item other; !has_star(&item) && next_item(&rest, &other);)
+            CLIPC_FAIL_IF(!has_star(&other) && precision_of(&item, precision) != precision_of(&other, precision) &&
+                              name_one(&item, &other, config, weights),
+                          error, CLIPC_ERROR_ARGUMENT,
+                          "keep_precise: '%.*s' and '%.*s' are one layer, and are to be kept in %s and %s",
+                          (int)clipc_min(item.length, 64), item.pattern, (int)clipc_min(other.length, 64),
+                          other.pattern, clipc_precision_name(precision_of(&item, precision)),
+                          clipc_precision_name(precision_of(&other, precision)));
+    }
+    return CLIPC_OK;
+}
+
 clipc_status clipc_keep_precise_check(const char *list, const clipc_config *config, const clipc_weights *weights,
                                       clipc_precision precision, clipc_error *error)
 {
+    const char *begin = list;
     CLIPC_FAIL_IF(list && *list && precision == CLIPC_PRECISION_FP32, error, CLIPC_ERROR_ARGUMENT,
                   "keep_precise: nothing is more precise than fp32, which the whole engine has");
     for (struct item item; next_item(&list, &item);) {
@@ -166,5 +203,5 @@ clipc_status clipc_keep_precise_check(const char *list, const clipc_config *conf
                       "text.*.query_key_value)",
                       length, item.pattern);
     }
-    return CLIPC_OK;
+    return check_agreement(begin, config, weights, precision, error);
 }

@@ -138,6 +138,14 @@ class Models(Case):
                 self.reject(name, "not a regular file")
             self.replace(name, data)
 
+    def test_a_pipe_instead_of_the_model(self):
+        """Nobody writes to it: opening it would wait for ever."""
+        os.mkfifo(self.path("pipe"))
+        for arguments in [["inspect", "pipe"], ["tokenize", "a", "--model", "pipe"], ["inspect", "--visual", "pipe"],
+                          ["inspect", "/dev/null"]]:
+            self.run_clipc(*arguments, status=3)
+            self.assertIn("this is a pipe or a device", self.stderr)
+
     def test_config(self):
         whole = self.read("config.json")
         self.replace("config.json", whole[:len(whole) // 2])

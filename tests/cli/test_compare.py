@@ -77,7 +77,13 @@ class Compare(Case):
         self.write_npz("b.npz", {"x": npy([3], [1.0, 2.0, 3.0])})
         x = self.tensors(self.compare("a.npz", "b.npz", "--atol", "1e20", status=1))["x"]
         self.assertEqual((x["a"]["nan"], x["a"]["infinite"], x["b"]["nan"]), (1, 1, 0))
-        self.assertIn("1 NaN", self.run_clipc("compare", "a.npz", "b.npz", status=1).decode())
+        text = self.run_clipc("compare", "a.npz", "b.npz", "--stats", "--html", "page.html", status=1).decode()
+        self.assertIn("1 NaN", text)
+        self.assertIn("inputs  none: both are tensors", text)
+        with open(self.path("page.html"), encoding="utf-8") as file:
+            for words in (text, file.read()):
+                self.assertIn("NaN", words)
+                self.assertNotRegex(words, r"\bnan\b")
 
     def test_names_and_shapes(self):
         self.write_npz("a.npz", {"x": npy([3], [1, 2, 3]), "only": npy([1], [1])})

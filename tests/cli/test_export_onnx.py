@@ -1,9 +1,10 @@
 """clipc export-onnx: files, options of one tower, and what is refused."""
 
+import math
 import os
 import shutil
 
-from program import DEMO_MODEL, Case, main
+from program import DEMO_MODEL, Case, main, scale_tensor
 
 FILES = ["clip_textual.onnx", "clip_visual.onnx"]
 
@@ -80,6 +81,17 @@ class ExportOnnx(Case):
         os.makedirs(self.path("out/clip_visual.onnx"))
         self.export(status=3)
         self.assertEqual(os.listdir(self.path("out")), ["clip_visual.onnx"])
+
+    def test_no_empty_folder_is_left(self):
+        """Neither one that was made, nor those above it; what was there stays."""
+        shutil.copytree(DEMO_MODEL, self.path("model"))
+        scale_tensor(self.path("model", "model.safetensors"), "visual_projection.weight", math.nan)
+        os.mkdir(self.path("there"))
+        for folder in ("new", "new/and/deep", "there", "there/new"):
+            self.run_clipc("export-onnx", "--model", "model", "--out-dir", folder, status=3)
+            self.assertIn("holds NaN", self.stderr)
+            self.assert_only("model", "there")
+            self.assertEqual(os.listdir(self.path("there")), [])
 
     def test_engine_file(self):
         """Of fp32 it still has the weights that it was made of; of any other precision it has not."""

@@ -47,7 +47,8 @@ class KeepPrecise(Case):
                              ("image.0.fc1,", "part of the list is empty"),
                              ("image.0.fc1,,image.1.fc1", "part of the list is empty"),
                              ("image.0.fc1=fp32,image.0.fc1=bf16", "'image.0.fc1' is there twice"),
-                             ("*.fc1,image.0.fc2,*.fc1", "'*.fc1' is there twice")]:
+                             ("*.fc1,image.0.fc2,*.fc1", "'*.fc1' is there twice"),
+                             ("image.3.fc2=fp32,image.layers.3.fc2", "'image.3.fc2' and 'image.layers.3.fc2' are one")]:
             self.run_clipc("embed", "image", JPEG, "-o", "out.npy", "--precision", "int8", "--backend", "cpu",
                            "--keep-precise", given, status=2)
             self.assertIn("--keep-precise: ", self.stderr)
