@@ -69,6 +69,22 @@ static char *preprocessing_text(const clipc_model *model)
     return text;
 }
 
+/* What an engine file was tuned for and to, in one line. */
+static char *tuning_text(const clipc_model *model)
+{
+    const clipc_tuning *tuning = clipc_model_tuning(model);
+    const char *made_for = clipc_tuning_made_for(tuning);
+    const char *name = NULL;
+    const char *value = NULL;
+    char *text = duplicate(made_for ? made_for : "none");
+    for (size_t i = 0; made_for && clipc_tuning_get_choice(tuning, i, &name, &value, NULL) == CLIPC_OK; i++) {
+        char *longer = format_text("%s; %s = %s", text, name, value);
+        free(text);
+        text = longer;
+    }
+    return text;
+}
+
 static void compare_fields(model_difference *difference, const inspected_model *a, const inspected_model *b)
 {
     static const char *const image_fields[] = {"image.width",     "image.layers",     "image.heads",
@@ -81,6 +97,7 @@ static void compare_fields(model_difference *difference, const inspected_model *
     compare_names(difference, "format", left->format, right->format);
     compare_sizes(difference, "format_version", left->format_version, right->format_version);
     compare_names(difference, "layout", left->layout, right->layout);
+    compare_texts(difference, "tuning", tuning_text(a->model), tuning_text(b->model));
     compare_towers(difference, image_fields, &left->image, &right->image);
     compare_sizes(difference, "image.image_height", left->image_height, right->image_height);
     compare_sizes(difference, "image.image_width", left->image_width, right->image_width);
