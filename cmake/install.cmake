@@ -2,7 +2,7 @@
 include(CMakePackageConfigHelpers)
 set(clipc_package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/clipc)
 
-install(FILES include/clipc/clipc.h include/clipc/tuning.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/clipc)
+install(FILES include/clipc/clipc.h include/clipc/tensors.h include/clipc/tuning.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/clipc)
 install(TARGETS clipc_shared clipc_static EXPORT clipc_targets)
 install(FILES LICENSE NOTICE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 if(TARGET clipc_program)

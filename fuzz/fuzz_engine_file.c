@@ -9,6 +9,8 @@
 #include "io/engine_layout.h"
 #include "model/model.h"
 
+#include "clipc/tensors.h"
+
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,6 +3,8 @@
 #include "message.h"
 #include "session.h"
 
+#include "clipc/tuning.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

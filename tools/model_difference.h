@@ -2,7 +2,7 @@
 #ifndef CLIPC_TOOLS_MODEL_DIFFERENCE_H
 #define CLIPC_TOOLS_MODEL_DIFFERENCE_H
 
-#include "clipc/clipc.h"
+#include "clipc/tensors.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -3,6 +3,8 @@
 #include "io/engine_layout.h"
 #include "model/linear.h"
 
+#include "clipc/tensors.h"
+
 #include <string.h>
 
 struct search {

@@ -1,5 +1,5 @@
 /* The tensors of a model, one by one, as stored in directories and in engine files. */
-#include "clipc/clipc.h"
+#include "clipc/tensors.h"
 
 #include <math.h>
 #include <setjmp.h>
