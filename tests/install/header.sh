@@ -3,7 +3,7 @@
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-for header in clipc tuning; do
+for header in clipc tensors tuning; do
     echo "#include <clipc/$header.h>" >"$folder/alone.c"
     cp "$folder/alone.c" "$folder/alone.cpp"
     for compiler in gcc clang; do
