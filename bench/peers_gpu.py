@@ -3,15 +3,28 @@ table: torch in fp16 eager, in a CUDA graph and compiled (max-autotune), the pro
 one CUDA graph (fp16, and fp8 by _scaled_mm), and clipc's own program in the same run. Prints a line a measurement, then
 the table.
 
-Usage: peers_gpu.py BENCH_KERNELS [--rows NAME,...] [--compile-seconds N] [--precisions fp16,fp8]
-Compiling takes a minute and more a row: rows are not compiled once --compile-seconds (default 240) are used up, and the
-table says so.
+Usage: peers_gpu.py BENCH_KERNELS [--rows NAME,...] [--compile-seconds N] [--precisions fp16,fp8] [--cache FOLDER]
+       peers_gpu.py BENCH_KERNELS --prepare SECONDS [--rows NAME,...] [--cache FOLDER]
+Compiling takes a minute and more a row, most of it for choosing among kernels. --prepare does that beforehand, a row after
+the other and each in a process of its own, for so many seconds and again from where it stopped; what it finds stays in
+--cache (default build-inductor), and the table, made in one run, begins with it. In that run rows are not compiled once
+--compile-seconds (default 240) are used up, and the table says so.
 """
 import argparse
+import os
 import re
 import statistics
 import subprocess
+import sys
 import time
+
+if "--cache" in sys.argv[:-1]:
+    CACHE = os.path.abspath(sys.argv[sys.argv.index("--cache") + 1])
+else:
+    CACHE = os.path.abspath("build-inductor")
+os.environ["TORCHINDUCTOR_CACHE_DIR"] = os.path.join(CACHE, "inductor")
+os.environ["TRITON_CACHE_DIR"] = os.path.join(CACHE, "triton")
+os.environ["TORCHINDUCTOR_FX_GRAPH_CACHE"] = "1"
 
 import torch
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModelWithProjection
@@ -114,6 +127,38 @@ def clipc(program, tower, architecture, batch, precision):
     return float(found.group(1)) if found else None
 
 
+def compile_model(model, inputs):
+    """Compiled for these inputs alone, and run until its kernels are chosen and its graph recorded."""
+    torch._dynamo.reset()
+    compiled = torch.compile(model, mode="max-autotune", dynamic=False)
+    for _ in range(3):
+        compiled(**inputs)
+    torch.cuda.synchronize()
+    return compiled
+
+
+def prepare(options):
+    """Fills the cache; the marker of a row says that it is there."""
+    began = time.monotonic()
+    names = options.rows.split(",")
+    for name in names:
+        marker = os.path.join(CACHE, name + ".done")
+        left = options.prepare - (time.monotonic() - began)
+        if os.path.exists(marker) or left < 10:
+            continue
+        start = time.monotonic()
+        try:
+            done = subprocess.run([sys.executable, __file__, options.program, "--rows", name, "--compile-only", "--cache",
+                                   CACHE], timeout=left, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+        except subprocess.TimeoutExpired:
+            done = False
+        if done:
+            open(marker, "w").close()
+        print(f"{name}: {'compiled' if done else 'not compiled'}, {time.monotonic() - start:.0f} s", flush=True)
+    missing = [name for name in names if not os.path.exists(os.path.join(CACHE, name + ".done"))]
+    print("every row is prepared" if not missing else f"still to prepare: {','.join(missing)}")
+
+
 def measure(name, options, compile_budget):
     tower, architecture, batch, tokens = ROWS[name]
     repeat = 3 if batch > 64 else 20
@@ -131,10 +176,8 @@ def measure(name, options, compile_budget):
         began = time.monotonic()
         if compile_budget > 0:
             try:
-                torch._dynamo.reset()
-                compiled = torch.compile(model, mode="max-autotune")
-                for _ in range(3):
-                    compiled(**inputs)
+                compiled = compile_model(model, inputs)
+                print(f"{name}: compiling took {time.monotonic() - began:.0f} s", flush=True)
                 note("torch compiled", microseconds(lambda: compiled(**inputs), repeat))
             except Exception as error:  # a version of torch that cannot compile it is no reason to stop
                 print(f"{name}: torch compiled failed: {str(error).splitlines()[0]}", flush=True)
@@ -160,7 +203,18 @@ def main():
     parser.add_argument("--rows", default=",".join(ROWS))
     parser.add_argument("--precisions", default="fp16,fp8")
     parser.add_argument("--compile-seconds", type=float, default=240)
+    parser.add_argument("--cache", default="build-inductor")
+    parser.add_argument("--prepare", type=float, metavar="SECONDS")
+    parser.add_argument("--compile-only", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    os.makedirs(CACHE, exist_ok=True)
+    if options.prepare is not None:
+        return prepare(options)
+    if options.compile_only:
+        tower, architecture, batch, tokens = ROWS[options.rows]
+        with torch.inference_mode():
+            compile_model(make_model(tower, architecture), make_inputs(tower, batch, tokens))
+        return None
     driver = subprocess.run(["nvidia-smi", "--query-gpu=driver_version,clocks.max.sm,power.limit", "--format=csv,noheader"],
                             stdout=subprocess.PIPE, text=True).stdout.strip()
     head = f"{torch.cuda.get_device_name()}, driver, largest clock and power limit {driver}, torch {torch.__version__}"
@@ -180,6 +234,7 @@ def main():
         ratios = [f"{best / times[kind]:.2f}" for kind in kinds if kind.startswith("clipc") and kind in times]
         cells = [f"{times[kind]:.1f}" if kind in times else "not run" for kind in kinds]
         print(f"| {name} | " + " | ".join(cells) + " | " + ", ".join(ratios) + " |")
+    return None
 
 
 main()

@@ -1,6 +1,7 @@
 /* Times on the device: every tile on the shapes of CLIP's layers with the epilogues they have there, the other steps,
  * and whole towers with their inputs in place. Usage: bench_kernels [fp16|bf16|fp8|int8] gemm ROWS WIDTH MLP… |
- * products ROWS WIDTH MLP… (the chosen tiles alone) | alone ROWS WIDTH MLP… (those with a bias for all epilogue) |
+ * products ROWS WIDTH MLP… (the chosen tiles alone) | alone ROWS WIDTH MLP… (those with a bias for all epilogue; "-":
+ * asked for on standard input) | tiles ROWS WIDTH MLP… (every tile with a bias for all epilogue) |
  * images ARCHITECTURE BATCH… | texts ARCHITECTURE BATCH… */
 #include "backend/cuda/cuda_engine.h"
 #include "backend/cuda/gemm_select_bytes.h"
@@ -96,8 +97,19 @@ static void bench_gemm(int rows, int columns, int depth, int role)
     const int parts = (depth + 63) / 64;
     void *output = device_memory((size_t)rows * (size_t)columns * 2, 0);
     void *pairs = device_memory((size_t)rows * (size_t)(parts + columns / 64 + 1) * 8, 0);
+    /* No bias; what bytes add up to is scaled to the size that rows have: outputs of zeros would cost less power. */
+    float *pair = calloc(padded, 8);
+    for (size_t i = 0; bytes && i < padded; i++)
+        pair[2 * i + 1] = 1.0F / (type == CLIPC_CUDA_S8 ? 20000.0F : 256.0F);
     void *terms = device_memory(padded * 8, 0);
+    device_write(terms, pair, padded * 8);
+    free(pair);
+    float *ones = malloc((size_t)rows * 4);
+    for (int i = 0; i < rows; i++)
+        ones[i] = 1;
     void *row_scale = device_memory((size_t)rows * 4, 0);
+    device_write(row_scale, ones, (size_t)rows * 4);
+    free(ones);
     clipc_cuda_gemm gemm = {.type = type,
                             .row_scale = row_scale,
                             .output_scale = 1,
@@ -136,7 +148,8 @@ static void bench_gemm(int rows, int columns, int depth, int role)
         if (plan.kind == CLIPC_GEMM_SKINNY && (plan.tile_rows < 64) && plan.tile_rows < rows)
             continue;
         const bool is_chosen = plan.kind == chosen.kind && plan.tile_rows == chosen.tile_rows &&
-                               plan.tile_columns == chosen.tile_columns && plan.ping_pong == chosen.ping_pong;
+                               plan.tile_columns == chosen.tile_columns && plan.ping_pong == chosen.ping_pong &&
+                               plan.cluster == chosen.cluster;
         if (only_chosen && !is_chosen)
             continue;
         clipc_gemm_fit(&plan, &device, rows, columns, depth);
@@ -159,6 +172,19 @@ static void bench_gemm(int rows, int columns, int depth, int role)
     DEVICE_CHECK(cudaFree(pairs));
     DEVICE_CHECK(cudaFree(terms));
     DEVICE_CHECK(cudaFree(row_scale));
+}
+
+/* Products as they are asked for, a line "ROWS COLUMNS DEPTH" each: so that another program can take turns. */
+static void answer(FILE *questions)
+{
+    char line[128];
+    while (fgets(line, sizeof line, questions)) {
+        char *at = line;
+        const int rows = (int)strtol(at, &at, 10);
+        const int columns = (int)strtol(at, &at, 10);
+        const int depth = (int)strtol(at, &at, 10);
+        bench_gemm(rows, columns, depth, QKV);
+    }
 }
 
 static void bench_layer(int rows, int width, int mlp)
@@ -302,9 +328,11 @@ int main(int argc, char **argv)
             break;
         }
     const char *what = argc > 1 ? argv[1] : "towers";
-    only_bias = strcmp(what, "alone") == 0;
-    only_chosen = only_bias || strcmp(what, "products") == 0;
-    if (only_chosen || strcmp(what, "gemm") == 0) {
+    only_bias = strcmp(what, "alone") == 0 || strcmp(what, "tiles") == 0;
+    only_chosen = strcmp(what, "alone") == 0 || strcmp(what, "products") == 0;
+    if (only_chosen || only_bias || strcmp(what, "gemm") == 0) {
+        if (argc == 3 && strcmp(argv[2], "-") == 0)
+            answer(stdin);
         for (int i = 2; i + 2 < argc; i += 3)
             bench_layer(number(argv[i]), number(argv[i + 1]), number(argv[i + 2]));
         return 0;

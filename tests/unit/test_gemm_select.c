@@ -93,19 +93,31 @@ static void bytes_have_tiles_of_their_own(void **state)
                     const clipc_gemm_plan plan =
                         clipc_gemm_select_bytes(devices[d], rows[r], sides[c], 768, residual != 0, residual == 0);
                     assert_int_equal(plan.kind, devices[d] == &h200 ? CLIPC_GEMM_SM90 : CLIPC_GEMM_SM80);
-                    assert_true(plan.blocks >= 1 && plan.cluster == 1);
+                    assert_true(plan.blocks >= plan.cluster && plan.blocks % plan.cluster == 0);
+                    assert_true(plan.blocks <= devices[d]->multiprocessors || plan.kind == CLIPC_GEMM_SM80);
                     bool known = false;
                     clipc_gemm_plan variant;
                     for (size_t i = 0; clipc_gemm_variant_bytes(i, &variant); i++)
                         known |= variant.kind == plan.kind && variant.tile_rows == plan.tile_rows &&
-                                 variant.tile_columns == plan.tile_columns && variant.ping_pong == plan.ping_pong;
+                                 variant.tile_columns == plan.tile_columns && variant.ping_pong == plan.ping_pong &&
+                                 variant.cluster == plan.cluster;
                     assert_true(known);
                 }
     assert_true(clipc_gemm_select_bytes(&h200, 50, 768, 768, true, false).tile_rows == 64);
     assert_true(clipc_gemm_select_bytes(&h200, 51200, 3072, 768, false, true).tile_rows >= 128);
-    /* Where the copies of operands decide, the tile that needs the fewest of them. */
-    assert_true(clipc_gemm_select_bytes(&h200, 65792, 3072, 1024, false, false).tile_columns == 256);
-    assert_true(clipc_gemm_select_bytes(&h200, 1600, 2304, 768, false, false).tile_columns == 128);
+    /* Many tiles hide their epilogues behind each other and share their weights; a residual comes through the ring of
+     * larger ones; few tiles start sooner alone. */
+    clipc_gemm_plan many = clipc_gemm_select_bytes(&h200, 65792, 3072, 1024, false, false);
+    assert_true(many.ping_pong && many.cluster == 2 && many.blocks == 132);
+    assert_true(clipc_gemm_select_bytes(&h200, 65792, 1024, 4096, true, false).tile_columns == 256);
+    const clipc_gemm_plan few = clipc_gemm_select_bytes(&h200, 1600, 2304, 768, false, false);
+    assert_true(few.tile_columns == 128 && few.cluster == 1);
+    /* An odd row of tiles has a partner that stores nothing; an odd multiprocessor rests. */
+    const clipc_gemm_device odd = {133, 90, true};
+    clipc_gemm_fit(&many, &odd, 3 * 128, 128, 1024);
+    assert_int_equal(many.blocks, 4);
+    clipc_gemm_fit(&many, &odd, 65792, 3072, 1024);
+    assert_int_equal(many.blocks, 132);
 }
 
 static void statistics_come_in_parts_as_wide_as_tiles(void **state)

@@ -70,9 +70,13 @@ void clipc_gemm_fit(clipc_gemm_plan *plan, const clipc_gemm_device *device, int3
         plan->blocks = row_tiles * column_tiles * plan->cluster;
         return;
     }
-    plan->blocks = row_tiles * column_tiles;
-    if (plan->kind == CLIPC_GEMM_SM90 && plan->blocks > device->multiprocessors)
-        plan->blocks = device->multiprocessors;
+    if (plan->kind != CLIPC_GEMM_SM90) {
+        plan->blocks = row_tiles * column_tiles;
+        return;
+    }
+    const int32_t clusters = divide_up(row_tiles, plan->cluster) * column_tiles;
+    const int32_t most = device->multiprocessors / plan->cluster;
+    plan->blocks = (clusters < most ? clusters : most) * plan->cluster;
 }
 
 /* Time, in no particular unit: whole waves of tiles, each at its tile's rate. */

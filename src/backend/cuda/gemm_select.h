@@ -29,7 +29,7 @@ typedef struct clipc_gemm_plan {
     int32_t tile_rows;
     int32_t tile_columns;
     bool ping_pong;  /* sm90, bytes: each warpgroup has its own tile, one computes while the other finishes */
-    int32_t cluster; /* skinny: blocks that share out the depth; else 1 */
+    int32_t cluster; /* blocks that share out the depth (skinny) or share the weights of their columns (sm90) */
     int32_t blocks;  /* of the grid */
 } clipc_gemm_plan;
 

@@ -12,7 +12,8 @@ static const struct {
     float tail;
     float residual_tail;
 } variants[] = {
-    {{CLIPC_GEMM_SM90, 128, 128, true, 1, 0}, 1010, 0, -130, 250, 50, 600},
+    {{CLIPC_GEMM_SM90, 128, 128, true, 1, 0}, 1500, 400, 170, 1700, 50, 1500},
+    {{CLIPC_GEMM_SM90, 128, 128, true, 2, 0}, 1430, 130, 100, 1700, 900, 1500},
     {{CLIPC_GEMM_SM90, 64, 256, true, 1, 0}, 830, 30, 30, 100, 0, 0},
     {{CLIPC_GEMM_SM90, 128, 256, false, 1, 0}, 1303, 90, 100, 320, 300, 300},
     {{CLIPC_GEMM_SM90, 64, 128, true, 1, 0}, 640, 0, 0, 0, 0, 0},

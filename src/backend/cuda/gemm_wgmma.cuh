@@ -6,6 +6,7 @@
 
 #include "backend/cuda/epilogue_wgmma.cuh"
 #include "backend/cuda/launch.cuh"
+#include "backend/cuda/ring.cuh"
 #include "backend/cuda/tensor_map.h"
 #include "backend/cuda/wgmma.cuh"
 
@@ -42,20 +43,6 @@ struct traffic {
     CUtensorMap weight;
     CUtensorMap residual;
 };
-
-/* Where a warp is in the ring of stages. */
-struct position {
-    int stage;
-    uint32_t parity;
-};
-
-template <int stages> __device__ __forceinline__ void advance(position &at)
-{
-    if (++at.stage == stages) {
-        at.stage = 0;
-        at.parity ^= 1;
-    }
-}
 
 /* A block's tiles: every so manieth, columns first. */
 template <int consumers, int columns> struct schedule {

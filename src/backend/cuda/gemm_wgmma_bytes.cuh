@@ -1,14 +1,17 @@
 /* Products of bytes on Hopper: one warpgroup feeds tiles to shared memory through the copy engine, two compute them
  * with wgmma. The grid is persistent. With ping-pong each computing warpgroup has its own tile, so that the epilogue
- * of one hides behind the products of the other; without, both share one larger tile.
+ * of one hides behind the products of the other; without, both share one larger tile. Two blocks, a cluster, may share
+ * the weights of their columns: each asks for half of them, for both.
  *
  * The tensor cores add products of e4m3 up with about 14 bits. Over the depths of CLIP's layers that is far below the
  * rounding of the operands (docs/performance-gpu.md has the figures), so sums stay in the tensor cores. */
 #ifndef CLIPC_BACKEND_CUDA_GEMM_WGMMA_BYTES_CUH
 #define CLIPC_BACKEND_CUDA_GEMM_WGMMA_BYTES_CUH
 
+#include "backend/cuda/cluster.cuh"
 #include "backend/cuda/epilogue_bytes.cuh"
 #include "backend/cuda/launch.cuh"
+#include "backend/cuda/ring.cuh"
 #include "backend/cuda/tensor_map.h"
 #include "backend/cuda/wgmma.cuh"
 
@@ -39,27 +42,6 @@ template <int tile_rows, int tile_columns, bool ping_pong> struct tile {
     static_assert(stages >= 3, "the pipeline");
 };
 
-/* Where a warp is in the ring of stages. */
-struct position {
-    int stage;
-    uint32_t parity;
-};
-
-template <int stages> __device__ __forceinline__ void advance(position &at)
-{
-    if (++at.stage == stages) {
-        at.stage = 0;
-        at.parity ^= 1;
-    }
-}
-
-template <int stages> __device__ __forceinline__ void skip(position &at, int steps)
-{
-    const int to = at.stage + steps;
-    at.parity ^= (uint32_t)(to / stages) & 1;
-    at.stage = to % stages;
-}
-
 /* What a block's warpgroups share. */
 struct work {
     uint32_t base; /* of the ring */
@@ -68,35 +50,43 @@ struct work {
     int steps; /* of depth */
     int residual_steps;
     int column_tiles;
-    int tiles;
+    int tiles; /* of the cluster: as many rows of tiles as it has blocks */
+    int first; /* the cluster's */
+    int stride;
+    int rank; /* in the cluster */
 };
 
 /* The one thread that asks for operands. */
-template <typename shape, int tile_rows, int tile_columns>
+template <typename shape, int tile_rows, int tile_columns, int cluster>
 __device__ __forceinline__ void feed(const CUtensorMap &input_map, const CUtensorMap &weight_map,
                                      const CUtensorMap &residual_map, const work &w)
 {
 #if __CUDA_ARCH__ >= 900
     constexpr int halves = tile_depth / 2; /* the maps count in halves */
-    const int first = (int)blockIdx.x;
+    constexpr int share = tile_columns / cluster;
+    auto load_weights = [&](int stage, int step, int column) {
+        const uint32_t to = w.base + stage * shape::stage_bytes + shape::input_bytes + w.rank * share * tile_depth;
+        barrier_expect_bytes(w.full + stage * 8, shape::stage_bytes);
+        if (cluster == 1)
+            copy_tensor_2d(to, &weight_map, w.full + stage * 8, step * halves, column);
+        else
+            copy_tensor_2d_to(to, &weight_map, w.full + stage * 8, step * halves, column + w.rank * share,
+                              (1 << cluster) - 1);
+    };
     /* The first weights are asked for while the previous kernel still runs: no kernel writes them. */
-    const int primed = first < w.tiles ? min(w.steps, shape::stages) : 0;
-    for (int step = 0; step < primed; step++) {
-        barrier_expect_bytes(w.full + step * 8, shape::stage_bytes);
-        copy_tensor_2d(w.base + step * shape::stage_bytes + shape::input_bytes, &weight_map, w.full + step * 8,
-                       step * halves, first % w.column_tiles * tile_columns);
-    }
+    const int primed = w.first < w.tiles ? min(w.steps, shape::stages) : 0;
+    for (int step = 0; step < primed; step++)
+        load_weights(step, step, w.first % w.column_tiles * tile_columns);
     wait_for_previous_kernel();
     position at = {0, 0};
-    for (int index = first; index < w.tiles; index += (int)gridDim.x) {
-        const int row = index / w.column_tiles * tile_rows;
+    for (int index = w.first; index < w.tiles; index += w.stride) {
+        const int row = (index / w.column_tiles * cluster + w.rank) * tile_rows;
         const int column = index % w.column_tiles * tile_columns;
         for (int step = 0; step < w.steps; step++) {
             const uint32_t input = w.base + at.stage * shape::stage_bytes;
-            if (index != first || step >= primed) {
+            if (index != w.first || step >= primed) {
                 barrier_wait(w.empty + at.stage * 8, at.parity ^ 1);
-                barrier_expect_bytes(w.full + at.stage * 8, shape::stage_bytes);
-                copy_tensor_2d(input + shape::input_bytes, &weight_map, w.full + at.stage * 8, step * halves, column);
+                load_weights(at.stage, step, column);
             }
             copy_tensor_2d(input, &input_map, w.full + at.stage * 8, step * halves, row);
             advance<shape::stages>(at);
@@ -116,7 +106,7 @@ __device__ __forceinline__ void feed(const CUtensorMap &input_map, const CUtenso
 }
 
 /* A warpgroup's products of one tile. */
-template <typename operand, typename shape, int tile_columns, bool ping_pong>
+template <typename operand, typename shape, int tile_columns, bool ping_pong, int cluster>
 __device__ __forceinline__ void multiply_tile(typename operand::sum (&sums)[shape::blocks][tile_columns / 8][4],
                                               const work &w, position &at, int member)
 {
@@ -138,21 +128,20 @@ __device__ __forceinline__ void multiply_tile(typename operand::sum (&sums)[shap
                                                       b + k * 2, step | k);
         wgmma_commit();
         wgmma_wait<1>();
-        if (step > 0 && threadIdx.x % 32 == 0)
-            barrier_arrive(w.empty + previous * 8);
+        if (step > 0)
+            release_stage<cluster>(w.empty + previous * 8);
         previous = at.stage;
         advance<shape::stages>(at);
     }
     wgmma_wait<0>();
-    if (threadIdx.x % 32 == 0)
-        barrier_arrive(w.empty + previous * 8);
+    release_stage<cluster>(w.empty + previous * 8);
     if (ping_pong)
         skip<shape::stages>(at, w.steps);
 #endif
 }
 
 /* The residual of a warpgroup's rows out of the ring: what ask_residual gets from memory. `row`: of the tile. */
-template <typename shape, int tile_columns>
+template <typename shape, int tile_columns, int cluster>
 __device__ __forceinline__ void take_residual(const work &w, position &at, int row,
                                               uint4 (&residual)[shape::blocks][tile_columns / 32][2])
 {
@@ -176,14 +165,14 @@ __device__ __forceinline__ void take_residual(const work &w, position &at, int r
                 }
         async_fence();
         __syncwarp();
-        if (lane == 0)
-            barrier_arrive(w.empty + at.stage * 8);
+        release_stage<cluster>(w.empty + at.stage * 8);
         advance<shape::stages>(at);
     }
 }
 
 /* A computing warpgroup: products, then what follows them, tile by tile. */
-template <typename operand, epilogue_kind kind, typename shape, int tile_rows, int tile_columns, bool ping_pong>
+template <typename operand, epilogue_kind kind, typename shape, int tile_rows, int tile_columns, bool ping_pong,
+          int cluster>
 __device__ __forceinline__ void compute(const clipc_cuda_gemm &gemm, const work &w, float *terms)
 {
 #if __CUDA_ARCH__ >= 900
@@ -193,17 +182,17 @@ __device__ __forceinline__ void compute(const clipc_cuda_gemm &gemm, const work 
     float *const own_terms = terms + member * (shape::terms_bytes / 4);
     typename operand::sum sums[blocks][tile_columns / 8][4];
     position at = {0, 0};
-    int index = (int)blockIdx.x;
-    const int stride = (int)gridDim.x;
+    int index = w.first;
     /* With ping-pong the warpgroups take turns: a stage's barrier has only two states, so a warpgroup may wait for a
      * stage only when the other has seen every stage before it. Barrier 1 + member says whose turn it is. */
     if (ping_pong && member == 1) {
-        index += stride;
+        index += w.stride;
         skip<shape::stages>(at, w.steps);
         turn_pass(1, 256);
     }
-    for (; index < w.tiles; index += ping_pong ? 2 * stride : stride) {
-        const int row = index / w.column_tiles * tile_rows + (ping_pong ? 0 : member * blocks * 64) + warp * 16;
+    for (; index < w.tiles; index += ping_pong ? 2 * w.stride : w.stride) {
+        const int row = (index / w.column_tiles * cluster + w.rank) * tile_rows +
+                        (ping_pong ? 0 : member * blocks * 64) + warp * 16;
         const int column = index % w.column_tiles * tile_columns;
         /* Whatever the epilogue reads is asked for before the products, while the other warpgroup has its turn. */
         turn_wait(3 + member, 128); /* every warp has done with the last tile's terms */
@@ -221,9 +210,9 @@ __device__ __forceinline__ void compute(const clipc_cuda_gemm &gemm, const work 
         }
         if (ping_pong)
             turn_wait(1 + member, 256);
-        multiply_tile<operand, shape, tile_columns, ping_pong>(sums, w, at, member);
+        multiply_tile<operand, shape, tile_columns, ping_pong, cluster>(sums, w, at, member);
         if (kind == EPILOGUE_RESIDUAL && w.residual_steps > 0)
-            take_residual<shape, tile_columns>(w, at, member * blocks * 64 + warp * 16, residual);
+            take_residual<shape, tile_columns, cluster>(w, at, member * blocks * 64 + warp * 16, residual);
         copy_async_wait<0>();
         turn_wait(3 + member, 128);
 #pragma unroll
@@ -235,7 +224,7 @@ __device__ __forceinline__ void compute(const clipc_cuda_gemm &gemm, const work 
 #endif
 }
 
-template <typename operand, epilogue_kind kind, int tile_rows, int tile_columns, bool ping_pong>
+template <typename operand, epilogue_kind kind, int tile_rows, int tile_columns, bool ping_pong, int cluster>
 __global__ void __launch_bounds__(threads, 1)
     gemm_wgmma_bytes(const __grid_constant__ CUtensorMap input_map, const __grid_constant__ CUtensorMap weight_map,
                      const __grid_constant__ CUtensorMap residual_map, const __grid_constant__ clipc_cuda_gemm gemm)
@@ -252,32 +241,37 @@ __global__ void __launch_bounds__(threads, 1)
     w.steps = (gemm.depth + tile_depth - 1) / tile_depth;
     w.residual_steps = kind == EPILOGUE_RESIDUAL && !gemm.residual_row ? shape::residual_steps : 0;
     w.column_tiles = (gemm.columns + tile_columns - 1) / tile_columns;
-    w.tiles = (gemm.rows + tile_rows - 1) / tile_rows * w.column_tiles;
+    w.tiles = (gemm.rows + cluster * tile_rows - 1) / (cluster * tile_rows) * w.column_tiles;
+    w.first = (int)blockIdx.x / cluster;
+    w.stride = (int)gridDim.x / cluster;
+    w.rank = cluster > 1 ? (int)cluster_rank() : 0;
 
     if (threadIdx.x == 0) {
         prefetch_tensor_map(&input_map);
         prefetch_tensor_map(&weight_map);
         for (int i = 0; i < stages; i++) {
             barrier_init(w.full + i * 8, 1);
-            barrier_init(w.empty + i * 8, ping_pong ? 4 : 8);
+            barrier_init(w.empty + i * 8, (ping_pong ? 4 : 8) * cluster);
         }
         barrier_init_fence();
     }
-    __syncthreads();
+    sync_cluster<cluster>();
     let_next_kernel_start();
     if (threadIdx.x < 128) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 24;");
         if (threadIdx.x == 0)
-            feed<shape, tile_rows, tile_columns>(input_map, weight_map, residual_map, w);
+            feed<shape, tile_rows, tile_columns, cluster>(input_map, weight_map, residual_map, w);
     } else {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 240;");
         wait_for_previous_kernel();
-        compute<operand, kind, shape, tile_rows, tile_columns, ping_pong>(gemm, w, terms);
+        compute<operand, kind, shape, tile_rows, tile_columns, ping_pong, cluster>(gemm, w, terms);
     }
+    if (cluster > 1) /* a block's memory stays until the others have done with it */
+        sync_cluster<cluster>();
 #endif
 }
 
-template <typename operand, int tile_rows, int tile_columns, bool ping_pong>
+template <typename operand, int tile_rows, int tile_columns, bool ping_pong, int cluster>
 cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
 {
     using shape = tile<tile_rows, tile_columns, ping_pong>;
@@ -289,15 +283,15 @@ cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cud
                                                gemm->input_stride / 2, tile_rows, &input_map);
     if (result == cudaSuccess)
         result = clipc_cuda_tensor_map(gemm->weight, CLIPC_CUDA_PADDED_COLUMNS(gemm->columns), gemm->depth / 2,
-                                       gemm->depth / 2, tile_columns, &weight_map);
+                                       gemm->depth / 2, tile_columns / cluster, &weight_map);
     if (result == cudaSuccess && gemm->residual && !gemm->residual_row && shape::residual_steps > 0)
         result = clipc_cuda_tensor_map(gemm->residual, gemm->rows, gemm->columns, gemm->residual_stride, tile_rows,
                                        &residual_map);
     if (result != cudaSuccess)
         return result;
 #define LAUNCH(kind, ...)                                                                                             \
-    launch_kernel(gemm_wgmma_bytes<operand, kind, tile_rows, tile_columns, ping_pong>, __VA_ARGS__)
-    BY_BYTES_EPILOGUE(gemm, LAUNCH, dim3((unsigned)plan->blocks), dim3(threads), shape::shared_bytes, 1, stream,
+    launch_kernel(gemm_wgmma_bytes<operand, kind, tile_rows, tile_columns, ping_pong, cluster>, __VA_ARGS__)
+    BY_BYTES_EPILOGUE(gemm, LAUNCH, dim3((unsigned)plan->blocks), dim3(threads), shape::shared_bytes, cluster, stream,
                       input_map, weight_map, residual_map, *gemm)
 #undef LAUNCH
 }
@@ -305,12 +299,13 @@ cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cud
 template <typename operand>
 cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
 {
-    switch (plan->tile_rows * 10000 + plan->tile_columns * 10 + (plan->ping_pong ? 1 : 0)) {
-    case 1281281: return launch<operand, 128, 128, true>(gemm, plan, stream);
-    case 642561: return launch<operand, 64, 256, true>(gemm, plan, stream);
-    case 1282560: return launch<operand, 128, 256, false>(gemm, plan, stream);
-    case 641281: return launch<operand, 64, 128, true>(gemm, plan, stream);
-    case 640641: return launch<operand, 64, 64, true>(gemm, plan, stream);
+    switch (plan->tile_rows * 100000 + plan->tile_columns * 100 + (plan->ping_pong ? 10 : 0) + plan->cluster) {
+    case 12812811: return launch<operand, 128, 128, true, 1>(gemm, plan, stream);
+    case 12812812: return launch<operand, 128, 128, true, 2>(gemm, plan, stream);
+    case 6425611: return launch<operand, 64, 256, true, 1>(gemm, plan, stream);
+    case 12825601: return launch<operand, 128, 256, false, 1>(gemm, plan, stream);
+    case 6412811: return launch<operand, 64, 128, true, 1>(gemm, plan, stream);
+    case 6406411: return launch<operand, 64, 64, true, 1>(gemm, plan, stream);
     default: return cudaErrorInvalidConfiguration;
     }
 }

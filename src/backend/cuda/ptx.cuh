@@ -196,6 +196,29 @@ static __device__ __forceinline__ void copy_tensor_2d(uint32_t shared, const voi
         : "memory");
 }
 
+/* A box that arrives at the same place in every block of the cluster that `blocks` has a bit for, and is announced at
+ * the same barrier of each. */
+static __device__ __forceinline__ void copy_tensor_2d_to(uint32_t shared, const void *map, uint32_t barrier,
+                                                         int column, int row, uint16_t blocks)
+{
+    asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+                 "[%0], [%1, {%3, %4}], [%2], %5;" ::"r"(shared),
+                 "l"(map), "r"(barrier), "r"(column), "r"(row), "h"(blocks)
+                 : "memory");
+}
+
+/* Arrives at the barrier that a block of the cluster has at this address. */
+static __device__ __forceinline__ void barrier_arrive_at(uint32_t barrier, uint32_t rank)
+{
+    asm volatile("{\n"
+                 ".reg .b32 remote;\n"
+                 "mapa.shared::cluster.u32 remote, %0, %1;\n"
+                 "mbarrier.arrive.shared::cluster.b64 _, [remote];\n"
+                 "}" ::"r"(barrier),
+                 "r"(rank)
+                 : "memory");
+}
+
 /* The same of a three-dimensional one. */
 static __device__ __forceinline__ void copy_tensor_3d(uint32_t shared, const void *map, uint32_t barrier, int column,
                                                       int row, int item)
