@@ -46,6 +46,11 @@ clipc_status clipc_directory_add(clipc_model *model, const char *file_name, size
 {
     char path[PATH_MAX];
     CLIPC_TRY(join(model->directory, file_name, path, error));
+    for (size_t i = 0; i < model->file_count; i++) {
+        *out = &model->files[i];
+        if (strcmp(path, (*out)->path) == 0)
+            return CLIPC_OK;
+    }
     struct stat info;
     if (stat(path, &info) == 0 && !S_ISREG(info.st_mode)) /* opening a pipe would wait for ever */
         return clipc_fail(error, CLIPC_ERROR_IO, "%s: is %s", path,

@@ -9,7 +9,7 @@
 
 /* Whether the model's directory has the file. */
 bool clipc_directory_has(const clipc_model *model, const char *file_name);
-/* Adds a file of the directory to the model's. */
+/* Adds a file of the directory to the model's, of which it may be one already. */
 clipc_status clipc_directory_add(clipc_model *model, const char *file_name, size_t limit, clipc_model_file_entry **out,
                                  clipc_error *error);
 /* Builds the tokenizer from the directory's files; *found is false when it has none. CLIPC_CLEAN_NOTHING: the cleaning

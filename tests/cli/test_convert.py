@@ -107,6 +107,8 @@ class Convert(Case):
         before, after = [self.json_lines("inspect", "-j", "-m", model)[0] for model in (GOLDEN, "written")]
         for key in ["family", "image", "text", "preprocessing", "logit_scale", "default_template", "parameters"]:
             self.assertEqual(before[key], after[key])
+        self.assertEqual(sorted(os.path.basename(file["path"]) for file in after["files"]),
+                         sorted(os.listdir(self.path("written"))))
 
     def test_directory_of_other_dtypes(self):
         os.mkdir(self.path("half"))  # an empty one will do
