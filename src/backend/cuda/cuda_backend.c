@@ -7,6 +7,7 @@
 #include "backend/backend.h"
 #include "backend/cuda/cuda_engine.h"
 #include "backend/cuda/cuda_status.h"
+#include "backend/cuda/tower_file.h"
 #include "backend/cuda/work_plan.h"
 #include "base/checked.h"
 #include "base/memory.h"
@@ -46,12 +47,6 @@ static clipc_status probe(clipc_error *error)
     clipc_cuda_device device;
     CLIPC_TRY(clipc_cuda_device_count(&count, error));
     return clipc_cuda_device_read(0, &device, error);
-}
-
-static bool supports_precision(clipc_precision precision)
-{
-    return precision == CLIPC_PRECISION_AUTO || precision == CLIPC_PRECISION_FP16 ||
-           precision == CLIPC_PRECISION_BF16 || precision == CLIPC_PRECISION_FP8 || precision == CLIPC_PRECISION_INT8;
 }
 
 /* ---- making ---- */
@@ -517,7 +512,7 @@ static void parts(void *compiled, clipc_call_parts *out)
 const clipc_backend clipc_backend_cuda = {
     .name = "cuda",
     .probe = probe,
-    .supports_precision = supports_precision,
+    .supports_precision = clipc_cuda_supports_precision,
     .compile = compile,
     .info = info,
     .plan = plan,

@@ -143,6 +143,9 @@ typedef struct clipc_cuda_sequence {
 /* One product, by the kernel that suits it, recorded as that step. The statistics that it leaves, if any, come
  * in the parts of that kernel. */
 cudaError_t clipc_cuda_product(const clipc_cuda_engine *engine, clipc_cuda_step step, clipc_cuda_gemm *gemm);
+/* The plain product of `rows` rows, `input_stride` apart in room for `capacity`: its bias and no more. */
+clipc_cuda_gemm clipc_cuda_gemm_of(const void *input, int32_t input_stride, int32_t rows, int32_t capacity,
+                                   const clipc_cuda_matrix *matrix, void *output);
 /* Records a launch that is no product, after it: `count` rows of `columns` values, each of which is so many bytes to
  * read and write together. */
 cudaError_t clipc_cuda_mark(const clipc_cuda_engine *engine, clipc_cuda_step step, const char *kernel, int32_t count,

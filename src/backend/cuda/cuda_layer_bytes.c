@@ -4,13 +4,7 @@
  * they are, and where a LayerNorm comes before it their statistics. */
 #include "backend/cuda/cuda_engine.h"
 #include "backend/cuda/steps.h"
-
-#define TRY(call)                                                                                                     \
-    do {                                                                                                              \
-        const cudaError_t try_result = (call);                                                                        \
-        if (try_result != cudaSuccess)                                                                                \
-            return try_result;                                                                                        \
-    } while (0)
+#include "backend/cuda/try.h"
 
 /* LayerNorm of `count` rows into engine->bytes. */
 static cudaError_t normalize(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower, const void *rows,
@@ -47,21 +41,10 @@ static cudaError_t settle_input(const clipc_cuda_engine *engine, const clipc_cud
 static clipc_cuda_gemm product(const clipc_cuda_engine *engine, const void *input, int32_t rows, int32_t capacity,
                                const clipc_cuda_matrix *matrix, void *output)
 {
-    return (clipc_cuda_gemm){
-        .type = matrix->type,
-        .input = input,
-        .weight = matrix->weight,
-        .rows = rows,
-        .input_capacity = capacity,
-        .columns = matrix->columns,
-        .depth = matrix->depth,
-        .input_stride = matrix->depth,
-        .terms = matrix->terms,
-        .row_scale = engine->row_scale,
-        .output_scale = matrix->output_scale,
-        .output = output,
-        .output_stride = matrix->columns,
-    };
+    clipc_cuda_gemm gemm = clipc_cuda_gemm_of(input, matrix->depth, rows, capacity, matrix, output);
+    gemm.row_scale = engine->row_scale;
+    gemm.output_scale = matrix->output_scale;
+    return gemm;
 }
 
 /* A product of normalised rows: of bytes, or with the LayerNorm in its epilogue. `statistics`: room for theirs. */

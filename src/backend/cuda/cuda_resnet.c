@@ -2,14 +2,8 @@
 
 #include "backend/cuda/maps.h"
 #include "backend/cuda/steps.h"
+#include "backend/cuda/try.h"
 #include "base/checked.h"
-
-#define TRY(call)                                                                                                     \
-    do {                                                                                                              \
-        const cudaError_t try_result = (call);                                                                        \
-        if (try_result != cudaSuccess)                                                                                \
-            return try_result;                                                                                        \
-    } while (0)
 
 /* What engine->maps are for. */
 enum {
@@ -81,23 +75,12 @@ static cudaError_t convolve(const struct run *run, int32_t index, const void *in
     const bool pixels = shape->role == CLIPC_CONVOLUTION_PIXELS;
     const bool windows = shape->kernel > 1 && !pixels;
     const int32_t rows = run->count * (int32_t)(shape->side * shape->side);
-    clipc_cuda_gemm gemm = {
-        .type = convolution->matrix.type,
-        .input = input,
-        .weight = convolution->matrix.weight,
-        .rows = rows,
-        .input_capacity = rows,
-        .columns = convolution->matrix.columns,
-        .depth = convolution->matrix.depth,
-        .input_stride = pixels ? CLIPC_CUDA_PIXEL_WINDOW : channels_of(shape->inputs),
-        .window_side = windows ? (int32_t)shape->side : 0,
-        .terms = convolution->matrix.terms,
-        .activation = relu ? CLIPC_CUDA_ACTIVATION_RELU : CLIPC_CUDA_ACTIVATION_NONE,
-        .residual = residual,
-        .residual_stride = convolution->matrix.columns,
-        .output = output,
-        .output_stride = convolution->matrix.columns,
-    };
+    clipc_cuda_gemm gemm = clipc_cuda_gemm_of(input, pixels ? CLIPC_CUDA_PIXEL_WINDOW : channels_of(shape->inputs),
+                                              rows, rows, &convolution->matrix, output);
+    gemm.window_side = windows ? (int32_t)shape->side : 0;
+    gemm.activation = relu ? CLIPC_CUDA_ACTIVATION_RELU : CLIPC_CUDA_ACTIVATION_NONE;
+    gemm.residual = residual;
+    gemm.residual_stride = convolution->matrix.columns;
     return clipc_cuda_product(run->engine,
                               shape->role <= CLIPC_CONVOLUTION_STEM ? CLIPC_CUDA_STEP_STEM
                               : windows                             ? CLIPC_CUDA_STEP_WINDOWS
@@ -163,19 +146,9 @@ static cudaError_t project(const struct run *run, const clipc_cuda_matrix *matri
                            int32_t first, int32_t output_stride)
 {
     const clipc_cuda_engine *engine = run->engine;
-    clipc_cuda_gemm gemm = {
-        .type = matrix->type,
-        .input = engine->rows,
-        .weight = matrix->weight,
-        .rows = rows,
-        .input_capacity = rows,
-        .columns = matrix->columns,
-        .depth = matrix->depth,
-        .input_stride = input_stride,
-        .terms = matrix->terms,
-        .output = (uint16_t *)engine->qkv + first,
-        .output_stride = output_stride,
-    };
+    clipc_cuda_gemm gemm =
+        clipc_cuda_gemm_of(engine->rows, input_stride, rows, rows, matrix, (uint16_t *)engine->qkv + first);
+    gemm.output_stride = output_stride;
     return clipc_cuda_product(engine, CLIPC_CUDA_STEP_QUERY_KEY_VALUE, &gemm);
 }
 
@@ -204,19 +177,9 @@ static cudaError_t pool(const struct run *run)
     };
     TRY(clipc_cuda_attention_run(&attention, engine->stream));
     TRY(clipc_cuda_mark_attention(engine, &attention, run->count * tokens));
-    clipc_cuda_gemm projection = {
-        .type = tower->projection.type,
-        .input = engine->context,
-        .weight = tower->projection.weight,
-        .rows = run->count,
-        .input_capacity = run->count,
-        .columns = tower->projection.columns,
-        .depth = tower->projection.depth,
-        .input_stride = inner,
-        .terms = tower->projection.terms,
-        .output_fp32 = engine->embeddings,
-        .output_stride = tower->projection.columns,
-    };
+    clipc_cuda_gemm projection =
+        clipc_cuda_gemm_of(engine->context, inner, run->count, run->count, &tower->projection, NULL);
+    projection.output_fp32 = engine->embeddings;
     return clipc_cuda_product(engine, CLIPC_CUDA_STEP_PROJECTION, &projection);
 }
 

@@ -1,5 +1,6 @@
 #include "backend/cuda/cuda_tap.h"
 
+#include "backend/cuda/try.h"
 #include "backend/cuda/weight_pack.h"
 #include "base/checked.h"
 #include "base/memory.h"
@@ -7,13 +8,6 @@
 #include <math.h>
 
 #define PART_ROWS ((size_t)512)
-
-#define TRY(call)                                                                                                     \
-    do {                                                                                                              \
-        const cudaError_t try_result = (call);                                                                        \
-        if (try_result != cudaSuccess)                                                                                \
-            return try_result;                                                                                        \
-    } while (0)
 
 void clipc_cuda_tap_free(clipc_cuda_tap *tap)
 {

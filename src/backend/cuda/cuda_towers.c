@@ -4,6 +4,8 @@
 #include "backend/cuda/cuda_status.h"
 #include "backend/cuda/gemm_select_bytes.h"
 #include "backend/cuda/steps.h"
+#include "backend/cuda/tower_file.h"
+#include "backend/cuda/try.h"
 
 /* From this many rows and with more than this many parts, the parts of the statistics are joined once, by a step of
  * its own, and not in every tile that reads them. */
@@ -14,13 +16,6 @@
 /* Up to this many rows a pass over texts is recorded as a graph. Beyond, launches cost less than what they start, and
  * hardly two batches have the same number of rows. */
 #define GRAPH_TEXT_ROWS 1024
-
-#define TRY(call)                                                                                                     \
-    do {                                                                                                              \
-        const cudaError_t try_result = (call);                                                                        \
-        if (try_result != cudaSuccess)                                                                                \
-            return try_result;                                                                                        \
-    } while (0)
 
 cudaError_t clipc_cuda_gemm_run(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cudaStream_t stream)
 {
@@ -90,17 +85,11 @@ cudaError_t clipc_cuda_product(const clipc_cuda_engine *engine, clipc_cuda_step 
     TRY(clipc_cuda_gemm_run(gemm, &plan, engine->stream));
     if (!clipc_cuda_steps_are_on(engine->steps))
         return cudaSuccess;
-    static const clipc_precision precisions[] = {
-        [CLIPC_CUDA_F16] = CLIPC_PRECISION_FP16,
-        [CLIPC_CUDA_BF16] = CLIPC_PRECISION_BF16,
-        [CLIPC_CUDA_E4M3] = CLIPC_PRECISION_FP8,
-        [CLIPC_CUDA_S8] = CLIPC_PRECISION_INT8,
-    };
     char kernel[64];
     clipc_gemm_plan_text(&plan, kernel, sizeof kernel);
     const clipc_cuda_step_work work = {
         .kind = step,
-        .precision = precisions[gemm->type],
+        .precision = clipc_cuda_type_precision(gemm->type),
         .kernel = kernel,
         .operations = 2 * (double)gemm->rows * (double)gemm->columns * (double)gemm->depth,
         .bytes = bytes_of(gemm),
@@ -170,8 +159,8 @@ static cudaError_t settle_statistics(const clipc_cuda_engine *engine, int32_t ro
                            (int32_t)(2 * sizeof(float)));
 }
 
-static clipc_cuda_gemm product(const void *input, int32_t input_stride, int32_t rows, int32_t capacity,
-                               const clipc_cuda_matrix *matrix, void *output)
+clipc_cuda_gemm clipc_cuda_gemm_of(const void *input, int32_t input_stride, int32_t rows, int32_t capacity,
+                                   const clipc_cuda_matrix *matrix, void *output)
 {
     return (clipc_cuda_gemm){
         .type = matrix->type,
@@ -193,12 +182,13 @@ static cudaError_t mlp(const clipc_cuda_engine *engine, const clipc_cuda_tower *
                        void *stream_rows, int32_t count, int32_t capacity, clipc_cuda_statistics *statistics)
 {
     float *pairs = statistics->pairs;
-    clipc_cuda_gemm up = product(stream_rows, tower->stride, count, capacity, &layer->fc1, engine->hidden);
+    clipc_cuda_gemm up = clipc_cuda_gemm_of(stream_rows, tower->stride, count, capacity, &layer->fc1, engine->hidden);
     TRY(settle_statistics(engine, count, statistics));
     up.normalize = *statistics;
     up.activation = tower->activation;
     TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_FC1, &up));
-    clipc_cuda_gemm down = product(engine->hidden, tower->mlp_stride, count, capacity, &layer->fc2, stream_rows);
+    clipc_cuda_gemm down =
+        clipc_cuda_gemm_of(engine->hidden, tower->mlp_stride, count, capacity, &layer->fc2, stream_rows);
     down.residual = stream_rows;
     down.residual_stride = tower->stride;
     down.leave = statistics_at(tower, pairs);
@@ -217,7 +207,7 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
     const bool last = items->pooled_row && index == tower->layer_count - 1;
 
     clipc_cuda_gemm qkv =
-        product(engine->rows, tower->stride, items->rows, engine->capacity, &layer->qkv, engine->qkv);
+        clipc_cuda_gemm_of(engine->rows, tower->stride, items->rows, engine->capacity, &layer->qkv, engine->qkv);
     TRY(settle_statistics(engine, items->rows, statistics));
     qkv.normalize = *statistics;
     TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_QUERY_KEY_VALUE, &qkv));
@@ -242,7 +232,7 @@ static cudaError_t encoder_layer(const clipc_cuda_engine *engine, const clipc_cu
     void *to = last ? engine->pooled : engine->rows;
     const int32_t rows = last ? items->count : items->rows;
     const int32_t capacity = last ? engine->batch : engine->capacity;
-    clipc_cuda_gemm out = product(engine->context, tower->inner, rows, engine->capacity, &layer->out, to);
+    clipc_cuda_gemm out = clipc_cuda_gemm_of(engine->context, tower->inner, rows, engine->capacity, &layer->out, to);
     out.residual = engine->rows;
     out.residual_stride = tower->stride;
     out.residual_row = last ? items->pooled_row : NULL;
@@ -265,7 +255,7 @@ static cudaError_t pool_by_attention(const clipc_cuda_engine *engine, const clip
                                     engine->stream));
     }
     clipc_cuda_gemm qkv =
-        product(engine->rows, tower->stride, items->rows, engine->capacity, &layer->qkv, engine->qkv);
+        clipc_cuda_gemm_of(engine->rows, tower->stride, items->rows, engine->capacity, &layer->qkv, engine->qkv);
     TRY(settle_statistics(engine, items->rows, &statistics));
     qkv.normalize = statistics;
     TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_QUERY_KEY_VALUE, &qkv));
@@ -283,7 +273,7 @@ static cudaError_t pool_by_attention(const clipc_cuda_engine *engine, const clip
     TRY(clipc_cuda_attention_run(&attention, engine->stream));
     TRY(clipc_cuda_mark_attention(engine, &attention, items->rows));
     clipc_cuda_gemm out =
-        product(engine->context, tower->inner, items->count, engine->capacity, &layer->out, engine->pooled);
+        clipc_cuda_gemm_of(engine->context, tower->inner, items->count, engine->capacity, &layer->out, engine->pooled);
     out.residual = tower->zero_row;
     out.residual_stride = tower->stride;
     out.residual_row = engine->image_pooled_row;
@@ -310,7 +300,7 @@ static cudaError_t encoder(const clipc_cuda_engine *engine, const clipc_cuda_tow
         return pool_by_attention(engine, tower, items, statistics);
     TRY(clipc_cuda_tap_norm(&engine->tap, tower, !items->text, engine->pooled, items->count, engine->stream));
     clipc_cuda_gemm projection =
-        product(engine->pooled, tower->stride, items->count, engine->batch, &tower->projection, NULL);
+        clipc_cuda_gemm_of(engine->pooled, tower->stride, items->count, engine->batch, &tower->projection, NULL);
     if (bytes) {
         statistics = whole_statistics(tower, engine->pooled_statistics);
         TRY(clipc_cuda_measure_rows(engine->pooled, items->count, tower->width, tower->stride,
@@ -332,8 +322,8 @@ cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t cou
     TRY(clipc_cuda_patches(engine->type, engine->pixels, count, (int32_t)config->image_size,
                            (int32_t)config->patch_size, engine->patches, tower->patch.depth, engine->stream));
     TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_PATCHES, "patches_of_pixels", patches, tower->patch.depth, 4 + 2));
-    clipc_cuda_gemm embed = product(engine->patches, tower->patch.depth, patches, engine->batch * engine->patch_count,
-                                    &tower->patch, engine->rows);
+    clipc_cuda_gemm embed = clipc_cuda_gemm_of(engine->patches, tower->patch.depth, patches,
+                                               engine->batch * engine->patch_count, &tower->patch, engine->rows);
     embed.residual = tower->position;
     embed.residual_stride = tower->stride;
     embed.residual_row = engine->patch_position;

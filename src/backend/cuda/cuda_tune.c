@@ -1,6 +1,7 @@
 #include "backend/cuda/cuda_tune.h"
 
 #include "backend/cuda/cuda_status.h"
+#include "backend/cuda/try.h"
 #include "base/checked.h"
 #include "base/memory.h"
 
@@ -10,13 +11,6 @@
 #define RUNS       20    /* of a candidate, one after the other */
 #define RUNS_FULL  100
 #define COMPARED   ((size_t)8 << 20) /* bytes that are compared at a time */
-
-#define TRY(call)                                                                                                     \
-    do {                                                                                                              \
-        const cudaError_t try_result = (call);                                                                        \
-        if (try_result != cudaSuccess)                                                                                \
-            return try_result;                                                                                        \
-    } while (0)
 
 struct clipc_cuda_tuner {
     const clipc_tune_request *request;

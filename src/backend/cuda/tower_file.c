@@ -16,6 +16,23 @@ clipc_cuda_packing clipc_cuda_packing_of(clipc_precision precision)
     }
 }
 
+clipc_precision clipc_cuda_type_precision(clipc_cuda_type type)
+{
+    static const clipc_precision precisions[] = {
+        [CLIPC_CUDA_F16] = CLIPC_PRECISION_FP16,
+        [CLIPC_CUDA_BF16] = CLIPC_PRECISION_BF16,
+        [CLIPC_CUDA_E4M3] = CLIPC_PRECISION_FP8,
+        [CLIPC_CUDA_S8] = CLIPC_PRECISION_INT8,
+    };
+    return precisions[type];
+}
+
+bool clipc_cuda_supports_precision(clipc_precision precision)
+{
+    return precision == CLIPC_PRECISION_AUTO || precision == CLIPC_PRECISION_FP16 ||
+           precision == CLIPC_PRECISION_BF16 || precision == CLIPC_PRECISION_FP8 || precision == CLIPC_PRECISION_INT8;
+}
+
 /* ---- reading ---- */
 
 clipc_status clipc_cuda_tower_open(const clipc_model *model, bool image, const clipc_cuda_packing *packing,
@@ -61,12 +78,6 @@ static const clipc_cuda_matrix *matrix_at(const clipc_cuda_tower *tower, bool im
 clipc_status clipc_cuda_linear_describe(const clipc_model *model, bool image, size_t linear, clipc_precision *stored,
                                         uint64_t *bytes, clipc_error *error)
 {
-    static const clipc_precision precisions[] = {
-        [CLIPC_CUDA_F16] = CLIPC_PRECISION_FP16,
-        [CLIPC_CUDA_BF16] = CLIPC_PRECISION_BF16,
-        [CLIPC_CUDA_E4M3] = CLIPC_PRECISION_FP8,
-        [CLIPC_CUDA_S8] = CLIPC_PRECISION_INT8,
-    };
     clipc_cuda_tower tower = {0};
     const clipc_cuda_packing packing = clipc_cuda_packing_of(model->precision);
     const clipc_status status = clipc_cuda_tower_open(model, image, &packing, &tower, error);
@@ -75,7 +86,7 @@ clipc_status clipc_cuda_linear_describe(const clipc_model *model, bool image, si
         const bool is_bytes = clipc_cuda_is_bytes(matrix->type);
         const size_t columns = (size_t)matrix->columns;
         const size_t rows = is_bytes ? CLIPC_PACKED_ROWS(columns) : columns;
-        *stored = precisions[matrix->type];
+        *stored = clipc_cuda_type_precision(matrix->type);
         *bytes = (uint64_t)rows * ((uint64_t)matrix->depth * (is_bytes ? 1 : 2) + 2 * sizeof(float));
     }
     clipc_cuda_tower_destroy(&tower);
@@ -83,12 +94,6 @@ clipc_status clipc_cuda_linear_describe(const clipc_model *model, bool image, si
 }
 
 /* ---- writing ---- */
-
-static bool supports_precision(clipc_precision precision)
-{
-    return precision == CLIPC_PRECISION_AUTO || precision == CLIPC_PRECISION_FP16 ||
-           precision == CLIPC_PRECISION_BF16 || precision == CLIPC_PRECISION_FP8 || precision == CLIPC_PRECISION_INT8;
-}
 
 static clipc_precision settle(const clipc_compile_options *options)
 {
@@ -162,7 +167,7 @@ static clipc_status write_towers(const clipc_model *model, const clipc_compile_o
 const clipc_block_writer clipc_block_writer_cuda = {
     .backend = "cuda",
     .layout = CLIPC_CUDA_LAYOUT,
-    .supports_precision = supports_precision,
+    .supports_precision = clipc_cuda_supports_precision,
     .settle = settle,
     .isa = isa,
     .write = write_towers,

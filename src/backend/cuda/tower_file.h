@@ -7,6 +7,10 @@
 
 /* What the products of a precision multiply. */
 clipc_cuda_packing clipc_cuda_packing_of(clipc_precision precision);
+/* The precision whose name a type of values has. */
+clipc_precision clipc_cuda_type_precision(clipc_cuda_type type);
+/* Whether backend cuda has that precision: clipc_backend's supports_precision, on some device. */
+bool clipc_cuda_supports_precision(clipc_precision precision);
 
 /* The tower of an engine file of backend cuda, without a place: its shapes are the config's, its types and scales were
  * checked, and its block has the bytes that they need. To be freed with clipc_cuda_tower_destroy, also when it fails.
