@@ -437,12 +437,7 @@ static void run_reduce(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
                                            "embedding (average pooling is not read)");
         return;
     }
-    for (size_t i = 0; i < x->layout->rank; i++) {
-        if (i != axis)
-            clipc_onnx_layout_copy_side(&layout, x->layout, i);
-        else if (clipc_onnx_integer_of(of, "keepdims", 1))
-            clipc_onnx_layout_open_side(&layout);
-    }
+    clipc_onnx_layout_reduce(&layout, x->layout, axis, clipc_onnx_integer_of(of, "keepdims", 1) != 0);
     of->outputs[0] = clipc_onnx_of_expression(in, of, &made, &layout);
 }
 

@@ -143,12 +143,7 @@ static void run_arg_max(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
             clipc_onnx_refuse(in, of, "is not the first of the largest token ids, or of those equal to one");
         return;
     }
-    for (size_t i = 0; i < x->layout->rank; i++) {
-        if (i != axis)
-            clipc_onnx_layout_copy_side(&layout, x->layout, i);
-        else if (clipc_onnx_integer_of(of, "keepdims", 1))
-            clipc_onnx_layout_open_side(&layout);
-    }
+    clipc_onnx_layout_reduce(&layout, x->layout, axis, clipc_onnx_integer_of(of, "keepdims", 1) != 0);
     const clipc_onnx_expression place = clipc_onnx_derive(CLIPC_ONNX_PLACE, x->expression);
     of->outputs[0] = clipc_onnx_of_expression(in, of, &place, &layout);
 }

@@ -41,6 +41,16 @@ bool clipc_onnx_layout_copy_side(clipc_onnx_layout *layout, const clipc_onnx_lay
     return true;
 }
 
+void clipc_onnx_layout_reduce(clipc_onnx_layout *layout, const clipc_onnx_layout *from, size_t axis, bool keep)
+{
+    for (size_t i = 0; i < from->rank; i++) {
+        if (i != axis)
+            clipc_onnx_layout_copy_side(layout, from, i);
+        else if (keep)
+            clipc_onnx_layout_open_side(layout);
+    }
+}
+
 size_t clipc_onnx_layout_size(const clipc_onnx_layout *layout, size_t side)
 {
     size_t size = 1;

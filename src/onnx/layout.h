@@ -37,6 +37,8 @@ bool clipc_onnx_layout_open_side(clipc_onnx_layout *layout);
 bool clipc_onnx_layout_add(clipc_onnx_layout *layout, clipc_onnx_label label, size_t size, size_t stride);
 /* Side `side` of `from` as another side. */
 bool clipc_onnx_layout_copy_side(clipc_onnx_layout *layout, const clipc_onnx_layout *from, size_t side);
+/* To an empty layout, which has room: the sides of `from` but for `axis`, which goes, or stays with the length 1. */
+void clipc_onnx_layout_reduce(clipc_onnx_layout *layout, const clipc_onnx_layout *from, size_t axis, bool keep);
 
 size_t clipc_onnx_layout_size(const clipc_onnx_layout *layout, size_t side);
 size_t clipc_onnx_layout_count(const clipc_onnx_layout *layout);
