@@ -1,27 +1,17 @@
 /* How two models differ, for people and for scripts. */
 #include "model_difference.h"
 
+#include "columns.h"
 #include "escape.h"
 #include "json_line.h"
 #include "message.h"
 #include "output.h"
+#include "tensor_set.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- for people ---- */
-
-static void print_padded(const char *text, size_t columns)
-{
-    const size_t width = display_width(text);
-    print_format("%s%*s  ", text, (int)(width < columns ? columns - width : 0), "");
-}
-
-static size_t widest(size_t columns, const char *text)
-{
-    const size_t width = display_width(text);
-    return width > columns ? width : columns;
-}
 
 static void print_fields(const model_difference *difference)
 {
@@ -41,23 +31,12 @@ static void print_fields(const model_difference *difference)
 }
 
 /* "768 × 3072", for all ranks. */
-static char *shape_text(const clipc_tensor_info *tensor)
-{
-    char *text = duplicate(tensor->rank ? "" : "scalar");
-    for (size_t i = 0; i < tensor->rank; i++) {
-        char *longer = format_text("%s%s%zu", text, i ? " × " : "", tensor->shape[i]);
-        free(text);
-        text = longer;
-    }
-    return text;
-}
-
 /* "fp16, 1179648 bytes"; the caller frees. */
 static char *stored_text(bool there, const clipc_tensor_info *tensor)
 {
     if (!there)
         return duplicate("none");
-    char *shape = shape_text(tensor);
+    char *shape = shape_text(tensor->shape, tensor->rank);
     char *text = tensor->bytes
                      ? format_text("%s %s, %llu bytes", tensor->dtype, shape, (unsigned long long)tensor->bytes)
                      : format_text("%s %s", tensor->dtype, shape);

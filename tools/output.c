@@ -142,6 +142,23 @@ void output_text(output_file *output, const char *text)
     output_write(output, text, strlen(text));
 }
 
+void output_format_list(output_file *output, const char *format, va_list arguments)
+{
+    char *text = NULL;
+    if (vasprintf(&text, format, arguments) < 0)
+        quit(STATUS_SYSTEM, "out of memory");
+    output_text(output, text);
+    free(text);
+}
+
+void output_format(output_file *output, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    output_format_list(output, format, arguments);
+    va_end(arguments);
+}
+
 void output_patch_start(output_file *output, const void *bytes, size_t size)
 {
     if (fseeko(output->stream, 0, SEEK_SET) != 0)

@@ -2,6 +2,7 @@
 #ifndef CLIPC_TOOLS_OUTPUT_H
 #define CLIPC_TOOLS_OUTPUT_H
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -19,6 +20,9 @@ bool output_is_regular(const output_file *output);
 
 void output_write(output_file *output, const void *bytes, size_t size);
 void output_text(output_file *output, const char *text);
+__attribute__((format(printf, 2, 3))) void output_format(output_file *output, const char *format, ...);
+__attribute__((format(printf, 2, 0))) void output_format_list(output_file *output, const char *format,
+                                                              va_list arguments);
 /* Overwrites the first bytes of a regular file. */
 void output_patch_start(output_file *output, const void *bytes, size_t size);
 

@@ -1,6 +1,6 @@
 #include "profile_table.h"
 
-#include "escape.h"
+#include "columns.h"
 #include "json_line.h"
 #include "message.h"
 #include "output.h"
@@ -9,18 +9,6 @@
 #include <string.h>
 
 /* ---- for people ---- */
-
-static void print_padded(const char *text, size_t columns)
-{
-    const size_t width = display_width(text);
-    print_format("%s%*s  ", text, (int)(width < columns ? columns - width : 0), "");
-}
-
-static size_t widest(size_t columns, const char *text)
-{
-    const size_t width = display_width(text);
-    return width > columns ? width : columns;
-}
 
 /* A number, or an empty column. */
 static void print_number(const char *format, double value, int width)

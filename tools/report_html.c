@@ -59,14 +59,10 @@ struct report_page {
 
 void report_put(report_page *page, const char *format, ...)
 {
-    char *text = NULL;
     va_list arguments;
     va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        quit(STATUS_SYSTEM, "out of memory");
+    output_format_list(page->output, format, arguments);
     va_end(arguments);
-    output_text(page->output, text);
-    free(text);
 }
 
 void report_put_text(report_page *page, const char *text)

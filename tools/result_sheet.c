@@ -4,7 +4,6 @@
 #include "message.h"
 #include "output.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 
 static const char style[] =
@@ -48,18 +47,6 @@ result_sheet *result_sheet_open(const char *path)
     return sheet;
 }
 
-__attribute__((format(printf, 2, 3))) static void put(result_sheet *sheet, const char *format, ...)
-{
-    char *text = NULL;
-    va_list arguments;
-    va_start(arguments, format);
-    if (vasprintf(&text, format, arguments) < 0)
-        quit(STATUS_SYSTEM, "out of memory");
-    va_end(arguments);
-    output_text(sheet->output, text);
-    free(text);
-}
-
 static void put_escaped(result_sheet *sheet, const char *text)
 {
     char *escaped = escape_for_html(text);
@@ -70,65 +57,70 @@ static void put_escaped(result_sheet *sheet, const char *text)
 void result_sheet_start(result_sheet *sheet, const clipc_model_info *model, const char *precision,
                         const string_list *templates, size_t label_count)
 {
-    put(sheet, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-               "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
-               "<title>clipc classify</title>\n<style>\n");
+    output_format(sheet->output, "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                                 "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n"
+                                 "<title>clipc classify</title>\n<style>\n");
     output_text(sheet->output, style);
-    put(sheet, "</style>\n</head>\n<body>\n<header>\n<h1>What the images show</h1>\nModel <code>");
+    output_format(sheet->output, "</style>\n</head>\n<body>\n<header>\n<h1>What the images show</h1>\nModel <code>");
     put_escaped(sheet, model->path[0] ? model->path : model->name);
-    put(sheet, "</code> in %s, %zu label%s in ", precision, label_count, label_count == 1 ? "" : "s");
+    output_format(sheet->output, "</code> in %s, %zu label%s in ", precision, label_count,
+                  label_count == 1 ? "" : "s");
     for (size_t i = 0; i < templates->count; i++) {
-        put(sheet, i ? ", <code>" : "<code>");
+        output_format(sheet->output, i ? ", <code>" : "<code>");
         put_escaped(sheet, templates->items[i]);
-        put(sheet, "</code>");
+        output_format(sheet->output, "</code>");
     }
-    put(sheet, ". Each line: the label, its share of the softmax over all labels, and the cosine similarity.\n"
-               "</header>\n<main>\n");
+    output_format(sheet->output,
+                  ". Each line: the label, its share of the softmax over all labels, and the cosine similarity.\n"
+                  "</header>\n<main>\n");
 }
 
 static void put_picture(result_sheet *sheet, const image_item *item)
 {
-    put(sheet, "<article%s>\n", item->outcome == IMAGE_READY ? "" : " class=\"missing\"");
+    output_format(sheet->output, "<article%s>\n", item->outcome == IMAGE_READY ? "" : " class=\"missing\"");
     if (item->thumbnail) {
-        put(sheet, "<figure><img alt=\"\" decoding=\"async\" src=\"");
+        output_format(sheet->output, "<figure><img alt=\"\" decoding=\"async\" src=\"");
         output_text(sheet->output, item->thumbnail);
-        put(sheet, "\"></figure>\n");
+        output_format(sheet->output, "\"></figure>\n");
     }
-    put(sheet, "<h2>");
+    output_format(sheet->output, "<h2>");
     put_escaped(sheet, item->path);
-    put(sheet, "</h2>\n");
+    output_format(sheet->output, "</h2>\n");
 }
 
 void result_sheet_add(result_sheet *sheet, const image_item *item, const ranked_label *ranked, size_t count)
 {
     sheet->images++;
     put_picture(sheet, item);
-    put(sheet, "<ol>\n");
+    output_format(sheet->output, "<ol>\n");
     for (size_t i = 0; i < count; i++) {
         const double percent = 100 * (double)ranked[i].score;
-        put(sheet, "<li><span>");
+        output_format(sheet->output, "<li><span>");
         put_escaped(sheet, ranked[i].label);
-        put(sheet, "</span><span>%.1f&thinsp;%%</span><small>%.4f</small><i><b style=\"width:%.2f%%\"></b></i></li>\n",
+        output_format(
+            sheet->output,
+            "</span><span>%.1f&thinsp;%%</span><small>%.4f</small><i><b style=\"width:%.2f%%\"></b></i></li>\n",
             percent, (double)ranked[i].similarity, percent);
     }
-    put(sheet, "</ol>\n</article>\n");
+    output_format(sheet->output, "</ol>\n</article>\n");
 }
 
 void result_sheet_add_missing(result_sheet *sheet, const image_item *item, const char *reason)
 {
     sheet->missing++;
     put_picture(sheet, item);
-    put(sheet, "<p>");
+    output_format(sheet->output, "<p>");
     put_escaped(sheet, reason);
-    put(sheet, "</p>\n</article>\n");
+    output_format(sheet->output, "</p>\n</article>\n");
 }
 
 void result_sheet_finish(result_sheet **sheet)
 {
-    put(*sheet, "</main>\n<footer>%zu image%s", (*sheet)->images, (*sheet)->images == 1 ? "" : "s");
+    output_format((*sheet)->output, "</main>\n<footer>%zu image%s", (*sheet)->images,
+                  (*sheet)->images == 1 ? "" : "s");
     if ((*sheet)->missing)
-        put(*sheet, ", %zu that could not be read", (*sheet)->missing);
-    put(*sheet, ". Made by clipc %s.</footer>\n</body>\n</html>\n", clipc_version());
+        output_format((*sheet)->output, ", %zu that could not be read", (*sheet)->missing);
+    output_format((*sheet)->output, ". Made by clipc %s.</footer>\n</body>\n</html>\n", clipc_version());
     output_close((*sheet)->output);
     output_publish(&(*sheet)->output);
     free(*sheet);

@@ -75,15 +75,20 @@ void tensor_set_tap(void *user, const clipc_tap *tap)
     tensor_set_add(user, tap->name, shape, 2, values);
 }
 
-char *tensor_shape_text(const named_tensor *tensor)
+char *shape_text(const size_t *shape, size_t rank)
 {
-    char *text = duplicate(tensor->rank ? "" : "scalar");
-    for (size_t i = 0; i < tensor->rank; i++) {
-        char *longer = format_text("%s%s%zu", text, i ? " × " : "", tensor->shape[i]);
+    char *text = duplicate(rank ? "" : "scalar");
+    for (size_t i = 0; i < rank; i++) {
+        char *longer = format_text("%s%s%zu", text, i ? " × " : "", shape[i]);
         free(text);
         text = longer;
     }
     return text;
+}
+
+char *tensor_shape_text(const named_tensor *tensor)
+{
+    return shape_text(tensor->shape, tensor->rank);
 }
 
 /* ---- files ---- */

@@ -39,6 +39,7 @@ void tensor_set_read(tensor_set *set, const char *path);
 void tensor_set_each_file(const char *path, void (*use)(void *context, const char *file), void *context);
 
 /* One line of a shape, "4 × 256", that the caller frees. */
+char *shape_text(const size_t *shape, size_t rank);
 char *tensor_shape_text(const named_tensor *tensor);
 /* Length of the last axis; 1 of a scalar. */
 size_t tensor_width(const named_tensor *tensor);
