@@ -28,14 +28,6 @@ static void check(int good, const char *what)
     failures += !good;
 }
 
-static void must(clipc_status status, const clipc_error *error)
-{
-    if (status == CLIPC_OK)
-        return;
-    printf("FAILED: %s\n", error->message);
-    exit(3);
-}
-
 static clipc_engine *make(const clipc_model *model, size_t batch, size_t streams, const char *devices, int invariant)
 {
     clipc_error error;
@@ -47,14 +39,14 @@ static clipc_engine *make(const clipc_model *model, size_t batch, size_t streams
     config.streams = streams;
     config.devices = devices;
     config.batch_invariant = invariant;
-    must(clipc_engine_create(model, &config, &engine, &error), &error);
+    require(clipc_engine_create(model, &config, &engine, &error), &error);
     return engine;
 }
 
 static void encode(clipc_engine *engine, size_t first, size_t count, float *embeddings)
 {
     clipc_error error;
-    must(clipc_engine_encode_bytes(engine, bytes + first * image_values, count, 0, embeddings, &error), &error);
+    require(clipc_engine_encode_bytes(engine, bytes + first * image_values, count, 0, embeddings, &error), &error);
 }
 
 static void encode_in_batches(clipc_engine *engine, size_t count, size_t batch, float *embeddings)
@@ -78,7 +70,7 @@ static void check_bytes(const clipc_model *model)
     for (size_t i = 0; i < 64; i++)
         clipc_preprocess_floats(&model->preprocess, bytes + i * image_values, area, pixels + i * image_values);
     clipc_engine *engine = make(model, 32, 1, NULL, 0);
-    must(clipc_engine_encode_images(engine, pixels, 64, 0, rows, &error), &error);
+    require(clipc_engine_encode_images(engine, pixels, 64, 0, rows, &error), &error);
     check(same(rows, expected, 64), "bytes and floats give the same bits");
     clipc_engine_destroy(&engine);
     free(pixels), free(rows);
@@ -120,11 +112,11 @@ static void check_batch_invariance(const clipc_model *model)
         for (size_t t = offsets[i]; t < offsets[i + 1]; t++)
             ids[t] = (int32_t)(t * 7919 % 49406);
     }
-    must(clipc_engine_encode_tokens(engine, ids, offsets, 20, 0, whole, &error), &error);
+    require(clipc_engine_encode_tokens(engine, ids, offsets, 20, 0, whole, &error), &error);
     int good = 1;
     for (size_t i = 0; i < 20; i++) {
         const size_t one[2] = {0, offsets[i + 1] - offsets[i]};
-        must(clipc_engine_encode_tokens(engine, ids + offsets[i], one, 1, 0, rows, &error), &error);
+        require(clipc_engine_encode_tokens(engine, ids + offsets[i], one, 1, 0, rows, &error), &error);
         good &= same(rows, whole + i * info.embedding_dimension, 1);
     }
     check(good, "batch-invariant: texts alone and together");
@@ -228,16 +220,16 @@ static void check_trace(const clipc_model *model)
     struct trace trace = {0};
     float *rows = malloc(IMAGES * info.embedding_dimension * sizeof *rows);
     clipc_engine *engine = make(model, 64, 2, NULL, 0);
-    must(clipc_engine_trace_steps(engine, note_run, &trace, &error), &error);
+    require(clipc_engine_trace_steps(engine, note_run, &trace, &error), &error);
     clock_gettime(CLOCK_MONOTONIC, &before);
     encode(engine, 0, 64, rows);
     clock_gettime(CLOCK_MONOTONIC, &after);
-    must(clipc_engine_trace_steps(engine, NULL, NULL, &error), &error);
+    require(clipc_engine_trace_steps(engine, NULL, NULL, &error), &error);
     double operations = 0;
     size_t calls = 0;
     for (size_t i = 0; i < clipc_engine_step_count(engine); i++) {
         clipc_step_info step = {.size = sizeof step};
-        must(clipc_engine_get_step(engine, i, &step, &error), &error);
+        require(clipc_engine_get_step(engine, i, &step, &error), &error);
         calls += step.calls;
         operations += step.operations;
     }
@@ -255,15 +247,15 @@ static void check_steps(const clipc_model *model, int short_run)
     clipc_error error;
     float *rows = malloc(IMAGES * info.embedding_dimension * sizeof *rows);
     clipc_engine *engine = make(model, 64, 2, NULL, 0);
-    must(clipc_engine_record_steps(engine, 1, &error), &error);
+    require(clipc_engine_record_steps(engine, 1, &error), &error);
     encode(engine, 0, 64, rows);
-    must(clipc_engine_record_steps(engine, 0, &error), &error);
+    require(clipc_engine_record_steps(engine, 0, &error), &error);
     double seconds = 0;
     double operations = 0;
     const size_t count = clipc_engine_step_count(engine);
     for (size_t i = 0; i < count; i++) {
         clipc_step_info step = {.size = sizeof step};
-        must(clipc_engine_get_step(engine, i, &step, &error), &error);
+        require(clipc_engine_get_step(engine, i, &step, &error), &error);
         seconds += step.seconds;
         operations += step.operations;
         printf("      %s (%s): %llu calls, %.1f us\n", step.step, step.kernel, (unsigned long long)step.calls,
@@ -285,12 +277,12 @@ static void check_parts(const clipc_model *model)
     clipc_call_parts parts = {.size = sizeof parts};
     clipc_engine *engine = make(model, 64, 1, NULL, 0);
     encode(engine, 0, 64, rows);
-    must(clipc_engine_measure(engine, CLIPC_MEASURE_PARTS, &error), &error);
+    require(clipc_engine_measure(engine, CLIPC_MEASURE_PARTS, &error), &error);
     clock_gettime(CLOCK_MONOTONIC, &before);
     for (int i = 0; i < 4; i++)
         encode(engine, 0, 64, rows);
     clock_gettime(CLOCK_MONOTONIC, &after);
-    must(clipc_engine_get_parts(engine, &parts, &error), &error);
+    require(clipc_engine_get_parts(engine, &parts, &error), &error);
     const double seconds = (double)(after.tv_sec - before.tv_sec) + 1e-9 * (double)(after.tv_nsec - before.tv_nsec);
     printf("      %llu passes: %.1f us to the device, %.1f computing, %.1f back, %.1f to start kernels, of %.1f\n",
            (unsigned long long)parts.passes, 1e6 * parts.host_to_device, 1e6 * parts.compute,
@@ -301,10 +293,10 @@ static void check_parts(const clipc_model *model)
           "parts of calls are timed");
 
     float *launched = malloc(size);
-    must(clipc_engine_measure(engine, CLIPC_MEASURE_NO_GRAPHS, &error), &error);
+    require(clipc_engine_measure(engine, CLIPC_MEASURE_NO_GRAPHS, &error), &error);
     encode(engine, 0, 64, launched);
     check(memcmp(launched, rows, size) == 0, "kernels launched one by one give the same bits");
-    must(clipc_engine_measure(engine, CLIPC_MEASURE_NO_TRANSFERS, &error), &error);
+    require(clipc_engine_measure(engine, CLIPC_MEASURE_NO_TRANSFERS, &error), &error);
     memset(launched, 0, size);
     encode(engine, 64, 64, launched);
     float zero = 0;
@@ -314,7 +306,7 @@ static void check_parts(const clipc_model *model)
     encode(engine, 0, 32, launched);
     check(memcmp(launched, expected, 32 * info.embedding_dimension * sizeof(float)) == 0,
           "a pass of another shape does travel");
-    must(clipc_engine_measure(engine, 0, &error), &error);
+    require(clipc_engine_measure(engine, 0, &error), &error);
     encode(engine, 0, 64, launched);
     check(memcmp(launched, rows, size) == 0, "with transfers all is as before");
     clipc_engine_destroy(&engine);
@@ -352,7 +344,7 @@ static void check_fault(const clipc_model *model)
     clipc_compile_options options = {.threads = 1, .max_batch = 1, .image_tower = true};
     clipc_cuda_engine *faulty = NULL;
     clipc_engine *engine = make(model, 32, 2, NULL, 0);
-    must(clipc_cuda_engine_create(model, &options, 0, NULL, &faulty, &error), &error);
+    require(clipc_cuda_engine_create(model, &options, 0, NULL, &faulty, &error), &error);
     faulty->byte_values = (float *)(uintptr_t)0x7000;
     check(clipc_cuda_encode_images(faulty, bytes, true, 1, rows, &error) == CLIPC_ERROR_DEVICE, "a fault is a status");
     printf("      %s\n", error.message);
@@ -378,10 +370,10 @@ static void print_devices(void)
 {
     size_t count = 0;
     clipc_error error;
-    must(clipc_device_count("cuda", &count, &error), &error);
+    require(clipc_device_count("cuda", &count, &error), &error);
     for (size_t i = 0; i < count; i++) {
         clipc_device_info device = {.size = sizeof device};
-        must(clipc_device_get_info("cuda", i, &device, &error), &error);
+        require(clipc_device_get_info("cuda", i, &device, &error), &error);
         printf("%zu: %s, driver %s, %zu multiprocessors, %s%s\n", i, device.name, device.driver, device.units,
                device.isa, device.problem);
         check(device.name[0] && device.free_bytes > 0 && device.memory_bytes >= device.free_bytes,
@@ -400,8 +392,8 @@ int main(int argc, char **argv)
     }
     clipc_model *model = NULL;
     print_devices();
-    must(clipc_model_open(NULL, NULL, &model, &error), &error);
-    must(clipc_model_get_info(model, &info, &error), &error);
+    require(clipc_model_open(NULL, NULL, &model, &error), &error);
+    require(clipc_model_get_info(model, &info, &error), &error);
     image_values = 3 * info.image_height * info.image_width;
     bytes = malloc(IMAGES * image_values);
     expected = malloc(IMAGES * info.embedding_dimension * sizeof *expected);

@@ -1,6 +1,8 @@
 /* The demo model on real images: what its evaluation pictures become in every precision of the device beside fp32 on
  * the processor: the lowest cosine, and top-1 at most one point below. Usage: check_eval FOLDER, made by write_eval:
  * pixels, prompts and labels. */
+#include "device_support.h"
+
 #include "clipc/clipc.h"
 
 #include <math.h>
@@ -18,14 +20,6 @@ static size_t image_count;
 static char prompts[LABELS][128];
 static size_t label_count;
 static size_t label_of[IMAGES];
-
-static void must(clipc_status status, const clipc_error *error)
-{
-    if (status == CLIPC_OK)
-        return;
-    printf("FAILED: %s\n", error->message);
-    exit(3);
-}
 
 static FILE *open_file(const char *folder, const char *name)
 {
@@ -85,7 +79,7 @@ static int embed(const clipc_model *model, const char *backend, clipc_precision 
     const clipc_status status = clipc_engine_create(model, &config, &engine, &error);
     if (status == CLIPC_ERROR_UNSUPPORTED)
         return 0;
-    must(status, &error);
+    require(status, &error);
     const size_t dimension = info.embedding_dimension;
     out->images = malloc(image_count * dimension * sizeof *out->images);
     out->texts = malloc(label_count * dimension * sizeof *out->texts);
@@ -93,11 +87,11 @@ static int embed(const clipc_model *model, const char *backend, clipc_precision 
     size_t offsets[LABELS + 1] = {0};
     for (size_t i = 0; i < label_count; i++) {
         size_t count = 0;
-        must(clipc_model_tokenize(model, prompts[i], strlen(prompts[i]), ids + offsets[i], &count, &error), &error);
+        require(clipc_model_tokenize(model, prompts[i], strlen(prompts[i]), ids + offsets[i], &count, &error), &error);
         offsets[i + 1] = offsets[i] + count;
     }
-    must(clipc_engine_encode_bytes(engine, bytes, image_count, 0, out->images, &error), &error);
-    must(clipc_engine_encode_tokens(engine, ids, offsets, label_count, 0, out->texts, &error), &error);
+    require(clipc_engine_encode_bytes(engine, bytes, image_count, 0, out->images, &error), &error);
+    require(clipc_engine_encode_tokens(engine, ids, offsets, label_count, 0, out->texts, &error), &error);
     clipc_engine_destroy(&engine);
     free(ids);
     return 1;
@@ -151,8 +145,8 @@ int main(int argc, char **argv)
         return 77;
     }
     clipc_model *model = NULL;
-    must(clipc_model_open(NULL, NULL, &model, &error), &error);
-    must(clipc_model_get_info(model, &info, &error), &error);
+    require(clipc_model_open(NULL, NULL, &model, &error), &error);
+    require(clipc_model_get_info(model, &info, &error), &error);
     read_lines(argv[1]);
     read_pixels(argv[1]);
     struct embeddings truth;

@@ -1,6 +1,8 @@
 /* Engine files and taps on a device: what an engine made of a file computes has the bits of one made of the model, in
  * every precision; what is handed out on the way is near what the CPU backend hands out in fp32, and changes no bit of
  * the embeddings; and neither do measured tiles. Usage: check_files [FOLDER] (for the files, else /tmp) */
+#include "device_support.h"
+
 #include "clipc/tuning.h"
 
 #include <math.h>
@@ -41,14 +43,6 @@ static void check(int good, const char *what)
     failures += !good;
 }
 
-static void must(clipc_status status, const clipc_error *error)
-{
-    if (status == CLIPC_OK)
-        return;
-    printf("FAILED: %s\n", error->message);
-    exit(3);
-}
-
 static double seconds(void)
 {
     struct timespec now;
@@ -81,7 +75,7 @@ static clipc_engine *make(const clipc_model *model, const char *backend, clipc_p
     config.backend = backend;
     config.precision = precision;
     config.keep_precise = keep;
-    must(clipc_engine_create(model, &config, &engine, &error), &error);
+    require(clipc_engine_create(model, &config, &engine, &error), &error);
     return engine;
 }
 
@@ -96,10 +90,11 @@ static void encode(clipc_engine *engine, size_t batch, float *rows)
         size_t own[ITEMS + 1];
         for (size_t j = 0; j <= count; j++)
             own[j] = offsets[i + j] - offsets[i];
-        must(clipc_engine_encode_images(engine, pixels + i * image, count, 0, rows + i * dimension, &error), &error);
-        must(clipc_engine_encode_tokens(engine, ids + offsets[i], own, count, 0, rows + (ITEMS + i) * dimension,
-                                        &error),
-             &error);
+        require(clipc_engine_encode_images(engine, pixels + i * image, count, 0, rows + i * dimension, &error),
+                &error);
+        require(clipc_engine_encode_tokens(engine, ids + offsets[i], own, count, 0, rows + (ITEMS + i) * dimension,
+                                           &error),
+                &error);
     }
 }
 
@@ -121,7 +116,7 @@ static void write_file(const clipc_model *model, clipc_precision precision, cons
     FILE *file = fopen(path, "wb");
     if (!file)
         exit(3);
-    must(clipc_model_convert(model, &config, append, file, &error), &error);
+    require(clipc_model_convert(model, &config, append, file, &error), &error);
     fclose(file);
 }
 
@@ -134,7 +129,7 @@ static void check_file(const clipc_model *model, size_t at, const char *path)
     clipc_error error;
     char text[160];
     write_file(model, cases[at].precision, cases[at].keep, path);
-    must(clipc_model_open(path, NULL, &read, &error), &error);
+    require(clipc_model_open(path, NULL, &read, &error), &error);
     clipc_engine *direct = make(model, "cuda", cases[at].precision, cases[at].keep);
     clipc_engine *loaded = make(read, "auto", CLIPC_PRECISION_AUTO, NULL);
     for (size_t batch = 1; batch <= ITEMS; batch += 3) {
@@ -242,9 +237,9 @@ static void check_taps(const clipc_model *model, size_t at, const taps *expected
         snprintf(text, sizeof text, "%s%s%s, batches of %zu", clipc_precision_name(cases[at].precision),
                  cases[at].keep ? " keeping " : "", cases[at].keep ? cases[at].keep : "", batch);
         encode(engine, batch, plain);
-        must(clipc_engine_set_tap(engine, take, &all, &error), &error);
+        require(clipc_engine_set_tap(engine, take, &all, &error), &error);
         encode(engine, batch, tapped);
-        must(clipc_engine_set_tap(engine, NULL, NULL, &error), &error);
+        require(clipc_engine_set_tap(engine, NULL, NULL, &error), &error);
         compare_taps(expected, &all, cases[at].lowest, text);
         const size_t steps = all.count;
         int same = memcmp(plain, tapped, values * sizeof *plain) == 0;
@@ -277,15 +272,15 @@ static void check_tuning(const char *architecture, clipc_precision precision, si
     clipc_model_info own = {.size = sizeof own};
     size_t measured = 0;
     char text[160];
-    must(clipc_model_create_random(architecture, 1, NULL, &model, &error), &error);
-    must(clipc_model_get_info(model, &own, &error), &error);
-    must(clipc_tuning_create(NULL, 0, NULL, &tuning, &error), &error);
+    require(clipc_model_create_random(architecture, 1, NULL, &model, &error), &error);
+    require(clipc_model_get_info(model, &own, &error), &error);
+    require(clipc_tuning_create(NULL, 0, NULL, &tuning, &error), &error);
     clipc_engine_config_init(&config);
     config.backend = "cuda";
     config.precision = precision;
     config.max_batch = batch;
     const double begin = seconds();
-    must(clipc_model_tune(model, &config, CLIPC_TUNING_FAST, tuning, on_measured, &measured, &error), &error);
+    require(clipc_model_tune(model, &config, CLIPC_TUNING_FAST, tuning, on_measured, &measured, &error), &error);
     printf("%s, %s, batches of %zu: %zu tiles were chosen in %.1f s\n", architecture, clipc_precision_name(precision),
            batch, measured, seconds() - begin);
     const size_t image = 3 * own.image_height * own.image_width;
@@ -304,11 +299,12 @@ static void check_tuning(const char *architecture, clipc_precision precision, si
         clipc_engine *engine = NULL;
         double least = 1e9;
         config.tuning = tuned ? tuning : NULL;
-        must(clipc_engine_create(model, &config, &engine, &error), &error);
+        require(clipc_engine_create(model, &config, &engine, &error), &error);
         for (int round = 0; round < 20; round++) {
             const double start = seconds();
-            must(clipc_engine_encode_images(engine, inputs, batch, 0, rows[tuned], &error), &error);
-            must(clipc_engine_encode_tokens(engine, tokens, ends, batch, 0, rows[tuned] + values / 2, &error), &error);
+            require(clipc_engine_encode_images(engine, inputs, batch, 0, rows[tuned], &error), &error);
+            require(clipc_engine_encode_tokens(engine, tokens, ends, batch, 0, rows[tuned] + values / 2, &error),
+                    &error);
             least = seconds() - start < least ? seconds() - start : least;
         }
         printf("      %s: %.3f ms for %zu images and texts\n", tuned ? "tuned" : "untuned", 1e3 * least, batch);
@@ -318,7 +314,7 @@ static void check_tuning(const char *architecture, clipc_precision precision, si
              clipc_precision_name(precision));
     check(measured > 4 && memcmp(rows[0], rows[1], values * sizeof(float)) == 0, text);
     const size_t before = measured;
-    must(clipc_model_tune(model, &config, CLIPC_TUNING_FAST, tuning, on_measured, &measured, &error), &error);
+    require(clipc_model_tune(model, &config, CLIPC_TUNING_FAST, tuning, on_measured, &measured, &error), &error);
     check(measured == before, "      and nothing is measured twice");
     free(inputs), free(tokens), free(ends), free(rows[0]), free(rows[1]);
     clipc_tuning_destroy(&tuning);
@@ -332,14 +328,14 @@ static void time_loading(const char *architecture, const char *path)
     clipc_model *model = NULL;
     clipc_model *read = NULL;
     clipc_error error;
-    must(clipc_model_create_random(architecture, 1, NULL, &model, &error), &error);
+    require(clipc_model_create_random(architecture, 1, NULL, &model, &error), &error);
     write_file(model, CLIPC_PRECISION_FP16, NULL, path);
     double begin = seconds();
     clipc_engine *engine = make(model, "cuda", CLIPC_PRECISION_FP16, NULL);
     const double direct = seconds() - begin;
     clipc_engine_destroy(&engine);
     begin = seconds();
-    must(clipc_model_open(path, NULL, &read, &error), &error);
+    require(clipc_model_open(path, NULL, &read, &error), &error);
     engine = make(read, "cuda", CLIPC_PRECISION_FP16, NULL);
     printf("%s, fp16: an engine of the model %.0f ms, of its engine file %.0f ms, opening it included\n", architecture,
            1e3 * direct, 1e3 * (seconds() - begin));
@@ -360,13 +356,13 @@ int main(int argc, char **argv)
         return 77;
     }
     snprintf(path, sizeof path, "%s/check_files.%ld.clipc", argc > 1 ? argv[1] : "/tmp", (long)getpid());
-    must(clipc_model_open(NULL, NULL, &model, &error), &error);
-    must(clipc_model_get_info(model, &info, &error), &error);
+    require(clipc_model_open(NULL, NULL, &model, &error), &error);
+    require(clipc_model_get_info(model, &info, &error), &error);
     make_inputs();
     taps expected = {0};
     float *rows = malloc(2 * ITEMS * info.embedding_dimension * sizeof *rows);
     clipc_engine *host = make(model, "cpu", CLIPC_PRECISION_FP32, NULL);
-    must(clipc_engine_set_tap(host, take, &expected, &error), &error);
+    require(clipc_engine_set_tap(host, take, &expected, &error), &error);
     encode(host, ITEMS, rows);
     clipc_engine_destroy(&host);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

@@ -1,6 +1,8 @@
 /* Whole towers on the device against the CPU backend in fp32, through the public interface: cosine of every row, the
  * same bits from run to run and for every position and neighbour, in every precision that the device has. Usage:
  * check_towers [ARCHITECTURE [COUNT [PRECISION]]] */
+#include "device_support.h"
+
 #include "clipc/clipc.h"
 
 #include <math.h>
@@ -19,14 +21,6 @@ static const struct {
                   {CLIPC_PRECISION_FP8, 0.99},
                   {CLIPC_PRECISION_INT8, 0.99}};
 
-static void must(clipc_status status, const clipc_error *error)
-{
-    if (status == CLIPC_OK)
-        return;
-    printf("FAILED: %s\n", error->message);
-    exit(3);
-}
-
 static clipc_engine *make_engine(const clipc_model *model, const char *backend, clipc_precision precision,
                                  size_t batch)
 {
@@ -37,7 +31,7 @@ static clipc_engine *make_engine(const clipc_model *model, const char *backend, 
     config.precision = precision;
     config.max_batch = batch;
     clipc_engine *engine = NULL;
-    must(clipc_engine_create(model, &config, &engine, &error), &error);
+    require(clipc_engine_create(model, &config, &engine, &error), &error);
     return engine;
 }
 
@@ -108,16 +102,16 @@ static void check_images(const clipc_model_info *info, clipc_engine *device, cli
         seed = seed * 1664525U + 1013904223U;
         pixels[i] = (float)(seed >> 8) / 4194304.0F - 2.0F;
     }
-    must(clipc_engine_encode_images(host, pixels, count, 0, expected, &error), &error);
-    must(clipc_engine_encode_images(device, pixels, count, 0, got, &error), &error);
+    require(clipc_engine_encode_images(host, pixels, count, 0, expected, &error), &error);
+    require(clipc_engine_encode_images(device, pixels, count, 0, got, &error), &error);
     report("images", limit, got, expected, count, dimension);
-    must(clipc_engine_encode_images(device, pixels, count, 0, again, &error), &error);
+    require(clipc_engine_encode_images(device, pixels, count, 0, again, &error), &error);
     same_bits("images, run again", got, again, count * dimension);
     if (count > 1) { /* the same batch backwards */
         float *backwards = malloc(count * image * sizeof *pixels);
         for (size_t i = 0; i < count; i++)
             memcpy(backwards + i * image, pixels + (count - 1 - i) * image, image * sizeof *pixels);
-        must(clipc_engine_encode_images(device, backwards, count, 0, again, &error), &error);
+        require(clipc_engine_encode_images(device, backwards, count, 0, again, &error), &error);
         int same = 1;
         for (size_t i = 0; i < count; i++)
             same &= memcmp(again + i * dimension, got + (count - 1 - i) * dimension, dimension * sizeof *got) == 0;
@@ -148,12 +142,12 @@ static void check_texts(const clipc_model_info *info, clipc_engine *device, clip
             ids[offsets[i] + t] = (int32_t)((seed >> 8) % info->vocabulary_size);
         }
     }
-    must(clipc_engine_encode_tokens(host, ids, offsets, count, 0, expected, &error), &error);
-    must(clipc_engine_encode_tokens(device, ids, offsets, count, 0, got, &error), &error);
+    require(clipc_engine_encode_tokens(host, ids, offsets, count, 0, expected, &error), &error);
+    require(clipc_engine_encode_tokens(device, ids, offsets, count, 0, got, &error), &error);
     report("texts", limit, got, expected, count, dimension);
-    must(clipc_engine_encode_tokens(device, ids, offsets, count, 0, again, &error), &error);
+    require(clipc_engine_encode_tokens(device, ids, offsets, count, 0, again, &error), &error);
     same_bits("texts, run again", got, again, count * dimension);
-    must(clipc_engine_encode_tokens(device, ids, offsets, 1, 0, again, &error), &error);
+    require(clipc_engine_encode_tokens(device, ids, offsets, 1, 0, again, &error), &error);
     report("one text", limit, again, expected, 1, dimension);
     free(ids), free(offsets), free(expected), free(got), free(again);
 }
@@ -178,14 +172,14 @@ static void check_lengths(const clipc_model_info *info, clipc_engine *device, cl
             ids[t] = (int32_t)((seed >> 8) % (info->vocabulary_size - 1));
         }
         ids[lengths[i] - 1] = (int32_t)info->vocabulary_size - 1; /* ends a text */
-        must(clipc_engine_encode_tokens(host, ids, offsets, 1, 0, expected, &error), &error);
-        must(clipc_engine_encode_tokens(device, ids, offsets, 1, 0, got, &error), &error);
+        require(clipc_engine_encode_tokens(host, ids, offsets, 1, 0, expected, &error), &error);
+        require(clipc_engine_encode_tokens(device, ids, offsets, 1, 0, got, &error), &error);
         char what[64];
         snprintf(what, sizeof what, "a text of %zu tokens", lengths[i]);
         report(what, limit, got, expected, 1, dimension);
         int same = 1;
         for (int turn = 0; turn < 50; turn++) {
-            must(clipc_engine_encode_tokens(device, ids, offsets, 1, 0, again, &error), &error);
+            require(clipc_engine_encode_tokens(device, ids, offsets, 1, 0, again, &error), &error);
             same &= memcmp(got, again, dimension * sizeof *got) == 0;
         }
         printf("%s %s, 50 times again: the same bits\n", same ? "ok   " : "WRONG", what);
@@ -199,11 +193,11 @@ static void check_model(const char *architecture, size_t count, const char *prec
     clipc_error error;
     clipc_model *model = NULL;
     if (architecture)
-        must(clipc_model_create_random(architecture, 1, NULL, &model, &error), &error);
+        require(clipc_model_create_random(architecture, 1, NULL, &model, &error), &error);
     else
-        must(clipc_model_open(NULL, NULL, &model, &error), &error);
+        require(clipc_model_open(NULL, NULL, &model, &error), &error);
     clipc_model_info info = {.size = sizeof info};
-    must(clipc_model_get_info(model, &info, &error), &error);
+    require(clipc_model_get_info(model, &info, &error), &error);
     clipc_engine *host = make_engine(model, "cpu", CLIPC_PRECISION_FP32, count);
     for (size_t i = 0; i < sizeof precisions / sizeof *precisions; i++) {
         const char *name = clipc_precision_name(precisions[i].precision);

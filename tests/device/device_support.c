@@ -117,3 +117,11 @@ float *random_floats(size_t count, float scale, uint64_t *state, void **device)
     }
     return values;
 }
+
+void require(clipc_status status, const clipc_error *error)
+{
+    if (status == CLIPC_OK)
+        return;
+    printf("FAILED: %s\n", error->message);
+    exit(3);
+}

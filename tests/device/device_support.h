@@ -4,12 +4,16 @@
 
 #include "backend/cuda/gemm_select.h"
 
+#include "clipc/clipc.h"
+
 #include <cuda_runtime_api.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #define DEVICE_CHECK(call) device_check((call), #call, __FILE__, __LINE__)
 
+/* Says what failed, and ends the program. */
+void require(clipc_status status, const clipc_error *error);
 void device_check(cudaError_t result, const char *call, const char *file, int line);
 
 /* fp16 or bf16 */

@@ -1,8 +1,7 @@
 /* A ResNet's block for backend cuda: host code, tested with no GPU. */
-#include "backend/cuda/tower_file.h"
 #include "backend/cuda/weight_pack.h"
-#include "base/memory.h"
 #include "model/linear.h"
+#include "unit/cuda_block.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -15,40 +14,12 @@
 
 #define MODEL CLIPC_SOURCE_DIR "/tests/golden/models/openai_resnet"
 
-static clipc_model *open_model(void)
-{
-    clipc_model *model = NULL;
-    clipc_error error = {0};
-    if (clipc_model_open(MODEL, NULL, &model, &error) != CLIPC_OK)
-        fail_msg("%s", error.message);
-    return model;
-}
-
-typedef struct collected {
-    uint8_t *bytes;
-    size_t size;
-    size_t capacity;
-} collected;
-
-static clipc_status collect(void *context, const void *bytes, size_t size, clipc_error *error)
-{
-    collected *block = context;
-    (void)error;
-    assert_true(size <= block->capacity - block->size);
-    memcpy(block->bytes + block->size, bytes, size);
-    block->size += size;
-    return CLIPC_OK;
-}
-
 static clipc_cuda_tower place(const clipc_model *model, collected *block)
 {
     clipc_cuda_tower tower;
     const clipc_cuda_packing packing = clipc_cuda_packing_of(CLIPC_PRECISION_FP16);
     assert_int_equal(clipc_cuda_tower_create(model, true, &packing, &tower, NULL), CLIPC_OK);
-    clipc_cuda_tower_place(model, true, NULL, &tower);
-    *block = (collected){.bytes = clipc_allocate_aligned(1, tower.bytes), .capacity = tower.bytes};
-    assert_non_null(block->bytes);
-    clipc_cuda_tower_place(model, true, block->bytes, &tower);
+    *block = place_tower(model, true, &tower);
     return tower;
 }
 
@@ -89,7 +60,7 @@ static void compare_convolution(const clipc_model *model, size_t index, const cl
 static void convolutions_are_folded_into_their_places(void **state)
 {
     (void)state;
-    clipc_model *model = open_model();
+    clipc_model *model = open_model(MODEL);
     collected block;
     clipc_cuda_tower tower = place(model, &block);
     assert_int_equal(clipc_cuda_tower_pack(model, true, false, &tower, collect, &block, NULL), CLIPC_OK);
@@ -108,7 +79,7 @@ static void bytes_are_refused(void **state)
 {
     (void)state;
     static const clipc_precision refused[] = {CLIPC_PRECISION_FP8, CLIPC_PRECISION_INT8};
-    clipc_model *model = open_model();
+    clipc_model *model = open_model(MODEL);
     for (size_t i = 0; i < 2; i++) {
         clipc_cuda_tower tower = {0};
         clipc_error error = {0};
@@ -127,7 +98,7 @@ static void bytes_are_refused(void **state)
 static void a_variance_below_zero_is_refused(void **state)
 {
     (void)state;
-    clipc_model *model = open_model();
+    clipc_model *model = open_model(MODEL);
     collected block;
     clipc_error error = {0};
     clipc_cuda_tower tower = place(model, &block);
@@ -158,7 +129,7 @@ static void engine_files_hold_it(void **state)
 {
     (void)state;
     clipc_error error = {0};
-    clipc_model *model = open_model();
+    clipc_model *model = open_model(MODEL);
     clipc_model *packed = NULL;
     clipc_engine_config config;
     clipc_engine_config_init(&config);

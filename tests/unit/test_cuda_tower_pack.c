@@ -1,9 +1,8 @@
 /* A tower's block for backend cuda, and engine files that hold it: all of that is host code, tested with no GPU. */
-#include "backend/cuda/tower_file.h"
 #include "backend/cuda/weight_pack.h"
-#include "base/memory.h"
 #include "io/engine_layout.h"
 #include "model/keep_precise.h"
+#include "unit/cuda_block.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -20,32 +19,7 @@ static const clipc_precision precisions[] = {CLIPC_PRECISION_FP16, CLIPC_PRECISI
                                              CLIPC_PRECISION_INT8};
 #define PRECISIONS (sizeof precisions / sizeof precisions[0])
 
-static clipc_model *open_model(const char *path)
-{
-    clipc_model *model = NULL;
-    clipc_error error = {0};
-    if (clipc_model_open(path, NULL, &model, &error) != CLIPC_OK)
-        fail_msg("%s", error.message);
-    return model;
-}
-
 /* ---- blocks ---- */
-
-typedef struct collected {
-    uint8_t *bytes;
-    size_t size;
-    size_t capacity;
-} collected;
-
-static clipc_status collect(void *context, const void *bytes, size_t size, clipc_error *error)
-{
-    collected *block = context;
-    (void)error;
-    assert_true(size <= block->capacity - block->size);
-    memcpy(block->bytes + block->size, bytes, size);
-    block->size += size;
-    return CLIPC_OK;
-}
 
 /* The block of a tower whose places begin at `base`. */
 static collected pack(const clipc_model *model, bool image, clipc_precision precision, const char *keep,
@@ -54,10 +28,7 @@ static collected pack(const clipc_model *model, bool image, clipc_precision prec
     const clipc_cuda_packing packing = clipc_cuda_packing_of(precision);
     assert_int_equal(clipc_cuda_tower_create(model, image, &packing, tower, NULL), CLIPC_OK);
     clipc_cuda_tower_keep(model, image, keep, tower);
-    clipc_cuda_tower_place(model, image, NULL, tower);
-    collected block = {.bytes = clipc_allocate_aligned(1, tower->bytes), .capacity = tower->bytes};
-    assert_non_null(block.bytes);
-    clipc_cuda_tower_place(model, image, block.bytes, tower);
+    collected block = place_tower(model, image, tower);
     assert_int_equal(clipc_cuda_tower_pack(model, image, false, tower, collect, &block, NULL), CLIPC_OK);
     assert_int_equal(block.size, tower->bytes);
     return block;
