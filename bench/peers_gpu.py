@@ -12,8 +12,6 @@ the other and each in a process of its own, for so many seconds and again from w
 """
 import argparse
 import os
-import re
-import statistics
 import subprocess
 import sys
 import time
@@ -27,6 +25,7 @@ os.environ["TRITON_CACHE_DIR"] = os.path.join(CACHE, "triton")
 os.environ["TORCHINDUCTOR_FX_GRAPH_CACHE"] = "1"
 
 import torch
+from gpu_timing import card, in_graph, microseconds, tower_time
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPVisionConfig, CLIPVisionModelWithProjection
 
 VISION = {"ViT-B-32": dict(hidden_size=768, intermediate_size=3072, num_hidden_layers=12, num_attention_heads=12,
@@ -39,35 +38,6 @@ ROWS = {"image-b32-1": ("image", "ViT-B-32", 1, 0), "text-b32-1": ("text", "ViT-
         "image-b32-32": ("image", "ViT-B-32", 32, 0), "image-b32-256": ("image", "ViT-B-32", 256, 0),
         "image-b32-1024": ("image", "ViT-B-32", 1024, 0), "image-l14-256": ("image", "ViT-L-14", 256, 0),
         "text-b32-1024": ("text", "ViT-B-32", 1024, 12), "text-b32-1024-padded": ("text", "ViT-B-32", 1024, 77)}
-
-
-def microseconds(function, repeat):
-    """Median of seven groups, by events."""
-    for _ in range(3):
-        function()
-    torch.cuda.synchronize()
-    groups = []
-    for _ in range(7):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        for _ in range(repeat):
-            function()
-        end.record()
-        end.synchronize()
-        groups.append(begin.elapsed_time(end) * 1000 / repeat)
-    return statistics.median(groups)
-
-
-def in_graph(function):
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            function()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        function()
-    return graph.replay
 
 
 def make_model(tower, architecture):
@@ -121,10 +91,9 @@ def floor(shapes, fp8):
 
 def clipc(program, tower, architecture, batch, precision):
     words = [precision, "images" if tower == "image" else "texts", architecture, str(batch)]
-    output = subprocess.run([program, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
-    found = re.search(r"tower .*: ([0-9.]+) us", output)
+    value, output = tower_time(program, *words)
     print(output.strip().splitlines()[0] if output.strip() else f"clipc {words}: no output", flush=True)
-    return float(found.group(1)) if found else None
+    return value
 
 
 def compile_model(model, inputs):
@@ -215,9 +184,7 @@ def main():
         with torch.inference_mode():
             compile_model(make_model(tower, architecture), make_inputs(tower, batch, tokens))
         return None
-    driver = subprocess.run(["nvidia-smi", "--query-gpu=driver_version,clocks.max.sm,power.limit", "--format=csv,noheader"],
-                            stdout=subprocess.PIPE, text=True).stdout.strip()
-    head = f"{torch.cuda.get_device_name()}, driver, largest clock and power limit {driver}, torch {torch.__version__}"
+    head = card()
     print(head, flush=True)
     budget = options.compile_seconds
     table = []

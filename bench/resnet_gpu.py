@@ -5,12 +5,10 @@ Usage: resnet_gpu.py BENCH_KERNELS [--arch RN50] [--batches 1,32,256] [--mode de
 Batches are not compiled once --compile-seconds (default 240) are used up, and the table says so.
 """
 import argparse
-import re
-import statistics
-import subprocess
 import time
 
 import torch
+from gpu_timing import card, in_graph, microseconds, tower_time
 from torch import nn
 from torch.nn import functional
 
@@ -69,40 +67,9 @@ class ImageTower(nn.Module):
         return self.out(mean.transpose(1, 2).flatten(1))
 
 
-def microseconds(function, repeat):
-    """Median of seven groups, by events."""
-    for _ in range(3):
-        function()
-    torch.cuda.synchronize()
-    groups = []
-    for _ in range(7):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        for _ in range(repeat):
-            function()
-        end.record()
-        end.synchronize()
-        groups.append(begin.elapsed_time(end) * 1000 / repeat)
-    return statistics.median(groups)
-
-
-def in_graph(function):
-    stream = torch.cuda.Stream()
-    with torch.cuda.stream(stream):
-        for _ in range(3):
-            function()
-    torch.cuda.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        function()
-    return graph.replay
-
-
 def clipc(program, architecture, batch):
-    words = [program, "fp16", "images", architecture, str(batch)]
-    output = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True).stdout
-    found = re.search(r"tower .*: ([0-9.]+) us", output)
-    return float(found.group(1)) if found else print(output)
+    value, output = tower_time(program, "fp16", "images", architecture, str(batch))
+    return value if value else print(output)
 
 
 def measure(options, model, image_size, batch, budget):
@@ -130,9 +97,7 @@ def main():
     parser.add_argument("--compile-seconds", type=float, default=240)
     options = parser.parse_args()
     torch.backends.cudnn.benchmark = True
-    driver = subprocess.run(["nvidia-smi", "--query-gpu=driver_version,clocks.max.sm,power.limit", "--format=csv,noheader"],
-                            stdout=subprocess.PIPE, text=True).stdout.strip()
-    head = f"{torch.cuda.get_device_name()}, driver, largest clock and power limit {driver}, torch {torch.__version__}"
+    head = card()
     print(head, flush=True)
     began, table = time.monotonic(), []
     with torch.inference_mode():
