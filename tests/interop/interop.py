@@ -26,11 +26,9 @@ import families  # noqa: E402
 import onnx_graphs  # noqa: E402
 import siglip_sources  # noqa: E402
 import sources  # noqa: E402
+import table  # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-LIMIT = 2e-5
-BEGIN = "<!-- the table of tests/interop/interop.py -->"
-END = "<!-- its end -->"
 TEXTS = ["a photo of a cat", "a red square, two green triangles & a dog's house", "1234567890", "", "naïve café 東京 🙂",
          "a long text that goes on and on " * 12, "what!?#! a!b!!?", "!~" * 60]
 
@@ -148,30 +146,13 @@ def pixels_of(clipc, images, folder, model):
     return numpy.load(out)
 
 
-def show(difference):
-    return "no tower" if difference is None else "≤ 2e-5" if difference <= LIMIT else f"{difference:.1e}"
-
-
-def make_table(rows):
-    """Without the differences themselves, which the last bits of a machine's arithmetic change."""
-    lines = ["| family | format | weights | images | texts |", "| --- | --- | --- | --- | --- |"]
-    lines += [f"| {family} | {form} | {precision} | {show(images)} | {show(texts)} |"
-              for family, form, precision, (images, texts) in rows]
-    return "\n".join(lines)
-
-
-def write_table(document, table):
-    text = document.read_text()
-    before, rest = text.split(BEGIN)
-    document.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.split(END)[1]}")
-
-
 class Kept:
     """Rows of earlier runs of the same program by the same scripts."""
 
     def __init__(self, clipc, path):
         digest = hashlib.sha256()
-        for file in [pathlib.Path(clipc), *sorted(pathlib.Path(__file__).parent.glob("*.py"))]:
+        scripts = [path for path in sorted(pathlib.Path(__file__).parent.glob("*.py")) if path.name != "table.py"]
+        for file in [pathlib.Path(clipc), *scripts]:
             digest.update(file.read_bytes())
         self.path, self.digest, self.cases = path, digest.hexdigest(), {}
         if path and path.exists():
@@ -187,7 +168,7 @@ class Kept:
 
 
 def agrees(rows):
-    return all(number is None or number <= LIMIT for row in rows for number in row[3])
+    return all(number is None or number <= table.LIMIT for row in rows for number in row[3])
 
 
 def main():
@@ -214,7 +195,7 @@ def main():
     good = agrees(rows)
     print("all within 2e-5" if good else "DIFFERENT")
     if good and arguments.write:
-        write_table(arguments.write, make_table(rows))
+        table.write_table(arguments.write, rows)
     sys.exit(0 if good else 1)
 
 
