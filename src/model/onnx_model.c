@@ -83,6 +83,7 @@ static clipc_status take_tower(clipc_model *model, clipc_onnx_import *graph, boo
         clipc_config_take_image(config, &graph->config);
         model->weights.image = graph->weights.image;
         graph->weights.image.layers = NULL;
+        graph->weights.image.convolutions = NULL;
     } else {
         clipc_config_take_text(config, &graph->config);
         model->weights.text = graph->weights.text;

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "io/half.h"
+#include "model/resnet.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -175,6 +176,58 @@ static clipc_status take_probe(const taker *to, const clipc_onnx_tower *from)
     return take_norm2_and_mlp(to, &from->probe_layer, &out->image.pooling);
 }
 
+/* ---- of a ResNet ---- */
+
+/* A vector of one number; see below for what it stands for. */
+static clipc_status repeat(const taker *to, const char *name, float value, size_t count, clipc_tensor *out)
+{
+    *out = (clipc_tensor){.name = name, .dtype = CLIPC_DTYPE_F32, .rank = 1, .shape = {count}, .count = count};
+    float *values = clipc_onnx_arena_cut(&to->import->kept, count, sizeof *values);
+    for (size_t i = 0; values && i < count; i++)
+        values[i] = value;
+    out->data = (const uint8_t *)values;
+    return values ? CLIPC_OK : to->import->kept.status;
+}
+
+/* Where exporters have folded BatchNorm into the kernel, one that changes nothing stands in its place: its variance
+ * and epsilon make 1 to within 2^-25, so that folding gives each kernel's value again, bit for bit. */
+static clipc_status take_convolution(const taker *to, const clipc_onnx_convolution *from,
+                                     clipc_convolution_weights *out)
+{
+    const expression *kernel = from->kernel;
+    const expression *norm = from->norm;
+    const size_t outputs = kernel->features;
+    CLIPC_TRY(take(to, NULL, kernel->weight, 1, &out->kernel));
+    if (norm) {
+        CLIPC_TRY(take(to, NULL, norm->weight, 1, &out->norm_weight));
+        CLIPC_TRY(take(to, NULL, norm->bias, 1, &out->norm_bias));
+        CLIPC_TRY(take(to, NULL, norm->mean, 1, &out->norm_mean));
+        return take(to, NULL, norm->variance, 1, &out->norm_variance);
+    }
+    CLIPC_TRY(repeat(to, "an absent gain", 1, outputs, &out->norm_weight));
+    CLIPC_TRY(take_vector(to, kernel->bias, outputs, 1, &out->norm_bias));
+    CLIPC_TRY(zeros(to, outputs, &out->norm_mean));
+    return repeat(to, "an absent variance", (float)(1 - CLIPC_BATCH_NORM_EPSILON), outputs, &out->norm_variance);
+}
+
+static clipc_status take_resnet(const taker *to, const clipc_onnx_tower *from)
+{
+    clipc_weights *out = &to->import->weights;
+    clipc_layer_weights *pooling = &out->image.pooling;
+    const clipc_onnx_layer *layer = &from->probe_layer;
+    out->image.convolutions = clipc_allocate(from->convolution_count, sizeof *out->image.convolutions);
+    if (!out->image.convolutions)
+        return clipc_fail_memory(to->error, from->convolution_count * sizeof *out->image.convolutions,
+                                 "the tables of weights");
+    for (size_t i = 0; i < from->convolution_count; i++)
+        CLIPC_TRY(take_convolution(to, &from->convolutions[i], &out->image.convolutions[i]));
+    CLIPC_TRY(take(to, NULL, from->positions->weight, 1, &out->image.position_embedding));
+    CLIPC_TRY(take_linear(to, layer->query, layer->query_factor, &pooling->query_weight, &pooling->query_bias));
+    CLIPC_TRY(take_linear(to, layer->key, 1, &pooling->key_weight, &pooling->key_bias));
+    CLIPC_TRY(take_linear(to, layer->value, 1, &pooling->value_weight, &pooling->value_bias));
+    return take_linear(to, from->projection, 1, &out->image.projection, &out->image.projection_bias);
+}
+
 static clipc_status take_image(const taker *to, const clipc_onnx_tower *from)
 {
     clipc_weights *out = &to->import->weights;
@@ -221,12 +274,19 @@ static clipc_status take_config(const taker *to, const clipc_onnx_interpreter *i
     clipc_config *config = &to->import->config;
     const size_t dimension = tower->projection ? tower->projection->features : tower->config.width;
     CLIPC_TRY(check(to, "a tower's width", tower->config.width, 1, CLIPC_MAX_WIDTH));
-    CLIPC_TRY(check(to, "the width of an MLP", tower->config.mlp_width, 1, CLIPC_MAX_WIDTH));
+    if (!tower->convolutions)
+        CLIPC_TRY(check(to, "the width of an MLP", tower->config.mlp_width, 1, CLIPC_MAX_WIDTH));
     CLIPC_TRY(check(to, "the dimension of embeddings", dimension, 1, CLIPC_MAX_WIDTH));
     CLIPC_FAIL_IF(config->embedding_dimension && config->embedding_dimension != dimension, to->error,
                   CLIPC_ERROR_FORMAT, "%s: the two towers' embeddings have %zu and %zu dimensions", to->file,
                   config->embedding_dimension, dimension);
     config->embedding_dimension = dimension;
+    if (tower->convolutions) {
+        config->image.heads = tower->config.heads;
+        config->resnet = tower->resnet;
+        config->image_size = in->image_size;
+        return clipc_config_set_resnet(config, to->file, to->error);
+    }
     if (tower->image) {
         config->image = tower->config;
         config->patch_size = tower->patch_size;
@@ -255,6 +315,10 @@ clipc_status clipc_onnx_import_tower(clipc_onnx_import *import, clipc_onnx_inter
 {
     const taker to = {import, in->file->name, error};
     CLIPC_TRY(take_config(&to, in, tower));
+    if (tower->convolutions) {
+        import->dtype = tower->convolutions[0].kernel->weight->dtype;
+        return take_resnet(&to, tower);
+    }
     clipc_layer_weights **layers = tower->image ? &import->weights.image.layers : &import->weights.text.layers;
     *layers = clipc_allocate(tower->config.layers, sizeof **layers);
     if (!*layers)

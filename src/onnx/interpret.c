@@ -10,6 +10,8 @@
 
 #define LONGEST_REASON 200
 #define MOST_WORK      ((size_t)1 << 26)
+#define DEEPEST_BRANCH ((size_t)4)
+#define BRANCH_FIELDS  (UINT64_C(1) << 1 | UINT64_C(1) << 5 | UINT64_C(1) << 12) /* nodes, arrays, outputs */
 
 typedef clipc_onnx_known known;
 
@@ -21,7 +23,8 @@ typedef struct name_entry {
 } name_entry;
 
 typedef struct clipc_onnx_names {
-    size_t mask; /* entries - 1, a power of two */
+    struct clipc_onnx_names *outer; /* of the graph around it */
+    size_t mask;                    /* entries - 1, a power of two */
     name_entry entries[];
 } names;
 
@@ -49,24 +52,35 @@ static void set_value(clipc_onnx_interpreter *in, const char *name, const known 
         *entry = (name_entry){name, *value};
 }
 
-static clipc_status make_names(clipc_onnx_interpreter *in)
+static size_t count_outputs(Onnx__NodeProto *const *nodes, size_t node_count)
 {
-    size_t count = in->file->array_count + in->file->input_count;
-    for (size_t i = 0; i < in->file->node_count; i++)
-        count += in->file->nodes[i]->n_output;
+    size_t count = 0;
+    for (size_t i = 0; i < node_count; i++)
+        count += nodes[i]->n_output;
+    return count;
+}
+
+/* Room for `count` more names. */
+static clipc_status open_names(clipc_onnx_interpreter *in, size_t count)
+{
     size_t entries = 64;
     while (entries < 2 * count)
         entries *= 2;
-    in->names = clipc_onnx_arena_cut(in->arena, 1, sizeof *in->names + entries * sizeof(name_entry));
-    if (!in->names)
+    names *made = clipc_onnx_arena_cut(in->arena, 1, sizeof *made + entries * sizeof(name_entry));
+    if (!made)
         return in->arena->status;
-    in->names->mask = entries - 1;
+    made->mask = entries - 1;
+    made->outer = in->names;
+    in->names = made;
     return CLIPC_OK;
 }
 
 known clipc_onnx_find_value(const clipc_onnx_interpreter *in, const char *name)
 {
-    return entry_for(in->names, name)->value;
+    const name_entry *entry = entry_for(in->names, name);
+    for (names *outer = in->names->outer; !entry->name && outer; outer = outer->outer)
+        entry = entry_for(outer, name);
+    return entry->value;
 }
 
 /* ---- making values ---- */
@@ -296,7 +310,8 @@ static void set_inputs(clipc_onnx_interpreter *in)
 
 static const clipc_onnx_operator_entry *const tables[] = {
     clipc_onnx_shape_operators,   clipc_onnx_constant_operators, clipc_onnx_arithmetic_operators,
-    clipc_onnx_product_operators, clipc_onnx_integer_operators,  clipc_onnx_token_operators,
+    clipc_onnx_product_operators, clipc_onnx_map_operators,      clipc_onnx_integer_operators,
+    clipc_onnx_token_operators,
 };
 
 static bool is_known_domain(const char *domain)
@@ -364,17 +379,59 @@ static void set_outputs(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
     }
 }
 
-clipc_status clipc_onnx_interpret(clipc_onnx_interpreter *in)
+static void run_nodes(clipc_onnx_interpreter *in, Onnx__NodeProto *const *nodes, size_t count)
 {
     clipc_onnx_operation of;
-    in->work = MOST_WORK;
-    CLIPC_TRY(make_names(in));
-    set_inputs(in);
-    for (size_t i = 0; i < in->file->node_count && in->arena->status == CLIPC_OK; i++) {
-        of.node = in->file->nodes[i];
+    for (size_t i = 0; i < count && in->arena->status == CLIPC_OK; i++) {
+        of.node = nodes[i];
         run_node(in, &of);
         set_outputs(in, &of);
     }
+}
+
+static void set_branch_arrays(clipc_onnx_interpreter *in, const Onnx__GraphProto *graph)
+{
+    for (size_t i = 0; i < graph->n_initializer; i++) {
+        clipc_onnx_constant *array = NULL;
+        clipc_error error;
+        if (!graph->initializer[i]->name ||
+            clipc_onnx_file_array_of(in->file, graph->initializer[i], &array, &error) != CLIPC_OK)
+            continue;
+        const known stored = clipc_onnx_of_constant(array);
+        set_value(in, array->name, &stored);
+    }
+}
+
+void clipc_onnx_interpret_branch(clipc_onnx_interpreter *in, clipc_onnx_operation *of, const uint8_t *bytes,
+                                 size_t size)
+{
+    clipc_error error;
+    names *outer = in->names;
+    const Onnx__GraphProto *graph =
+        in->depth < DEEPEST_BRANCH
+            ? clipc_onnx_file_unpack(in->file, &onnx__graph_proto__descriptor, bytes, size, BRANCH_FIELDS, &error)
+            : NULL;
+    of->outputs[0] = clipc_onnx_refuse(in, of, "holds a graph that is malformed or too deep");
+    if (!graph || graph->n_output < of->output_count ||
+        open_names(in, graph->n_initializer + count_outputs(graph->node, graph->n_node)) != CLIPC_OK)
+        return;
+    in->depth++;
+    set_branch_arrays(in, graph);
+    run_nodes(in, graph->node, graph->n_node);
+    for (size_t i = 0; i < of->output_count; i++)
+        of->outputs[i] = graph->output[i]->name ? clipc_onnx_find_value(in, graph->output[i]->name) : (known){0};
+    in->depth--;
+    in->names = outer;
+}
+
+clipc_status clipc_onnx_interpret(clipc_onnx_interpreter *in)
+{
+    const clipc_onnx_file *file = in->file;
+    in->work = MOST_WORK;
+    in->names = NULL;
+    CLIPC_TRY(open_names(in, file->array_count + file->input_count + count_outputs(file->nodes, file->node_count)));
+    set_inputs(in);
+    run_nodes(in, file->nodes, file->node_count);
     if (in->file->arena.status != CLIPC_OK)
         return in->file->arena.status;
     return in->arena->status;

@@ -14,16 +14,23 @@ typedef enum clipc_onnx_kind {
     CLIPC_ONNX_PATCHES,       /* base convolved with `weight`, + bias */
     CLIPC_ONNX_EMBEDDED,      /* rows of `weight` for the ids */
     CLIPC_ONNX_WITH_CLASS,    /* `weight` before the tokens of base */
+    CLIPC_ONNX_WITH_MEAN,     /* their mean before the tokens of base */
     CLIPC_ONNX_POSITIONED,    /* base + `weight` [tokens, features] */
     CLIPC_ONNX_LINEAR,        /* base × weight [inner, features] + bias */
     CLIPC_ONNX_FUNCTION,      /* a function of each number of base, known by its `samples` */
     CLIPC_ONNX_SUM,           /* base + other */
     CLIPC_ONNX_ONE_TOKEN,     /* token `index` of base */
+    CLIPC_ONNX_LATER_TOKENS,  /* those of base from `index` on */
+    CLIPC_ONNX_MEAN_TOKEN,    /* the mean of base's tokens */
     CLIPC_ONNX_POOLED,        /* the token of base that the place `other` says */
     CLIPC_ONNX_SCORES,        /* factor × base · other of each head, masked or not */
     CLIPC_ONNX_PROBABILITIES, /* softmax of the scores `base` */
     CLIPC_ONNX_IS_NAN,        /* of probabilities, which are never */
     CLIPC_ONNX_ATTENTION,     /* the values `other` weighed by the probabilities `base` */
+    /* the maps of a ResNet, whose tokens are pixels */
+    CLIPC_ONNX_CONVOLVED,  /* base, pixels or a map, with `weight` in steps of `index` pixels, + bias */
+    CLIPC_ONNX_BATCH_NORM, /* of base: weight, bias, mean, variance */
+    CLIPC_ONNX_HALVED,     /* means of 2 × 2 pixels of base */
     /* the steps of a layer normalisation of base */
     CLIPC_ONNX_MEAN,
     CLIPC_ONNX_CENTERED,
@@ -65,6 +72,8 @@ typedef struct clipc_onnx_expression {
     const struct clipc_onnx_expression *other;
     const clipc_onnx_constant *weight;
     const clipc_onnx_constant *bias;
+    const clipc_onnx_constant *mean; /* of BatchNorm */
+    const clipc_onnx_constant *variance;
     const clipc_onnx_constant *zero;  /* of an integer weight: value = (stored - zero) × scale, */
     const clipc_onnx_constant *scale; /* each of one element or one for each output; NULL: a weight of floats */
     double number;                    /* epsilon; the factor of scores */
@@ -94,7 +103,8 @@ typedef struct clipc_onnx_interpreter {
     size_t batch;      /* items that the graph is run with */
     size_t image_size; /* for an input whose sides may vary */
     size_t tokens;
-    size_t work; /* elements that may yet be computed */
+    size_t work;  /* elements that may yet be computed */
+    size_t depth; /* graphs within the graph that are being run */
     struct clipc_onnx_names *names;
     clipc_error *error;
 } clipc_onnx_interpreter;
@@ -113,6 +123,9 @@ typedef struct clipc_onnx_operation {
 /* Runs the graph with batches of `batch` items; afterwards every value has a name. Fails only when memory, the file's
  * form or a limit does. */
 clipc_status clipc_onnx_interpret(clipc_onnx_interpreter *in);
+/* The nodes of a graph within the graph, which may read all that is outside of it, as of->outputs. */
+void clipc_onnx_interpret_branch(clipc_onnx_interpreter *in, clipc_onnx_operation *of, const uint8_t *graph,
+                                 size_t size);
 /* What the graph calls `name`; a refusal when there is none. */
 clipc_onnx_known clipc_onnx_find_value(const clipc_onnx_interpreter *in, const char *name);
 
@@ -167,6 +180,7 @@ extern const clipc_onnx_operator_entry clipc_onnx_shape_operators[];      /* sid
 extern const clipc_onnx_operator_entry clipc_onnx_constant_operators[];   /* of constants alone */
 extern const clipc_onnx_operator_entry clipc_onnx_arithmetic_operators[]; /* of each element */
 extern const clipc_onnx_operator_entry clipc_onnx_product_operators[];    /* of matrices, attention, normalisation */
+extern const clipc_onnx_operator_entry clipc_onnx_map_operators[];        /* of a ResNet */
 extern const clipc_onnx_operator_entry clipc_onnx_integer_operators[];    /* of dynamic quantisation */
 extern const clipc_onnx_operator_entry clipc_onnx_token_operators[];      /* of ids and places */
 

@@ -283,7 +283,7 @@ static known with_array(clipc_onnx_interpreter *in, clipc_onnx_operation *of, co
         next.weight = features;
     } else if (add && tokens &&
                (next.kind == CLIPC_ONNX_EMBEDDED || next.kind == CLIPC_ONNX_WITH_CLASS ||
-                next.kind == CLIPC_ONNX_PATCHES)) {
+                next.kind == CLIPC_ONNX_WITH_MEAN || next.kind == CLIPC_ONNX_PATCHES)) {
         next = clipc_onnx_derive(CLIPC_ONNX_POSITIONED, x->expression);
         next.weight = tokens;
     } else {
@@ -424,6 +424,7 @@ const clipc_onnx_operator_entry clipc_onnx_arithmetic_operators[] = {
     {"Neg", run_unary},
     {"Sqrt", run_unary},
     {"Reciprocal", run_unary},
+    {"Relu", run_unary},
     {"Abs", run_unary},
     {"Floor", run_unary},
     {"Ceil", run_unary},

@@ -139,6 +139,8 @@ bool clipc_onnx_function(const char *operator, double x, double *y)
         *y = sqrt(x);
     else if (strcmp(operator, "Reciprocal") == 0)
         *y = 1 / x;
+    else if (strcmp(operator, "Relu") == 0)
+        *y = x > 0 ? x : 0;
     else if (strcmp(operator, "Abs") == 0)
         *y = fabs(x);
     else if (strcmp(operator, "Floor") == 0)

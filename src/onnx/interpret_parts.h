@@ -33,5 +33,18 @@ clipc_onnx_known clipc_onnx_linear_of(clipc_onnx_interpreter *in, const clipc_on
 clipc_onnx_known clipc_onnx_patches_of(clipc_onnx_interpreter *in, const clipc_onnx_operation *of,
                                        const clipc_onnx_known *x, const clipc_onnx_constant *weight,
                                        clipc_onnx_kind kind, const clipc_onnx_constant *zero);
+/* Whether the attribute is `count` times the number; `absent` where there is none. */
+bool clipc_onnx_all_are(const clipc_onnx_operation *of, const char *attribute, int64_t expected, size_t count,
+                        bool absent);
+/* Whether a window's input is padded with so many zeros at each side. */
+bool clipc_onnx_pads(const clipc_onnx_operation *of, size_t pixels);
+/* Whether the expression has tokens with features, of which some may be taken. */
+bool clipc_onnx_has_rows(clipc_onnx_kind kind);
+/* The expression as a square map. */
+clipc_onnx_known clipc_onnx_map_of(clipc_onnx_interpreter *in, const clipc_onnx_operation *of,
+                                   const clipc_onnx_expression *expression, size_t side);
+/* Pixels or a map convolved as a ResNet does it. */
+clipc_onnx_known clipc_onnx_convolved(clipc_onnx_interpreter *in, const clipc_onnx_operation *of,
+                                      const clipc_onnx_known *x, const clipc_onnx_constant *weight);
 
 #endif

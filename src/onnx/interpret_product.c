@@ -115,30 +115,16 @@ static void run_gemm(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
 
 /* ---- patches ---- */
 
-static bool all_are(const clipc_onnx_operation *of, const char *attribute, int64_t expected, size_t count)
+/* Windows that neither overlap nor leave gaps; those of one pixel say so. */
+static bool are_patches(const clipc_onnx_operation *of, size_t patch)
 {
-    int64_t values[4];
-    size_t found = 0;
-    if (!clipc_onnx_integers_of(of, attribute, SIZE_MAX, values, 4, &found))
-        return attribute[0] != 's'; /* strides must be there, as patches of one pixel are none */
-    for (size_t i = 0; i < found && i < 4; i++)
-        if (values[i] != expected)
-            return false;
-    return found == count;
-}
-
-static bool pads_nothing(const clipc_onnx_operation *of)
-{
-    const Onnx__AttributeProto *found = clipc_onnx_attribute(of, "auto_pad");
-    const bool named = found && found->s.len && !(found->s.len == 6 && memcmp(found->s.data, "NOTSET", 6) == 0) &&
-                       !(found->s.len == 5 && memcmp(found->s.data, "VALID", 5) == 0);
-    return all_are(of, "pads", 0, 4) && !named;
+    return clipc_onnx_all_are(of, "strides", (int64_t)patch, 2, false) && clipc_onnx_pads(of, 0) &&
+           clipc_onnx_all_are(of, "dilations", 1, 2, true) && clipc_onnx_integer_of(of, "group", 1) == 1;
 }
 
 known clipc_onnx_patches_of(clipc_onnx_interpreter *in, const clipc_onnx_operation *of, const known *x,
                             const clipc_onnx_constant *weight, clipc_onnx_kind kind, const clipc_onnx_constant *zero)
 {
-    clipc_onnx_layout layout = {0};
     clipc_onnx_expression patches = clipc_onnx_derive(kind, x->expression);
     const bool pixels = x->expression->kind == CLIPC_ONNX_PIXELS || x->expression->kind == CLIPC_ONNX_QUANTIZED;
     const size_t side = x->layout->rank == 4 ? clipc_onnx_layout_size(x->layout, 3) : 0;
@@ -150,26 +136,17 @@ known clipc_onnx_patches_of(clipc_onnx_interpreter *in, const clipc_onnx_operati
         return clipc_onnx_refuse(in, of, "convolves what is no image of three channels with square patches");
     const size_t patch = weight->shape[2];
     const size_t grid = side / patch;
-    if (!all_are(of, "strides", (int64_t)patch, 2) || !pads_nothing(of) || !all_are(of, "dilations", 1, 2) ||
-        clipc_onnx_integer_of(of, "group", 1) != 1)
+    if (!are_patches(of, patch))
         return clipc_onnx_refuse(in, of,
-                                 "is a convolution whose patches of %zu pixels overlap or leave gaps, as in a "
-                                 "ResNet; expected a vision transformer's",
+                                 "is a convolution of integers whose patches of %zu pixels overlap or leave gaps; "
+                                 "expected a vision transformer's",
                                  patch);
     patches.index = CLIPC_ONNX_PATCHES;
-    patches.tokens = grid * grid;
     patches.features = weight->shape[0];
     patches.patch = patch;
     patches.weight = weight;
     patches.zero = zero;
-    const clipc_onnx_label labels[4] = {CLIPC_ONNX_BATCH, CLIPC_ONNX_FEATURE, CLIPC_ONNX_TOKEN, CLIPC_ONNX_TOKEN};
-    const size_t sizes[4] = {in->batch, patches.features, grid, grid};
-    const size_t strides[4] = {1, 1, grid, 1};
-    for (size_t i = 0; i < 4; i++) {
-        clipc_onnx_layout_open_side(&layout);
-        clipc_onnx_layout_add(&layout, labels[i], sizes[i], strides[i]);
-    }
-    return clipc_onnx_of_expression(in, of, &patches, &layout);
+    return clipc_onnx_map_of(in, of, &patches, grid);
 }
 
 static void run_conv(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
@@ -180,12 +157,15 @@ static void run_conv(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
         of->outputs[0] = clipc_onnx_refuse(in, of, "is no convolution of pixels with constants");
         return;
     }
-    known made = clipc_onnx_patches_of(in, of, x, weight, CLIPC_ONNX_PATCHES, NULL);
+    const bool patches =
+        x->expression->kind == CLIPC_ONNX_PIXELS && weight->rank == 4 && are_patches(of, weight->shape[3]);
+    known made = patches ? clipc_onnx_patches_of(in, of, x, weight, CLIPC_ONNX_PATCHES, NULL)
+                         : clipc_onnx_convolved(in, of, x, weight);
     const clipc_onnx_constant *bias = of->inputs[2].constant;
     if (made.expression && bias && bias->rank == 1 && bias->shape[0] == made.expression->features) {
-        clipc_onnx_expression patches = *made.expression;
-        patches.bias = bias;
-        made = clipc_onnx_of_expression(in, of, &patches, made.layout);
+        clipc_onnx_expression biased = *made.expression;
+        biased.bias = bias;
+        made = clipc_onnx_of_expression(in, of, &biased, made.layout);
     } else if (made.expression && bias) {
         made = clipc_onnx_refuse(in, of, "its bias is not one number for each feature");
     }
@@ -261,11 +241,12 @@ static known make_scores(clipc_onnx_interpreter *in, const clipc_onnx_operation 
     const size_t tokens = query->expression->tokens;
     const size_t keys = key->expression->tokens;
     const bool probe = is_of_probe(query->expression);
+    const bool one = tokens == 1; /* asks: what may is told when the tower is recognised */
     clipc_onnx_layout layout = {0};
     clipc_onnx_layout other = {0};
     size_t width = 0;
     size_t key_width = 0;
-    if (rank < 2 || key->layout->rank != rank || (keys != tokens && !probe) ||
+    if (rank < 2 || key->layout->rank != rank || (keys != tokens && !one) ||
         key->expression->features != query->expression->features || !within_head(query, rank - 1, &width) ||
         !within_head(key, rank - 2, &key_width) || width != key_width ||
         !clipc_onnx_layout_is(query->layout, rank - 2, CLIPC_ONNX_TOKEN, tokens) ||
@@ -420,6 +401,16 @@ static bool reduced_kind(const clipc_onnx_operation *of, const clipc_onnx_expres
     return true;
 }
 
+/* The mean of all tokens that there are. */
+static bool is_mean_token(const clipc_onnx_operation *of, const known *x, size_t axis)
+{
+    const size_t tokens = x->expression->tokens;
+    return strcmp(of->node->op_type, "ReduceMean") == 0 && clipc_onnx_has_rows(x->expression->kind) &&
+           (tokens > 1 ? clipc_onnx_layout_is(x->layout, axis, CLIPC_ONNX_TOKEN, tokens)
+                       : clipc_onnx_layout_size(x->layout, axis) == 1 &&
+                             !clipc_onnx_layout_is(x->layout, axis, CLIPC_ONNX_FEATURE, x->expression->features));
+}
+
 static void run_reduce(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
 {
     const known *x = &of->inputs[0];
@@ -429,12 +420,18 @@ static void run_reduce(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
     clipc_onnx_expression made;
     clipc_onnx_layout layout = {0};
     if (!x->expression || !clipc_onnx_integers_of(of, "axes", 1, axes, 2, &count) || count != 1 ||
-        !clipc_onnx_axis(axes[0], x->layout->rank, &axis) ||
-        !clipc_onnx_layout_is(x->layout, axis, CLIPC_ONNX_FEATURE, x->expression->features) ||
-        !reduced_kind(of, x->expression, &made)) {
+        !clipc_onnx_axis(axes[0], x->layout->rank, &axis)) {
+        of->outputs[0] = clipc_onnx_refuse(in, of, "is not over one side of an activation");
+        return;
+    }
+    if (is_mean_token(of, x, axis)) {
+        made = clipc_onnx_derive(CLIPC_ONNX_MEAN_TOKEN, x->expression);
+        made.tokens = 1;
+    } else if (!clipc_onnx_layout_is(x->layout, axis, CLIPC_ONNX_FEATURE, x->expression->features) ||
+               !reduced_kind(of, x->expression, &made)) {
         of->outputs[0] = clipc_onnx_refuse(in, of,
-                                           "is neither a step of a layer normalisation nor the length of an "
-                                           "embedding (average pooling is not read)");
+                                           "is neither a step of a layer normalisation, nor the length of an "
+                                           "embedding, nor the mean of all tokens");
         return;
     }
     clipc_onnx_layout_reduce(&layout, x->layout, axis, clipc_onnx_integer_of(of, "keepdims", 1) != 0);

@@ -1,6 +1,7 @@
 /* Operators that move elements about: of constants they make views, of activations other layouts. */
 #include "base/checked.h"
 #include "onnx/interpret.h"
+#include "onnx/interpret_parts.h"
 
 #include <string.h>
 
@@ -73,10 +74,32 @@ static known select_features(clipc_onnx_interpreter *in, const clipc_onnx_operat
     return clipc_onnx_of_expression(in, of, &part, &layout);
 }
 
-static bool has_rows(clipc_onnx_kind kind)
+bool clipc_onnx_has_rows(clipc_onnx_kind kind)
 {
-    return (kind >= CLIPC_ONNX_PATCHES && kind <= CLIPC_ONNX_SUM) || kind == CLIPC_ONNX_NORM ||
-           kind == CLIPC_ONNX_UNIT;
+    return (kind >= CLIPC_ONNX_PATCHES && kind <= CLIPC_ONNX_SUM) || kind == CLIPC_ONNX_LATER_TOKENS ||
+           kind == CLIPC_ONNX_FUNCTION || kind == CLIPC_ONNX_NORM || kind == CLIPC_ONNX_UNIT;
+}
+
+/* One token, or those after the first ones. */
+static known select_tokens(clipc_onnx_interpreter *in, const clipc_onnx_operation *of, const known *value, size_t side,
+                           size_t begin, size_t end, bool remove)
+{
+    const bool one = end == begin + 1;
+    clipc_onnx_expression rows =
+        clipc_onnx_derive(one ? CLIPC_ONNX_ONE_TOKEN : CLIPC_ONNX_LATER_TOKENS, value->expression);
+    rows.index = begin;
+    rows.tokens = end - begin;
+    clipc_onnx_layout to = without_side(value->layout, side, remove);
+    if (!one) {
+        to = (clipc_onnx_layout){0};
+        for (size_t i = 0; i < value->layout->rank; i++) {
+            if (i != side)
+                clipc_onnx_layout_copy_side(&to, value->layout, i);
+            else if (clipc_onnx_layout_open_side(&to))
+                clipc_onnx_layout_add(&to, CLIPC_ONNX_TOKEN, rows.tokens, 1);
+        }
+    }
+    return clipc_onnx_of_expression(in, of, &rows, &to);
 }
 
 known clipc_onnx_select(clipc_onnx_interpreter *in, const clipc_onnx_operation *of, const known *value, size_t side,
@@ -93,14 +116,9 @@ known clipc_onnx_select(clipc_onnx_interpreter *in, const clipc_onnx_operation *
     if (layout->begin[side + 1] == layout->begin[side] + 1) {
         if (layout->segments[layout->begin[side]].label == CLIPC_ONNX_FEATURE)
             return select_features(in, of, value, side, begin, end, remove);
-        if (end == begin + 1 && clipc_onnx_layout_is(layout, side, CLIPC_ONNX_TOKEN, value->expression->tokens) &&
-            has_rows(value->expression->kind)) {
-            clipc_onnx_expression row = clipc_onnx_derive(CLIPC_ONNX_ONE_TOKEN, value->expression);
-            row.index = begin;
-            row.tokens = 1;
-            const clipc_onnx_layout to = without_side(layout, side, remove);
-            return clipc_onnx_of_expression(in, of, &row, &to);
-        }
+        if ((end == begin + 1 || end == size) && clipc_onnx_has_rows(value->expression->kind) &&
+            clipc_onnx_layout_is(layout, side, CLIPC_ONNX_TOKEN, value->expression->tokens))
+            return select_tokens(in, of, value, side, begin, end, remove);
     }
     return clipc_onnx_refuse(in, of,
                              "takes elements %zu to %zu of %zu of side %zu, expected one token or a third of "

@@ -405,6 +405,32 @@ static known join_class(clipc_onnx_interpreter *in, const clipc_onnx_operation *
     return clipc_onnx_of_expression(in, of, &made, &layout);
 }
 
+/* The mean of an activation's tokens before them. */
+static known join_mean(clipc_onnx_interpreter *in, const clipc_onnx_operation *of, const known *mean, const known *x,
+                       size_t axis)
+{
+    clipc_onnx_layout layout = {0};
+    const size_t tokens = x->expression->tokens;
+    const clipc_onnx_layout *first = mean->layout;
+    bool fits = clipc_onnx_is(mean, CLIPC_ONNX_MEAN_TOKEN) && mean->expression->base == x->expression &&
+                first->rank == x->layout->rank && clipc_onnx_layout_size(x->layout, axis) == tokens &&
+                (tokens == 1 || clipc_onnx_layout_is(x->layout, axis, CLIPC_ONNX_TOKEN, tokens));
+    for (size_t i = 0; fits && i < first->rank; i++)
+        fits =
+            i == axis ? first->begin[i] == first->begin[i + 1] : clipc_onnx_layout_side_equal(first, i, x->layout, i);
+    if (!fits)
+        return clipc_onnx_refuse(in, of, "joins activations, expected the mean of all tokens before them");
+    clipc_onnx_expression made = clipc_onnx_derive(CLIPC_ONNX_WITH_MEAN, x->expression);
+    made.tokens++;
+    for (size_t i = 0; i < first->rank; i++) {
+        if (i != axis)
+            clipc_onnx_layout_copy_side(&layout, x->layout, i);
+        else if (clipc_onnx_layout_open_side(&layout))
+            clipc_onnx_layout_add(&layout, CLIPC_ONNX_TOKEN, made.tokens, 1);
+    }
+    return clipc_onnx_of_expression(in, of, &made, &layout);
+}
+
 /* The number of each item beside its place. */
 static known join_pairs(clipc_onnx_interpreter *in, const clipc_onnx_operation *of, size_t axis)
 {
@@ -438,6 +464,8 @@ static void run_concat(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
         of->outputs[0] = join_pairs(in, of, axis);
     else if (of->input_count == 2 && of->inputs[0].constant && axis < of->inputs[1].layout->rank)
         of->outputs[0] = join_class(in, of, of->inputs[0].constant, &of->inputs[1], axis);
+    else if (of->input_count == 2 && of->inputs[0].expression && of->inputs[1].expression)
+        of->outputs[0] = join_mean(in, of, &of->inputs[0], &of->inputs[1], axis);
     else
         of->outputs[0] = clipc_onnx_refuse(in, of, "joins activations, which no CLIP tower does");
 }
@@ -488,7 +516,20 @@ static void run_where(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
         of->outputs[0] = clipc_onnx_refuse(in, of, "chooses by what is no constant mask");
 }
 
+/* Of a truth that is known: what is computed about sides is. */
+static void run_if(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
+{
+    bool truth = false;
+    const bool known_truth = of->inputs[0].constant && same_truth(in, of->inputs[0].constant, &truth);
+    const Onnx__AttributeProto *branch = clipc_onnx_attribute(of, truth ? "then_branch" : "else_branch");
+    if (known_truth && branch && branch->has_g)
+        clipc_onnx_interpret_branch(in, of, branch->g.data, branch->g.len);
+    else
+        of->outputs[0] = clipc_onnx_refuse(in, of, "chooses by what only running the graph tells");
+}
+
 const clipc_onnx_operator_entry clipc_onnx_token_operators[] = {
     {"Cast", run_cast},     {"CastLike", run_cast_like}, {"ArgMax", run_arg_max}, {"Gather", run_gather},
-    {"Concat", run_concat}, {"GatherND", run_gather_nd}, {"Where", run_where},    {NULL, NULL},
+    {"Concat", run_concat}, {"GatherND", run_gather_nd}, {"Where", run_where},    {"If", run_if},
+    {NULL, NULL},
 };

@@ -1,4 +1,4 @@
-#include "onnx/recognize.h"
+#include "onnx/recognize_parts.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -12,11 +12,9 @@
 
 typedef clipc_onnx_expression expression;
 
-typedef struct walk {
-    clipc_onnx_interpreter *in;
-    clipc_onnx_tower *tower;
-    clipc_onnx_refusal *refusal;
-} walk;
+typedef clipc_onnx_walk walk;
+#define stop   clipc_onnx_stop
+#define expect clipc_onnx_expect
 
 static const char *kind_name(clipc_onnx_kind kind)
 {
@@ -27,11 +25,17 @@ static const char *kind_name(clipc_onnx_kind kind)
     case CLIPC_ONNX_PATCHES: return "patches";
     case CLIPC_ONNX_EMBEDDED: return "embedded tokens";
     case CLIPC_ONNX_WITH_CLASS: return "patches with a class token";
+    case CLIPC_ONNX_WITH_MEAN: return "tokens after their mean";
     case CLIPC_ONNX_POSITIONED: return "tokens with positions";
     case CLIPC_ONNX_LINEAR: return "a linear layer";
     case CLIPC_ONNX_FUNCTION: return "an activation function";
     case CLIPC_ONNX_SUM: return "a residual sum";
     case CLIPC_ONNX_ONE_TOKEN: return "one token";
+    case CLIPC_ONNX_LATER_TOKENS: return "some of the tokens";
+    case CLIPC_ONNX_MEAN_TOKEN: return "the mean of tokens";
+    case CLIPC_ONNX_CONVOLVED: return "a convolution";
+    case CLIPC_ONNX_BATCH_NORM: return "BatchNorm";
+    case CLIPC_ONNX_HALVED: return "means of 2 by 2 pixels";
     case CLIPC_ONNX_POOLED: return "the end token";
     case CLIPC_ONNX_ATTENTION: return "attention";
     case CLIPC_ONNX_NORM: return "a layer normalisation";
@@ -42,8 +46,7 @@ static const char *kind_name(clipc_onnx_kind kind)
     return "a step of something else";
 }
 
-/* The first reason stays. */
-static bool stop(walk *at, const expression *found, const char *expected)
+bool clipc_onnx_stop(walk *at, const expression *found, const char *expected)
 {
     char text[200];
     if (at->refusal->reason)
@@ -53,7 +56,7 @@ static bool stop(walk *at, const expression *found, const char *expected)
     return false;
 }
 
-static bool expect(walk *at, const expression *found, clipc_onnx_kind kind, const char *expected)
+bool clipc_onnx_expect(walk *at, const expression *found, clipc_onnx_kind kind, const char *expected)
 {
     return found->kind == kind || stop(at, found, expected);
 }
@@ -153,6 +156,19 @@ static bool take_inputs(walk *at, const expression *query, const expression *key
     return take_norm(at, key->base, probe ? &at->tower->norm_post : NULL);
 }
 
+bool clipc_onnx_take_scores(walk *at, const expression *scores, const expression **query, const expression **key,
+                            double *factor)
+{
+    *query = scores->base;
+    *key = scores->other;
+    *factor = scores->number;
+    if (!take_factor(at, query, factor) || !take_factor(at, key, factor))
+        return false;
+    const double wanted = 1 / sqrt((double)((*key)->features / scores->heads));
+    *factor = fabs(*factor / wanted - 1) <= FACTOR_LIMIT ? 1 : *factor / wanted;
+    return (isfinite(*factor) && *factor != 0) || stop(at, scores, "scores that are scaled");
+}
+
 /* From attention to its query, keys and values, and what these are scaled by. */
 static bool take_heads(walk *at, const expression *branch, clipc_onnx_layer *layer, bool probe)
 {
@@ -162,30 +178,24 @@ static bool take_heads(walk *at, const expression *branch, clipc_onnx_layer *lay
     if (!expect(at, mixed, CLIPC_ONNX_ATTENTION, "attention"))
         return false;
     const expression *scores = mixed->base->base;
-    const expression *query = scores->base;
-    const expression *key = scores->other;
-    double factor = scores->number;
-    if (!take_factor(at, &query, &factor) || !take_factor(at, &key, &factor))
+    if (!clipc_onnx_take_scores(at, scores, &layer->query, &layer->key, &layer->query_factor))
         return false;
-    layer->query = query;
-    layer->key = key;
     layer->value = mixed->other;
-    if (!take_inputs(at, query, key, layer->value, probe))
+    if (!take_inputs(at, layer->query, layer->key, layer->value, probe))
         return false;
-    layer->norm1 = key->base;
+    layer->norm1 = layer->key->base;
     if (probe)
         config->width = layer->norm1->features;
     if (config->heads == 0) {
         config->heads = scores->heads;
         at->tower->causal = scores->causal;
     }
-    if (query->features != config->width || layer->value->features != config->width || scores->heads != config->heads)
+    if (layer->query->features != config->width || layer->value->features != config->width ||
+        scores->heads != config->heads)
         return stop(at, mixed, "as many heads in all layers, as wide as the tower together");
     if (scores->causal != at->tower->causal || (scores->causal && at->tower->image))
         return stop(at, scores, at->tower->image ? "attention without a mask" : "the same mask in all layers");
-    const double wanted = 1 / sqrt((double)(config->width / config->heads));
-    layer->query_factor = fabs(factor / wanted - 1) <= FACTOR_LIMIT ? 1 : factor / wanted;
-    return (isfinite(layer->query_factor) && layer->query_factor != 0) || stop(at, scores, "scores that are scaled");
+    return true;
 }
 
 static bool take_attention(walk *at, const expression *branch, const expression *stream, clipc_onnx_layer *layer)
@@ -340,8 +350,6 @@ static bool take_end(walk *at, const expression **x)
 {
     clipc_onnx_tower *tower = at->tower;
     const expression *pool = NULL;
-    if ((*x)->kind == CLIPC_ONNX_UNIT)
-        *x = (*x)->base;
     if ((*x)->kind == CLIPC_ONNX_SUM && (*x)->tokens == 1)
         return take_attention_pooling(at, x);
     if (!take_pool(at, x, &pool) || !expect(at, *x, CLIPC_ONNX_LINEAR, "the projection to the embedding"))
@@ -374,6 +382,10 @@ bool clipc_onnx_recognize(clipc_onnx_interpreter *in, const clipc_onnx_known *ou
         refusal->reason = "an output is a constant, expected an embedding";
         return false;
     }
+    if (x->kind == CLIPC_ONNX_UNIT)
+        x = x->base;
+    if (clipc_onnx_is_resnet(x))
+        return clipc_onnx_take_resnet(&at, x);
     if (!take_end(&at, &x) || !take_layers(&at, &x))
         return false;
     if (!out->image && !out->causal && out->pooling != CLIPC_POOL_LAST)

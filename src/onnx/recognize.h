@@ -10,6 +10,11 @@ typedef struct clipc_onnx_layer {
     double query_factor; /* what queries are multiplied by beyond 1 / √(features of a head) */
 } clipc_onnx_layer;
 
+typedef struct clipc_onnx_convolution {
+    const clipc_onnx_expression *kernel;
+    const clipc_onnx_expression *norm; /* the BatchNorm after it; NULL: it is in the kernel and its bias */
+} clipc_onnx_convolution;
+
 /* Every expression that holds weights. */
 typedef struct clipc_onnx_tower {
     bool image;
@@ -25,7 +30,11 @@ typedef struct clipc_onnx_tower {
     clipc_onnx_layer *layers; /* [config.layers], in the arena */
     const clipc_onnx_expression *norm_post;
     const clipc_onnx_expression *probe; /* of attention pooling, whose result is the embedding */
-    clipc_onnx_layer probe_layer;       /* norm1 is norm_post */
+    clipc_onnx_layer probe_layer;       /* norm1 is norm_post; of a ResNet query, key and value alone */
+    /* Of a ResNet, whose config has width and heads of attention pooling alone. */
+    clipc_resnet_config resnet;
+    clipc_onnx_convolution *convolutions; /* in the order of model/resnet.h, in the arena; NULL: no ResNet */
+    size_t convolution_count;
     const clipc_onnx_expression *projection;
 } clipc_onnx_tower;
 

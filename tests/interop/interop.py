@@ -82,11 +82,12 @@ def run_case(clipc, case, images):
         check_same(clipc, source, images, folder, engine)
         rows.append((case.family, f"{case.format} → engine file", case.precision,
                      compare(clipc, source, images, folder, engine)))
-        resnet = "ResNet" in case.family or "RN50" in case.family  # whose graphs are not read, and transformers has none
-        if case.graphs and not resnet:
-            graphs = export(clipc, source, engine, made / "graphs")
+        resnet = "ResNet" in case.family or "RN50" in case.family  # BatchNorm is folded in engine files
+        if case.graphs:
+            graphs = export(clipc, source, source.path if resnet else engine, made / "graphs")
             check_same(clipc, source, images, folder, graphs)
-            rows.append((case.family, f"{case.format} → engine file → ONNX graphs", case.precision,
+            way = "ONNX graphs" if resnet else "engine file → ONNX graphs"
+            rows.append((case.family, f"{case.format} → {way}", case.precision,
                          compare(clipc, source, images, folder, graphs)))
         if not case.directory or resnet:
             return rows
@@ -107,10 +108,12 @@ def convert(clipc, source, target, *arguments):
     subprocess.run([clipc, "convert", str(path), str(target), "--quiet", *options, *arguments], check=True)
 
 
-def export(clipc, source, engine, target):
+def export(clipc, source, model, target):
     """Graphs of what towers there are; a tokenizer that is not CLIP's must lie beside them."""
+    options = source.options if model == source.path else ()
     tower = [] if source.images and source.texts else ["--visual-only" if source.images else "--textual-only"]
-    subprocess.run([clipc, "export-onnx", "--model", str(engine), "--out-dir", str(target), "--quiet", *tower], check=True)
+    subprocess.run([clipc, "export-onnx", "--model", str(model), "--out-dir", str(target), "--quiet", *options, *tower],
+                   check=True)
     beside = source.path if source.path.is_dir() else source.path.parent
     for name in ("tokenizer.json", "tokenizer_config.json"):
         if (beside / name).exists():

@@ -20,6 +20,7 @@ from onnx_graphs import How, Textual, export, halved
 from sources import feature, randomize
 
 FOLDER = pathlib.Path(__file__).resolve().parents[1] / "unit" / "onnx"
+FUZZ = pathlib.Path(__file__).resolve().parents[2] / "fuzz" / "corpus" / "onnx"
 WIDTH, HEADS, LAYERS, SIZE, PATCH, TOKENS, WORDS, DIMENSION = 12, 3, 2, 8, 4, 5, 20, 6
 
 
@@ -78,9 +79,9 @@ def of_transformers(state, attention):
             onnx_graphs.Calls(made, lambda m, x: feature(m.get_text_features(input_ids=x))))
 
 
-def shorten(graph):
+def shorten(graph, names=None):
     """Names and stack traces, which make up most of the file and count nothing."""
-    names = {"": "", "input": "input", "output": "output"}
+    names = names or {"": "", "input": "input", "output": "output"}
     for array in graph.initializer:
         array.name = names.setdefault(array.name, f"w{len(names)}")
     for i, node in enumerate(graph.node):
@@ -90,30 +91,60 @@ def shorten(graph):
         for field in (node.input, node.output):
             for j, value in enumerate(field):
                 field[j] = names.setdefault(value, f"v{len(names)}")
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                shorten(attribute.g, names)
+                for value in attribute.g.output:
+                    value.name = names[value.name]
     graph.ClearField("value_info")
+
+
+def write_graph(name, module, sample, how):
+    path = FOLDER / f"{name}.onnx"
+    if how.half:
+        module, sample = halved(module), sample.half() if sample.is_floating_point() else sample
+    export(module, sample, path, how)
+    if how.quantize:
+        plain = path.with_suffix(".plain")
+        path.rename(plain)
+        onnxruntime.quantization.quantize_dynamic(
+            str(plain), str(path), per_channel=how.quantize == "channel",
+            weight_type=onnxruntime.quantization.QuantType.QUInt8)
+        plain.unlink()
+    model = onnx.load(path)
+    shorten(model.graph)
+    onnx.save(model, path)
 
 
 def write(name, modules, how):
     pixels, ids = torch.zeros(2, 3, SIZE, SIZE), torch.zeros(2, TOKENS, dtype=torch.int64)
     for module, sample, tower in zip(modules, (pixels, ids), ("visual", "textual")):
-        path = FOLDER / f"{name}_{tower}.onnx"
-        if how.half:
-            module, sample = halved(module), sample.half() if sample.is_floating_point() else sample
-        export(module, sample, path, how)
-        if how.quantize:
-            plain = path.with_suffix(".plain")
-            path.rename(plain)
-            onnxruntime.quantization.quantize_dynamic(
-                str(plain), str(path), per_channel=how.quantize == "channel",
-                weight_type=onnxruntime.quantization.QuantType.QUInt8)
-            plain.unlink()
-        model = onnx.load(path)
-        shorten(model.graph)
-        onnx.save(model, path)
+        write_graph(f"{name}_{tower}", module, sample, how)
+
+
+def resnet():
+    return randomize(clip.model.ModifiedResNet((1, 2, 1, 1), DIMENSION, 2, 64, 2), 2)
+
+
+def write_seed(name, graph):
+    """A graph whose arrays all lie at the beginning of the file itself, for the fuzz target, which reads external data
+    so."""
+    model = onnx.load(FOLDER / f"{graph}.onnx")
+    for array in model.graph.initializer:
+        if len(array.raw_data) >= 256:
+            onnx.external_data_helper.set_external_data(array, "here", 0, len(array.raw_data))
+            array.ClearField("raw_data")
+            array.data_location = onnx.TensorProto.EXTERNAL
+    (FUZZ / f"{name}.onnx").write_bytes(model.SerializeToString())
 
 
 def main():
     FOLDER.mkdir(exist_ok=True)
+    pixels = torch.zeros(2, 3, 64, 64)
+    write_graph("resnet_17_visual", resnet(), pixels, How(opset=17))
+    write_graph("resnet_18_export_visual", resnet(), pixels, How(opset=18, dynamo=True))
+    for name in ("resnet_17_visual", "resnet_18_export_visual"):
+        write_seed(name, name)
     model = openai()
     state = transformers_state(model)
     save_file(state, FOLDER / "model.safetensors")

@@ -7,6 +7,7 @@ that is the graph before quantisation, with the weights that the integers stand 
 """
 import contextlib
 import dataclasses
+import json
 import logging
 
 import clip
@@ -21,7 +22,8 @@ import torch
 import transformers
 from PIL import Image
 
-from sources import (OPEN_CLIP, SMALL, Case, Source, feature, openai_model, randomize, transformers_config, unit)
+from sources import (OPEN_CLIP, RESNET, RN_SMALL, SMALL, Case, Source, feature, openai_model, randomize,
+                     transformers_config, unit)
 
 logging.getLogger("onnxscript").setLevel(logging.ERROR)
 logging.getLogger().setLevel(logging.ERROR)
@@ -56,15 +58,26 @@ class Textual(torch.nn.Module):
         return x[torch.arange(x.shape[0]), end] @ self.model.text_projection
 
 
-def openai_modules():
-    model = openai_model(SMALL, 11, False)
-    return model.visual, Textual(model), SMALL["image_resolution"]
+def openai_modules(shape=SMALL):
+    model = openai_model(shape, 11, False)
+    return model.visual, Textual(model), shape["image_resolution"]
 
 
-def open_clip_modules(custom=False):
-    model = randomize((open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**OPEN_CLIP), 12)
+def open_clip_modules(custom=False, changes=None):
+    config = json.loads(json.dumps(OPEN_CLIP))
+    for section, keys in (changes or {}).items():
+        config[section].update(keys)
+    model = randomize((open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**config), 12)
     return (Calls(model, lambda m, x: m.encode_image(x)), Calls(model, lambda m, x: m.encode_text(x)),
-            OPEN_CLIP["vision_cfg"]["image_size"])
+            config["vision_cfg"]["image_size"])
+
+
+def openai_resnet():
+    return openai_modules(RN_SMALL)
+
+
+def open_clip_resnet():
+    return open_clip_modules(changes=RESNET)
 
 
 def transformers_modules(attention, activation="quick_gelu"):
@@ -176,6 +189,7 @@ def graphs(make_modules, how):
         ids[:, 3] = 49407
         runners = []
         for module, sample, name in ((visual, torch.zeros(items, 3, size, size), FILES[0]), (textual, ids, FILES[1])):
+            module.eval()  # what is exported gets the mode again that it had before
             if how.half:
                 module, sample = halved(module), sample.half() if sample.is_floating_point() else sample
             export(module, sample, folder / name, how)
@@ -257,4 +271,10 @@ CASES = [
     case(SDPA, fused(), opset=17, half=True),
     case(SDPA, fused(), opset=17, quantize="tensor"),
     case(SDPA, fused(), opset=17, quantize="channel"),
+    *(case(OPENAI + ", ResNet", openai_resnet, opset=opset) for opset in (14, 17)),
+    case(OPENAI + ", ResNet", openai_resnet, opset=17, fold=False),
+    case(OPENAI + ", ResNet", openai_resnet, opset=17, batch=False),
+    case(OPENAI + ", ResNet", openai_resnet, opset=18, dynamo=True),
+    case(OPEN + ", ResNet", open_clip_resnet, opset=17),
+    case(OPEN + ", ResNet", open_clip_resnet, opset=18, dynamo=True),
 ]

@@ -2,6 +2,7 @@
  * or no ONNX at all, is refused with a sentence. Other exporters' graphs are read in tests/interop. */
 #include "base/memory.h"
 #include "model/model.h"
+#include "model/resnet.h"
 #include "onnx/import.h"
 
 #include <math.h>
@@ -85,6 +86,9 @@ static const clipc_tensor *same_slot(const comparison *between, const clipc_slot
     const char *tensor = (const char *)slot->tensor;
     if (tensor >= (const char *)from && tensor < (const char *)(from + 1))
         return (const clipc_tensor *)((const char *)between->other + (tensor - (const char *)from));
+    if (slot->image && between->other->image.convolutions)
+        return (const clipc_tensor *)((const char *)between->other->image.convolutions +
+                                      (tensor - (const char *)from->image.convolutions));
     return (const clipc_tensor *)((const char *)others + (tensor - (const char *)layers));
 }
 
@@ -169,6 +173,7 @@ static void expect_same(const clipc_model *model, bool text)
         assert_int_equal(found.config.image_size, config->image_size);
         assert_int_equal(found.config.patch_size, config->patch_size);
         assert_int_equal(found.config.image_tokens, config->image_tokens);
+        assert_memory_equal(&found.config.resnet, &config->resnet, sizeof config->resnet);
     }
     comparison between = {.weights = &model->weights, .other = &found.weights};
     clipc_family_each(model->family, config, &model->weights, !text, text, compare_slot, &between, &error);
@@ -198,6 +203,26 @@ static void test_round_trip(void **state)
         for (options.opset = 12; options.opset <= 20; options.opset++)
             for (options.fold = 0; options.fold < 2; options.fold++)
                 expect_same_towers(model, &options, options.opset % 2);
+        clipc_model_destroy(&model);
+    }
+}
+
+static void test_round_trip_of_resnets(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"openai_resnet", "open_clip_resnet"};
+    for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
+        char path[1024];
+        snprintf(path, sizeof path, MODELS "%s", models[i]);
+        clipc_model *model = open_model(path);
+        clipc_onnx_options options;
+        clipc_onnx_options_init(&options);
+        for (options.opset = 13; options.opset <= 19; options.opset += 2)
+            for (options.fold = 0; options.fold < 2; options.fold++) {
+                options.normalize = options.fold;
+                export_graph(model, &options, options.fold);
+                expect_same(model, false);
+            }
         clipc_model_destroy(&model);
     }
 }
@@ -269,6 +294,32 @@ static void test_round_trip_of_plugin(void **state)
     export_graph(model, &options, false);
     expect_same(model, false);
     clipc_model_destroy(&model);
+}
+
+/* ---- what is refused ---- */
+
+static void expect_refused(clipc_status status, const char *words)
+{
+    clipc_error error = {0};
+    clipc_onnx_import found;
+    const clipc_status got = import(&found, &error);
+    clipc_onnx_import_free(&found);
+    if (got != status || !strstr(error.message, words))
+        fail_msg("%s: %s (expected: %s)", clipc_status_text(got), error.message, words);
+}
+
+/* Replaces a name wherever it stands, by one of the same length. */
+static void rename_all(const char *from, const char *to)
+{
+    const size_t length = strlen(from);
+    assert_int_equal(length, strlen(to));
+    size_t count = 0;
+    for (size_t i = 0; i + length <= graph_file.size; i++)
+        if (memcmp(graph_file.bytes + i, from, length) == 0) {
+            memcpy(graph_file.bytes + i, to, length);
+            count++;
+        }
+    assert_true(count > 0);
 }
 
 /* ---- graphs of other exporters ---- */
@@ -345,6 +396,45 @@ static void test_other_exporters(void **state)
             expect_common(names[i], text, false);
 }
 
+/* BatchNorm is folded into the kernels, and what is left of it is one that changes nothing; the traced graph chooses
+ * by a condition that its sides tell. */
+static void test_resnets_of_other_exporters(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"resnet_17_visual", "resnet_18_export_visual"};
+    for (size_t i = 0; i < 2; i++) {
+        char path[1024];
+        clipc_error error = {0};
+        clipc_onnx_import found;
+        snprintf(path, sizeof path, GRAPHS "%s.onnx", names[i]);
+        read_file(path, &graph_file);
+        if (import(&found, &error) != CLIPC_OK)
+            fail_msg("%s: %s", path, error.message);
+        const clipc_resnet_config expected = {{1, 2, 1, 1}, 2};
+        assert_memory_equal(&found.config.resnet, &expected, sizeof expected);
+        assert_int_equal(found.config.image.heads, 2);
+        assert_int_equal(found.config.image_size, 64);
+        for (size_t at = 0; at < clipc_resnet_count(&found.config); at++) {
+            const clipc_convolution convolution = clipc_resnet_at(&found.config, at);
+            const clipc_convolution_weights *weights = &found.weights.image.convolutions[at];
+            const size_t inner = convolution.inputs * convolution.kernel * convolution.kernel;
+            float *values = test_malloc(3 * inner * sizeof *values);
+            float bias[2];
+            clipc_tensor_read(&weights->kernel, 0, inner, values);
+            clipc_tensor_read(&weights->norm_bias, 0, 1, &bias[1]);
+            assert_true(clipc_resnet_fold(&convolution, weights, 0, 1, 0, values + inner, values + 2 * inner, bias));
+            assert_memory_equal(values, values + 2 * inner, inner * sizeof *values);
+            assert_memory_equal(&bias[0], &bias[1], sizeof bias[0]);
+            test_free(values);
+        }
+        clipc_onnx_import_free(&found);
+        if (i > 0)
+            continue;
+        rename_all("then_branch", "then_broken");
+        expect_refused(CLIPC_ERROR_UNSUPPORTED, "(If) chooses by what only running the graph tells");
+    }
+}
+
 static void test_integers(void **state)
 {
     (void)state;
@@ -352,32 +442,6 @@ static void test_integers(void **state)
         expect_common("openai_17_quint8", text, true);
         expect_common("transformers_14_quint8", text, true);
     }
-}
-
-/* ---- what is refused ---- */
-
-static void expect_refused(clipc_status status, const char *words)
-{
-    clipc_error error = {0};
-    clipc_onnx_import found;
-    const clipc_status got = import(&found, &error);
-    clipc_onnx_import_free(&found);
-    if (got != status || !strstr(error.message, words))
-        fail_msg("%s: %s (expected: %s)", clipc_status_text(got), error.message, words);
-}
-
-/* Replaces a name wherever it stands, by one of the same length. */
-static void rename_all(const char *from, const char *to)
-{
-    const size_t length = strlen(from);
-    assert_int_equal(length, strlen(to));
-    size_t count = 0;
-    for (size_t i = 0; i + length <= graph_file.size; i++)
-        if (memcmp(graph_file.bytes + i, from, length) == 0) {
-            memcpy(graph_file.bytes + i, to, length);
-            count++;
-        }
-    assert_true(count > 0);
 }
 
 static void test_refusals(void **state)
@@ -394,7 +458,7 @@ static void test_refusals(void **state)
     expect_refused(CLIPC_ERROR_UNSUPPORTED, "(Bonv) is an operator that no CLIP tower needs");
     export_graph(model, &options, false);
     rename_all("strides", "scrides");
-    expect_refused(CLIPC_ERROR_UNSUPPORTED, "(Conv) is a convolution whose patches");
+    expect_refused(CLIPC_ERROR_UNSUPPORTED, "(Conv) is a convolution of 5 by 5 pixels that is neither");
     export_graph(model, &options, false);
     graph_file.size /= 2;
     expect_refused(CLIPC_ERROR_FORMAT, "damaged");
@@ -417,11 +481,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_round_trip_of_resnets),
         cmocka_unit_test(test_round_trip_of_options),
         cmocka_unit_test(test_round_trip_of_halves),
         cmocka_unit_test(test_round_trip_of_integers),
         cmocka_unit_test(test_round_trip_of_plugin),
         cmocka_unit_test(test_other_exporters),
+        cmocka_unit_test(test_resnets_of_other_exporters),
         cmocka_unit_test(test_integers),
         cmocka_unit_test(test_refusals),
     };
