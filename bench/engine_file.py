@@ -5,7 +5,8 @@ after a batch of images.
     bench/engine_file.py [--build build] [--arch ViT-B-32] [--precision fp32] [--runs 15] [--model DIR] [--batch 32]
 
 Makes the engine file of random weights, or of DIR, in a temporary folder. "cold" is with the file dropped from the page
-cache before each run. With --model the directory itself is timed beside it, run by run.
+cache before each run. With --model the directory itself is timed beside it, run by run, and in between, how long
+the machine takes to hand out as much new memory as the packed weights fill (bench/new_memory.c).
 """
 import argparse
 import json
@@ -23,6 +24,11 @@ def start(program, model, precision, batch):
     begin = time.monotonic_ns()
     process = subprocess.Popen([program, model, precision, str(begin), str(batch)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     return process, json.loads(process.stdout.readline())
+
+
+def touch_memory(program, mib):
+    result = subprocess.run([program, str(round(mib))], check=True, stdout=subprocess.PIPE)
+    return json.loads(result.stdout)
 
 
 def stop(process):
@@ -50,6 +56,21 @@ def show(name, results):
           f"first image after: median {statistics.median(first):7.1f} ms", flush=True)
 
 
+def show_work(name, results):
+    user, system, faults = (statistics.median(result[key] for result in results)
+                            for key in ("user_ms", "system_ms", "faults"))
+    print(f"{name:28} until ready, medians: processor {user:.0f} ms in the program and {system:.0f} ms in the kernel, "
+          f"{faults:.0f} page faults", flush=True)
+
+
+def show_new_memory(mib, results):
+    took = [result["touched_ms"] for result in results]
+    system = statistics.median(result["system_ms"] for result in results)
+    print(f"{mib:.0f} MiB of new memory".ljust(28) + f" touched: best {min(took):7.1f} ms, median "
+          f"{statistics.median(took):7.1f} ms, most {max(took):7.1f} ms   processor: median {system:.0f} ms in the kernel",
+          flush=True)
+
+
 def show_memory(name, result):
     beyond = result["private_mib"] - result["packed_mib"]
     print(f"{name:28} private {result['private_mib']:7.1f} MiB: weights packed by itself {result['packed_mib']:.1f} MiB "
@@ -72,12 +93,14 @@ def main():
         file = os.path.join(folder, "model.clipc")
         source = ["--model", arguments.model] if arguments.model else ["--arch", arguments.arch]
         subprocess.run([str(arguments.build / "clipc"), "convert", *source, file, "--precision", precision], check=True)
-        warm, directory, cold = [], [], []
+        warm, directory, cold, touched = [], [], [], []
         run_once(program, file, precision)
         for _ in range(arguments.runs):
             warm.append(run_once(program, file, precision))
             if arguments.model:
                 directory.append(run_once(program, arguments.model, precision))
+                warm.append(run_once(program, file, precision))  # that both come after the same rest
+                touched.append(touch_memory(str(arguments.build / "bench/new_memory"), directory[-1]["packed_mib"]))
         for _ in range(arguments.runs // 3):
             drop_from_cache(file)
             cold.append(run_once(program, file, precision))
@@ -85,6 +108,8 @@ def main():
         show("engine file, cold cache", cold)
         if directory:
             show("directory, warm cache", directory)
+            show_work("directory, warm cache", directory)
+            show_new_memory(directory[-1]["packed_mib"], touched)
         processes = [start(program, file, precision, arguments.batch) for _ in range(2)]
         show_memory("first process", processes[0][1])
         show_memory("second process beside it", processes[1][1])

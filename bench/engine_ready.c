@@ -3,16 +3,17 @@
  *     engine_ready MODEL PRECISION BEGIN BATCH
  *
  * BEGIN is CLOCK_MONOTONIC in nanoseconds when the process was asked for. Prints one JSON object: milliseconds from
- * BEGIN to the engine (both towers), milliseconds of the first image after that, and, once BATCH images were
- * encoded, the mebibytes of private memory, of file pages mapped (the page cache is everyone's), of those that another
- * process has mapped too, and of workspace. Then it waits for its input to end, so that
- * others can run beside it. */
+ * BEGIN to the open model and to the engine (both towers), processor time and page faults of the process until then,
+ * milliseconds of the first image after that, and, once BATCH images were encoded, the mebibytes of private memory, of
+ * file pages mapped (the page cache is everyone's), of those that another process has mapped too, and of workspace.
+ * Then it waits for its input to end, so that others can run beside it. */
 #include "base/memory.h"
 #include "clipc/clipc.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 static double now_ms(void)
@@ -20,6 +21,11 @@ static double now_ms(void)
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
+}
+
+static double milliseconds(struct timeval time)
+{
+    return (double)time.tv_sec * 1e3 + (double)time.tv_usec / 1e3;
 }
 
 /* The sum of the lines of the process's memory map that begin with `prefix`, in MiB. */
@@ -56,9 +62,12 @@ static clipc_status run(const char *path, const char *precision, double begin, s
     clipc_engine_config_init(&config);
     config.precision = parse_precision(precision);
     clipc_status status = clipc_model_open(path, NULL, &model, error);
+    const double opened = now_ms();
     if (status == CLIPC_OK)
         status = clipc_engine_create(model, &config, &engine, error);
     const double ready = now_ms();
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
     if (status == CLIPC_OK)
         status = clipc_model_get_info(model, &model_info, error);
     if (status == CLIPC_OK)
@@ -74,13 +83,14 @@ static clipc_status run(const char *path, const char *precision, double begin, s
     if (status == CLIPC_OK)
         status = clipc_engine_encode_images(engine, pixels, batch, 0, embedding, error);
     if (status == CLIPC_OK) {
-        printf("{\"ready_ms\": %.2f, \"first_image_ms\": %.2f, \"private_mib\": %.1f, \"mapped_mib\": %.1f, "
-               "\"shared_mib\": %.1f, \"workspace_mib\": %.1f, \"packed_mib\": %.1f, \"precision\": \"%s\", \"isa\": "
-               "\"%s\"}\n",
-               ready - begin, encoded - ready, memory_mib("Private_Dirty"),
-               memory_mib("Rss") - memory_mib("Private_Dirty"), memory_mib("Shared_Clean"),
-               (double)info.workspace_bytes / (1 << 20), (double)info.packed_bytes / (1 << 20),
-               clipc_precision_name(info.precision), info.isa);
+        printf("{\"opened_ms\": %.2f, \"ready_ms\": %.2f, \"user_ms\": %.1f, \"system_ms\": %.1f, \"faults\": %ld, ",
+               opened - begin, ready - begin, milliseconds(usage.ru_utime), milliseconds(usage.ru_stime),
+               usage.ru_minflt + usage.ru_majflt);
+        printf("\"first_image_ms\": %.2f, \"private_mib\": %.1f, \"mapped_mib\": %.1f, \"shared_mib\": %.1f, "
+               "\"workspace_mib\": %.1f, \"packed_mib\": %.1f, \"precision\": \"%s\", \"isa\": \"%s\"}\n",
+               encoded - ready, memory_mib("Private_Dirty"), memory_mib("Rss") - memory_mib("Private_Dirty"),
+               memory_mib("Shared_Clean"), (double)info.workspace_bytes / (1 << 20),
+               (double)info.packed_bytes / (1 << 20), clipc_precision_name(info.precision), info.isa);
         fflush(stdout);
         while (getchar() != EOF)
             continue;

@@ -84,6 +84,18 @@ struct source {
     size_t inner;
 };
 
+/* Asks for values k … k + depth - 1 of row j: the processor foresees no row that begins on another page. */
+static void fetch_row(const struct source *source, size_t j, size_t k, size_t depth)
+{
+    const clipc_tensor *weight = source->weight;
+    const size_t size = clipc_dtype_size(weight->dtype);
+    if (j >= source->count || weight->pitch)
+        return;
+    const uint8_t *bytes = (const uint8_t *)weight->data + ((source->first + j) * source->inner + k) * size;
+    for (size_t i = 0; i < depth * size; i += CLIPC_ALIGNMENT)
+        __builtin_prefetch(bytes + i);
+}
+
 /* Some values of k of all rows of a source, row j from values + j × stride on. */
 struct piece {
     const float *values;
@@ -99,23 +111,19 @@ static struct piece read_piece(const struct source *source, size_t k, float *roo
     const float *values = source->count ? clipc_tensor_floats(source->weight, begin) : NULL;
     if (values)
         return (struct piece){values, source->inner, depth};
-    for (size_t j = 0; j < source->count; j++)
+    for (size_t j = 0; j < source->count; j++) {
+        fetch_row(source, j + 1, k, depth);
         clipc_tensor_read(source->weight, begin + j * source->inner, depth, room + j * PACK_DEPTH);
+    }
     return (struct piece){room, PACK_DEPTH, depth};
 }
 
-/* Asks for row j of a piece: the processor foresees no row that begins on another page. */
-static void fetch_row(const struct piece *piece, size_t j, size_t rows)
-{
-    for (size_t i = 0; i < piece->depth && j < rows; i += CLIPC_BLOCK)
-        __builtin_prefetch(piece->values + j * piece->stride + i);
-}
-
-static bool rows_finite(const struct piece *piece, size_t rows)
+static bool rows_finite(const struct source *source, const struct piece *piece, size_t k)
 {
     bool finite = true;
-    for (size_t j = 0; j < rows; j++) {
-        fetch_row(piece, j + 1, rows);
+    for (size_t j = 0; j < source->count; j++) {
+        if (piece->stride == source->inner) /* not in the caches yet */
+            fetch_row(source, j + 1, k, piece->depth);
         finite &= clipc_all_finite(piece->values + j * piece->stride, piece->depth);
     }
     return finite;
@@ -127,26 +135,36 @@ static bool pack_f32(const clipc_kernels *kernels, const struct source *source, 
     float room[PANEL_COLUMNS_MAX * PACK_DEPTH];
     for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
         const struct piece piece = read_piece(source, k, room);
-        finite &= rows_finite(&piece, source->count);
+        finite &= rows_finite(source, &piece, k);
         kernels->pack_units(piece.values, piece.stride, source->count, piece.depth, columns, panel + k * columns);
     }
     return finite;
 }
 
+/* Values k … k + depth - 1 of row j: where they lie, if that is in aligned floats, else converted into `room`. */
+static const float *read_row(const struct source *source, size_t j, size_t k, size_t depth, float *room)
+{
+    const size_t begin = (source->first + j) * source->inner + k;
+    const float *values = clipc_tensor_floats(source->weight, begin);
+    if (!values)
+        clipc_tensor_read(source->weight, begin, depth, room);
+    return values ? values : room;
+}
+
 static bool pack_bf16(const clipc_kernels *kernels, const struct source *source, size_t columns, float *panel)
 {
     bool finite = true;
-    float room[PANEL_COLUMNS_MAX * PACK_DEPTH];
+    float room[PACK_DEPTH];
     _Alignas(float) uint16_t halves[PANEL_COLUMNS_MAX * PACK_DEPTH];
     for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
-        const struct piece piece = read_piece(source, k, room);
+        const size_t depth = clipc_min(PACK_DEPTH, source->inner - k);
         for (size_t j = 0; j < source->count; j++) {
-            fetch_row(&piece, j + 1, source->count);
-            finite &= kernels->round_bf16(piece.values + j * piece.stride, piece.depth, halves + j * PACK_DEPTH);
-            if (piece.depth % 2) /* the missing half of the last pair */
-                halves[j * PACK_DEPTH + piece.depth] = 0;
+            fetch_row(source, j + 1, k, depth);
+            finite &= kernels->round_bf16(read_row(source, j, k, depth, room), depth, halves + j * PACK_DEPTH);
+            if (depth % 2) /* the missing half of the last pair */
+                halves[j * PACK_DEPTH + depth] = 0;
         }
-        kernels->pack_units((const float *)(const void *)halves, PACK_DEPTH / 2, source->count, (piece.depth + 1) / 2,
+        kernels->pack_units((const float *)(const void *)halves, PACK_DEPTH / 2, source->count, (depth + 1) / 2,
                             columns, panel + k / 2 * columns);
     }
     return finite;
@@ -159,7 +177,7 @@ static bool find_scales(const struct source *source, float *scales)
     float room[PANEL_COLUMNS_MAX * PACK_DEPTH];
     for (size_t k = 0; k < source->inner; k += PACK_DEPTH) {
         const struct piece piece = read_piece(source, k, room);
-        finite &= rows_finite(&piece, source->count);
+        finite &= rows_finite(source, &piece, k);
         for (size_t j = 0; j < source->count; j++) {
             for (size_t i = 0; i < piece.depth; i++) {
                 const float magnitude = __builtin_fabsf(piece.values[j * piece.stride + i]);
