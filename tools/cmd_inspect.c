@@ -343,6 +343,8 @@ static int run_difference(const tool_settings *given)
 
 static int run(const tool_settings *given)
 {
+    if (given->operands.count > 2)
+        quit(STATUS_USAGE, "inspect: '%s' is one operand too many", given->operands.items[2]);
     if (given->operands.count == 2)
         return run_difference(given);
     const tool_settings named = operand_or_model(given, "inspect");
@@ -375,8 +377,9 @@ const tool_command command_inspect = {
         "Shows the family, both towers, dimensions, parameters, the type the weights are stored in, the "
         "precision they would be computed in here with the same options, the "
         "preprocessing rule and the files. An engine file is shown where it cannot run, too, with the version that "
-        "wrote it. The whole model is checked as every command checks it; with --verify every checksum of an engine "
-        "file is compared, too.\n\n"
+        "wrote it. What opening a model checks is checked: all but the values of its weights, among which the "
+        "commands "
+        "that compute find NaN and infinity. With --verify every checksum of an engine file is compared.\n\n"
         "Of two models it shows in what they differ: architecture, format, precision, preprocessing, tokenizer, and "
         "of every tensor shape, type, bytes and the largest difference of its values. The exit status is 0 when "
         "nothing differs and 1 when something does.",

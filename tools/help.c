@@ -1,5 +1,6 @@
 #include "help.h"
 
+#include "escape.h"
 #include "message.h"
 
 #include <string.h>
@@ -37,16 +38,15 @@ static void print_wrapped(FILE *stream, const char *text, size_t indent, size_t 
 static void print_option(FILE *stream, const tool_option *option)
 {
     char left[64];
-    int used = option->letter ? snprintf(left, sizeof left, "  -%c, ", option->letter)
-                              : snprintf(left, sizeof left, "      ");
-    used += snprintf(left + used, sizeof left - (size_t)used, "--%s%s%s", option->name, option->argument ? " " : "",
-                     option->argument ? option->argument : "");
-    fprintf(stream, "%-*s", OPTION_COLUMN, left);
-    size_t column = (size_t)used;
-    if (column >= OPTION_COLUMN) {
-        fprintf(stream, "\n%*s", OPTION_COLUMN, "");
-        column = OPTION_COLUMN;
-    }
+    const int used = option->letter ? snprintf(left, sizeof left, "  -%c, ", option->letter)
+                                    : snprintf(left, sizeof left, "      ");
+    snprintf(left + used, sizeof left - (size_t)used, "--%s%s%s", option->name, option->argument ? " " : "",
+             option->argument ? option->argument : "");
+    const size_t width = display_width(left);
+    if (width < OPTION_COLUMN)
+        fprintf(stream, "%s%*s", left, (int)(OPTION_COLUMN - width), "");
+    else
+        fprintf(stream, "%s\n%*s", left, OPTION_COLUMN, "");
     print_wrapped(stream, option->help, OPTION_COLUMN, OPTION_COLUMN);
 }
 

@@ -1,6 +1,7 @@
 #include "inputs.h"
 
 #include "interrupt.h"
+#include "lines.h"
 #include "message.h"
 
 #include <dirent.h>
@@ -39,8 +40,7 @@ struct input_stream {
     FILE *list; /* the @LIST or standard input being read */
     bool list_started;
     const char *list_name;
-    char *line;
-    size_t line_capacity;
+    line_buffer line;
 };
 
 input_stream *inputs_create(const string_list *operands)
@@ -76,7 +76,7 @@ void inputs_destroy(input_stream **inputs)
         leave_directory(*inputs);
     free((*inputs)->levels);
     free((*inputs)->visited.slots);
-    free((*inputs)->line);
+    free((*inputs)->line.bytes);
     free(*inputs);
     *inputs = NULL;
 }
@@ -137,11 +137,17 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The '/' sorts a directory where its paths belong among all paths. */
-static void read_entries(DIR *stream, level *out)
+static struct dirent *next_entry(DIR *stream)
+{
+    errno = 0; /* what tells an error from the end */
+    return readdir(stream);
+}
+
+/* Returns 0, or the errno that ended the list. The '/' sorts a directory where its paths belong among all paths. */
+static int read_entries(DIR *stream, level *out)
 {
     size_t capacity = 0;
-    for (struct dirent *entry = readdir(stream); entry; entry = readdir(stream)) {
+    for (struct dirent *entry = next_entry(stream); entry; entry = next_entry(stream)) {
         if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0 || temporary_is_ours(entry->d_name))
             continue;
         if (out->count == capacity) {
@@ -150,8 +156,10 @@ static void read_entries(DIR *stream, level *out)
         }
         out->names[out->count++] = format_text("%s%s", entry->d_name, is_directory(out->path, entry) ? "/" : "");
     }
+    const int number = errno;
     if (out->count)
         qsort(out->names, out->count, sizeof *out->names, compare_names);
+    return number;
 }
 
 static void yield_skipped(input *out, char *path, const char *reason)
@@ -187,9 +195,11 @@ static bool enter_directory(input_stream *inputs, char *path, input *out)
     }
     level *top = &inputs->levels[inputs->depth++];
     *top = (level){.path = path};
-    read_entries(stream, top);
+    const int number = read_entries(stream, top);
     closedir(stream);
-    return false;
+    if (number)
+        yield_errno(out, duplicate(path), "read all of", number); /* and goes on with what was read */
+    return number != 0;
 }
 
 /* Returns true when it yielded an entry of the innermost directory. */
@@ -219,31 +229,25 @@ static bool walk(input_stream *inputs, input *out)
 
 /* ---- lists and operands ---- */
 
-/* Lines end at \n, with one \r before it dropped, as is a byte order mark before the first; empty ones are passed
- * over. */
+/* A byte order mark before the first line is dropped; empty lines are passed over. */
 static bool read_list(input_stream *inputs, input *out)
 {
-    errno = 0;
-    ssize_t length = getdelim(&inputs->line, &inputs->line_capacity, '\n', inputs->list);
-    if (length < 0) {
-        const int number = errno;
-        const bool failed = ferror(inputs->list) != 0;
+    const line_result result = line_read(inputs->list, &inputs->line);
+    if (result != LINE_READ) {
+        char *reason = result == LINE_END ? NULL : format_text("cannot read: %s", line_reason(result));
         close_list(inputs);
-        if (failed)
-            yield_errno(out, duplicate(inputs->list_name), "read", number);
-        return failed;
+        if (reason)
+            *out = (input){.path = duplicate(inputs->list_name), .failure = reason};
+        return reason != NULL;
     }
-    if (length && inputs->line[length - 1] == '\n')
-        inputs->line[--length] = '\0';
-    if (length && inputs->line[length - 1] == '\r')
-        inputs->line[--length] = '\0';
-    const bool marked = !inputs->list_started && strncmp(inputs->line, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0;
-    const char *path = inputs->line + (marked ? strlen(BYTE_ORDER_MARK) : 0);
+    const line_buffer *line = &inputs->line;
+    const bool marked = !inputs->list_started && strncmp(line->bytes, BYTE_ORDER_MARK, strlen(BYTE_ORDER_MARK)) == 0;
+    const char *path = line->bytes + (marked ? strlen(BYTE_ORDER_MARK) : 0);
     inputs->list_started = true;
-    if (path == inputs->line + length)
+    if (path == line->bytes + line->length)
         return false;
     *out = (input){.path = duplicate(path)};
-    if (strlen(inputs->line) != (size_t)length)
+    if (strlen(line->bytes) != line->length)
         out->failure = duplicate("a path cannot hold a NUL byte");
     return true;
 }

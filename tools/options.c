@@ -13,8 +13,8 @@
 
 static const tool_option model_options[] = {
     {"model", 'm', OPTION_TEXT, "DIR",
-     "the model's directory, weight file, ONNX graph or engine file (default: $CLIPC_MODEL, then the embedded demo "
-     "model)",
+     "the model's directory, weight file, ONNX graph or engine file; demo is the embedded one (default: "
+     "$CLIPC_MODEL, then demo)",
      offsetof(tool_settings, model), 0, 0, NULL},
     {"visual", 0, OPTION_TEXT, "FILE", "the ONNX graph of the image tower, in place of --model",
      offsetof(tool_settings, visual_graph), 0, 0, NULL},

@@ -71,6 +71,8 @@ static void check_engine_options(const tool_settings *settings)
     check_keep_precise(settings->keep_precise);
     if (settings->tensorrt_cache && strcmp(settings->backend, "tensorrt") != 0)
         quit(STATUS_USAGE, "--tensorrt-cache: only --backend tensorrt has one, not %s", settings->backend);
+    if (settings->devices && strcmp(settings->backend, "cuda") != 0 && strcmp(settings->backend, "auto") != 0)
+        quit(STATUS_USAGE, "--devices: only --backend cuda has several, not %s", settings->backend);
 }
 
 clipc_model *session_open_model(const tool_settings *settings, clipc_model_info *info)

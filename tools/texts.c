@@ -1,6 +1,7 @@
 #include "texts.h"
 
 #include "inputs.h"
+#include "lines.h"
 #include "message.h"
 #include "session.h"
 
@@ -53,8 +54,7 @@ struct text_source {
     size_t next_file;
     FILE *stream;
     bool started; /* a line of the stream was read */
-    char *line;
-    size_t line_capacity;
+    line_buffer line;
 };
 
 text_source *text_source_open(const string_list *arguments, const string_list *files)
@@ -68,9 +68,9 @@ text_source *text_source_open(const string_list *arguments, const string_list *f
     return source;
 }
 
-static _Noreturn void quit_file(const char *name)
+static _Noreturn void quit_file(const char *name, const char *reason)
 {
-    quit(STATUS_SYSTEM, "%s: cannot read: %s", strcmp(name, "-") == 0 ? "standard input" : name, strerror(errno));
+    quit(STATUS_SYSTEM, "%s: cannot read: %s", strcmp(name, "-") == 0 ? "standard input" : name, reason);
 }
 
 static void drop_byte_order_mark(text_line *line)
@@ -87,7 +87,7 @@ static void open_next_file(text_source *source)
     const char *name = source->files->items[source->next_file];
     source->stream = strcmp(name, "-") == 0 ? stdin : fopen(name, "re");
     if (!source->stream)
-        quit_file(name);
+        quit_file(name, strerror(errno));
     source->started = false;
 }
 
@@ -100,22 +100,15 @@ static void close_file(text_source *source)
 
 static bool read_line(text_source *source, text_line *out)
 {
-    errno = 0;
-    ssize_t length = getdelim(&source->line, &source->line_capacity, '\n', source->stream);
-    if (length < 0) {
-        if (ferror(source->stream) || errno)
-            quit_file(source->files->items[source->next_file]);
+    const line_result result = line_read(source->stream, &source->line);
+    if (result == LINE_END) {
         close_file(source);
         source->next_file++;
         return false;
     }
-    if (length && source->line[length - 1] == '\n') {
-        length--;
-        if (length && source->line[length - 1] == '\r')
-            length--;
-    }
-    source->line[length] = '\0';
-    *out = (text_line){source->line, (size_t)length};
+    if (result != LINE_READ)
+        quit_file(source->files->items[source->next_file], line_reason(result));
+    *out = (text_line){source->line.bytes, source->line.length};
     if (!source->started)
         drop_byte_order_mark(out);
     source->started = true;
@@ -141,7 +134,7 @@ bool text_source_next(text_source *source, text_line *out)
 void text_source_close(text_source **source)
 {
     close_file(*source);
-    free((*source)->line);
+    free((*source)->line.bytes);
     free(*source);
     *source = NULL;
 }

@@ -102,10 +102,10 @@ CLIPC_API void clipc_model_config_init(clipc_model_config *config);
  * one ONNX graph of a tower or both (.onnx). With transformers' names of tensors that is config.json,
  * preprocessor_config.json or processor_config.json, and vocab.json + merges.txt or tokenizer.json; with OpenAI's or
  * open_clip's names open_clip_config.json, while OpenAI's archives need nothing. docs/formats.md lists all of it.
- * Another file is CLIPC_ERROR_UNSUPPORTED. NULL opens the demo model that is part of the library. Weights are mapped,
- * not copied. The whole config and the tensor tables are checked here; NaN and infinity among the weights are found by
- * clipc_engine_create. A file clipc.json in the directory may name another default template: {"template": "a sketch of
- * a {}"}. `config` may be NULL. The handle owns everything it points to.
+ * Another file is CLIPC_ERROR_UNSUPPORTED. NULL opens the demo model that is part of the library, and so does "demo"
+ * where no such file is. Weights are mapped, not copied. The whole config and the tensor tables are checked here; NaN
+ * and infinity among the weights are found by clipc_engine_create. A file clipc.json in the directory may name another
+ * default template: {"template": "a sketch of a {}"}. `config` may be NULL. The handle owns everything it points to.
  */
 CLIPC_API clipc_status clipc_model_open(const char *path, const clipc_model_config *config, clipc_model **out,
                                         clipc_error *error);

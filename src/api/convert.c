@@ -31,7 +31,7 @@ static clipc_status convert(struct conversion *job, const clipc_backend *backend
     clipc_compiled_info info = {0};
     CLIPC_FAIL_IF(!backend->pack, error, CLIPC_ERROR_UNSUPPORTED, "backend %s: there are no engine files for it",
                   backend->name);
-    CLIPC_TRY(clipc_model_check_finite_once(job->model, options->threads, error));
+    CLIPC_TRY(clipc_model_check_source(job->model, options->threads, error));
     CLIPC_TRY(backend->pack(job->model, options, add_packed, job, &info, error));
     const clipc_engine_origin origin = {
         .backend = backend->name, .isa = info.isa, .precision = info.precision, .tuning = options->tuning};
@@ -48,7 +48,7 @@ static clipc_status convert_blocks(struct conversion *job, const clipc_block_wri
                                         .precision = precision,
                                         .block_layout = blocks->layout,
                                         .tuning = options->tuning};
-    CLIPC_TRY(clipc_model_check_finite_once(job->model, options->threads, error));
+    CLIPC_TRY(clipc_model_check_source(job->model, options->threads, error));
     CLIPC_TRY(blocks->write(job->model, options, job->writer, error));
     CLIPC_TRY(clipc_engine_file_write_rest(job->writer, job->model, &origin, error));
     return clipc_engine_writer_finish(job->writer, error);

@@ -77,7 +77,7 @@ clipc_status clipc_model_write_directory(const clipc_model *model, clipc_precisi
                   model->path, clipc_precision_name(model->precision));
     CLIPC_TRY(check_parts(model, error));
     CLIPC_TRY(choose_dtype(model, precision, &dtype, error));
-    CLIPC_TRY(clipc_model_check_finite_once(model, 1, error));
+    CLIPC_TRY(clipc_model_check_source(model, 1, error));
     const clipc_directory_sink sink = {.begin = begin, .write = write, .user = user, .unpack = unpack};
     return clipc_directory_write(model, dtype, &sink, error);
 }

@@ -124,8 +124,8 @@ static clipc_status choose_first(const clipc_model *model, clipc_precision preci
     char reasons[sizeof error->message] = "";
     size_t used = 0;
     for (size_t i = 0; (*out = clipc_backend_at(i)); i++) {
-        if (model->engine_file && strcmp(model->packed_for, (*out)->name) != 0)
-            continue; /* it could not read the file's weights */
+        if (!(*out)->automatic || (model->engine_file && strcmp(model->packed_for, (*out)->name) != 0))
+            continue; /* the latter could not read the file's weights */
         clipc_error reason = {0};
         status = try_backend(*out, precision, &reason);
         if (status == CLIPC_OK)

@@ -135,7 +135,7 @@ static clipc_status read_native(const char *path, const clipc_image_options *opt
     clipc_image_options checked;
     clipc_mapped_file file = {0};
     CLIPC_TRY(check_options(options, &checked, error));
-    CLIPC_TRY(clipc_mapped_file_open(path, 0, &file, error));
+    CLIPC_TRY(clipc_mapped_file_read(path, 0, &file, error));
     clipc_status status = clipc_image_decode_native(file.bytes, file.size, path, checked.max_pixels, out, error);
     clipc_mapped_file_close(&file);
     if (status == CLIPC_OK && checked.apply_exif)

@@ -1,5 +1,7 @@
 #include "model/model.h"
+#include "model/resnet.h"
 
+#include <string.h>
 #include <sys/stat.h>
 
 #define TEXT(number)         #number
@@ -50,6 +52,22 @@ static clipc_status check_kind(const char *path, clipc_error *error)
     return CLIPC_OK;
 }
 
+/* An activation may be asked for where nothing else tells it; one that differs from the model's own would change
+ * nothing, which the caller should know. A ResNet's image tower has none to choose. */
+static clipc_status check_activation(const clipc_model *model, const char *wanted, clipc_error *error)
+{
+    for (int image = 0; image <= 1; image++) {
+        const clipc_tower_config *tower = image ? &model->config.image : &model->config.text;
+        if (clipc_model_check_tower(model, image, NULL) != CLIPC_OK || (image && clipc_resnet_count(&model->config)))
+            continue;
+        const char *own = clipc_activation_name(tower->activation);
+        CLIPC_FAIL_IF(strcmp(own, wanted) != 0, error, CLIPC_ERROR_ARGUMENT,
+                      "%s: computes %s by its own files, not %s", model->path[0] ? model->path : model->name, own,
+                      wanted);
+    }
+    return CLIPC_OK;
+}
+
 clipc_status clipc_model_open(const char *path, const clipc_model_config *config, clipc_model **out,
                               clipc_error *error)
 {
@@ -59,17 +77,24 @@ clipc_status clipc_model_open(const char *path, const clipc_model_config *config
         CLIPC_TRY(check_kind(config->visual, error));
         CLIPC_TRY(check_kind(config->textual, error));
     }
+    struct stat info;
     const bool graphs = config && (config->visual || config->textual);
     CLIPC_FAIL_IF(path && graphs, error, CLIPC_ERROR_ARGUMENT,
                   "clipc_model_open: a path and graphs of towers are two models");
     if (graphs)
         CLIPC_TRY(clipc_model_open_graphs(config->visual, config->textual, config, out, error));
-    else if (!path)
+    else if (!path || (strcmp(path, "demo") == 0 && stat(path, &info) != 0))
         CLIPC_TRY(clipc_model_open_demo(out, error));
     else if (clipc_model_is_engine_file(path))
         CLIPC_TRY(clipc_model_open_engine_file(path, out, error));
     else
         CLIPC_TRY(clipc_model_open_directory(path, config, out, error));
+    if (config && config->activation) {
+        const clipc_status status = check_activation(*out, config->activation, error);
+        if (status != CLIPC_OK)
+            clipc_model_release(out);
+        CLIPC_TRY(status);
+    }
     log_opened(*out, config);
     return CLIPC_OK;
 }

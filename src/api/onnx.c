@@ -143,6 +143,8 @@ clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_
                   model->path, clipc_precision_name(model->precision));
     CLIPC_TRY(clipc_model_check_tower(model, !options->text, error));
     CLIPC_TRY(check_parts(model, options->text != 0, error));
+    if (model->engine_file)
+        CLIPC_TRY(clipc_model_check_source(model, 0, error));
     CLIPC_TRY(clipc_model_check_finite(model, !options->text, options->text, 0, error));
 
     const clipc_tower_config *tower = options->text ? &model->config.text : &model->config.image;

@@ -66,6 +66,7 @@ const clipc_choice_set *clipc_tune_find(const clipc_model *model, const clipc_co
 
 typedef struct clipc_backend {
     const char *name;
+    bool automatic; /* "auto" may take it */
     /* CLIPC_OK when this machine can run it; else the reason. */
     clipc_status (*probe)(clipc_error *error);
     bool (*supports_precision)(clipc_precision precision);

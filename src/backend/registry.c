@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* Fastest first: "auto" takes the first that this machine can run. */
+/* Fastest first: "auto" takes the first automatic one that this machine can run. */
 static const clipc_backend *const backends[] = {
 #ifdef CLIPC_HAVE_CUDA
     &clipc_backend_cuda,

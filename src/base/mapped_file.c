@@ -33,6 +33,7 @@ static clipc_status read_stream(int descriptor, const char *path, size_t expecte
     for (;;) {
         if (size == capacity) {
             capacity = capacity ? 2 * capacity : expected ? expected + 1 : READ_STEP; /* + 1: room to see the end */
+            capacity = clipc_min(capacity, clipc_max(most, size) + 1);
             uint8_t *larger = clipc_reallocate(bytes, capacity, 1);
             if (!larger) {
                 status = clipc_fail_memory(error, capacity, path);

@@ -123,7 +123,8 @@ static clipc_status read_pixels(spng_ctx *context, const clipc_image_source *sou
     uint8_t *raw = clipc_allocate_aligned(bytes, 1);
     if (!raw)
         return clipc_fail_memory(error, bytes, source->name);
-    memset(raw, 0, bytes); /* libspng adds the bits of interlaced rows to what is there */
+    if (header->interlace_method) /* libspng adds the bits of interlaced rows to what is there */
+        memset(raw, 0, bytes);    /* else left untouched: a short file that claims to be large then costs no memory */
     const int code = spng_decode_image(context, raw, bytes, SPNG_FMT_RAW, 0);
     if (code == 0 && header->bit_depth == 16)
         reduce_16_bits(raw, header->color_type, image);

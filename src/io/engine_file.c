@@ -197,10 +197,15 @@ const clipc_section *clipc_engine_file_find(const clipc_engine_file *file, const
     return NULL;
 }
 
+clipc_status clipc_engine_file_verify_section(const clipc_engine_file *file, size_t index, clipc_error *error)
+{
+    return verify_section(file, &file->sections[index], error);
+}
+
 clipc_status clipc_engine_file_verify(const clipc_engine_file *file, clipc_error *error)
 {
     for (size_t i = 0; i < file->count; i++)
-        CLIPC_TRY(verify_section(file, &file->sections[i], error));
+        CLIPC_TRY(clipc_engine_file_verify_section(file, i, error));
     return CLIPC_OK;
 }
 

@@ -55,7 +55,8 @@ size_t clipc_engine_file_count(const clipc_engine_file *file);
 const clipc_section *clipc_engine_file_at(const clipc_engine_file *file, size_t index);
 /* The first section of that name at or after index `hint`, else before it; NULL when there is none. */
 const clipc_section *clipc_engine_file_find(const clipc_engine_file *file, const char *name, size_t hint);
-/* Compares every section with its checksum; reads the whole file. */
+/* Compares one section with its checksum, which reads it, or every one. */
+clipc_status clipc_engine_file_verify_section(const clipc_engine_file *file, size_t index, clipc_error *error);
 clipc_status clipc_engine_file_verify(const clipc_engine_file *file, clipc_error *error);
 
 /* ---- writing ---- */

@@ -129,7 +129,17 @@ clipc_status clipc_model_check_finite(const clipc_model *model, bool image, bool
     return check_finite(model, image, text, threads, false, error);
 }
 
-clipc_status clipc_model_check_finite_once(const clipc_model *model, size_t threads, clipc_error *error)
+static clipc_status verify_once(const clipc_model *model, clipc_error *error)
 {
-    return check_finite(model, true, true, threads, true, error);
+    for (size_t i = 0; i < clipc_engine_file_count(model->engine_file); i++) {
+        const clipc_section *section = clipc_engine_file_at(model->engine_file, i);
+        CLIPC_TRY(clipc_engine_file_verify_section(model->engine_file, i, error));
+        clipc_model_forget(model, section->bytes, section->size);
+    }
+    return CLIPC_OK;
+}
+
+clipc_status clipc_model_check_source(const clipc_model *model, size_t threads, clipc_error *error)
+{
+    return model->engine_file ? verify_once(model, error) : check_finite(model, true, true, threads, true, error);
 }

@@ -87,8 +87,9 @@ void clipc_model_release(clipc_model **model);
 clipc_status clipc_model_check_finite(const clipc_model *model, bool image, bool text, size_t threads,
                                       clipc_error *error);
 
-/* The same of both towers, letting go of the file's pages as they have been read (clipc_model_forget). */
-clipc_status clipc_model_check_finite_once(const clipc_model *model, size_t threads, clipc_error *error);
+/* Before a model is written in another form, which would give damaged weights new checksums: the same of both towers,
+ * and of an engine file every checksum. Lets go of the file's pages as they have been read (clipc_model_forget). */
+clipc_status clipc_model_check_source(const clipc_model *model, size_t threads, clipc_error *error);
 /* Says that these bytes of a weight file will not be read again soon, so that they no longer count as memory of the
  * process. They are read again where they are used all the same. Bytes of no mapped file are left alone. */
 void clipc_model_forget(const clipc_model *model, const void *bytes, size_t size);

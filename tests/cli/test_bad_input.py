@@ -2,11 +2,12 @@
 
 import json
 import os
+import resource
 import shutil
 import struct
 import threading
 
-from program import DEMO_MODEL, JPEG, Case, main, png, read_json, read_npy, sample
+from program import DEMO_MODEL, JPEG, Case, main, png, png_chunk, read_json, read_npy, sample
 
 
 class Images(Case):
@@ -52,15 +53,28 @@ class Images(Case):
         """Truncated by another process at any moment: a failed image at worst, never the end of the run."""
         side = 6000
         header = struct.pack("<IHHIIiiHHIIiiII", 54 + 3 * side * side, 0, 0, 54, 40, side, side, 1, 24, 0, 0, 0, 0, 0, 0)
-        for delay in [0.0, 0.02, 0.05, 0.1, 0.2]:
-            path = self.write("large.bmp", b"BM" + header)
-            os.truncate(path, 54 + 3 * side * side)
-            cutter = threading.Timer(delay, os.truncate, [path, 1000])
-            cutter.start()
-            self.run_clipc("embed", "image", "large.bmp", sample("cat"), "-o", "out.npy", status=None)
-            cutter.join()
-            rows = [row["input"] for row in read_json(self.path("out.npy.json"))["rows"]]
-            self.assertIn(rows, [[sample("cat")], ["large.bmp", sample("cat")]])
+        shutil.copytree(DEMO_MODEL, self.path("torchvision"))
+        self.write("torchvision/clipc.json", '{"preprocessing_order": "torchvision"}')
+        for model in [[], ["--model", "torchvision"]]:
+            for delay in [0.0, 0.02, 0.05, 0.1, 0.2]:
+                path = self.write("large.bmp", b"BM" + header)
+                os.truncate(path, 54 + 3 * side * side)
+                cutter = threading.Timer(delay, os.truncate, [path, 1000])
+                cutter.start()
+                self.run_clipc("embed", "image", "large.bmp", sample("cat"), "-o", "out.npy", *model, status=None)
+                cutter.join()
+                rows = [row["input"] for row in read_json(self.path("out.npy.json"))["rows"]]
+                self.assertIn(rows, [[sample("cat")], ["large.bmp", sample("cat")]])
+
+    def test_a_claim_costs_no_memory(self):
+        """1.3 GB of samples by the header of a file of 74 bytes."""
+        header = struct.pack(">IIBBBBB", 13000, 13000, 16, 6, 0, 0, 0)
+        self.write("claim.png", b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + png_chunk(b"IDAT", b"x\x9c")
+                   + png_chunk(b"IEND", b""))
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        self.run_clipc("preprocess", "claim.png", "-o", "o.npy", "--threads", "1", status=1)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+        self.assertTrue(before > 1 << 20 or after < 1 << 19, f"{before} KiB, then {after}")
 
     def test_neighbours_are_not_changed(self):
         bad = self.write_bad_images()

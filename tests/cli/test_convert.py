@@ -54,7 +54,7 @@ class Convert(Case):
         self.run_clipc("inspect", "--model", GOLDEN, "--verify", status=3)
 
     def test_verify_names_a_damaged_tensor(self):
-        self.run_clipc("convert", GOLDEN, "golden.clipc")
+        self.run_clipc("convert", GOLDEN, "golden.clipc", "--precision", "fp32")
         with open(self.path("golden.clipc"), "r+b") as file:
             file.seek(64)  # the first section: the image tower's patch embedding
             first = file.read(1)
@@ -63,6 +63,13 @@ class Convert(Case):
         self.run_clipc("tokenize", "a", "--model", "golden.clipc")
         self.run_clipc("inspect", "--verify", "--model", "golden.clipc", status=3)
         self.assertIn("'image.patch_embedding'", self.stderr)
+        # What is made of it would have checksums that agree with the damage.
+        for command in (["convert", "golden.clipc", "new.clipc"], ["convert", "golden.clipc", "new/"],
+                        ["export-onnx", "--model", "golden.clipc", "--out-dir", "graphs"],
+                        ["build", "golden.clipc", "-o", "new.clipc"]):
+            self.run_clipc(*command, status=3)
+            self.assertIn("'image.patch_embedding'", self.stderr)
+        self.assertFalse([name for name in os.listdir(self.folder) if name.startswith("new")])
 
     def test_refusals(self):
         self.run_clipc("convert", GOLDEN, "golden.clipc", "--precision", "bf16")

@@ -22,6 +22,12 @@ class Devices(Case):
         self.assertEqual((cpu["isa"], cpu["precision"], cpu["units"]),
                          (bench["isa"], bench["precision"], bench["threads"]))
 
+    def test_auto_never_falls_back_to_the_reference(self):
+        """It would be exact, and hundreds of times slower, without a word."""
+        for command in (["embed", "text", "a", "-o", "o.npy"], ["classify", sample("cat"), *LABELS], ["bench"]):
+            self.run_clipc(*command, env={**NOTHING, "CLIPC_CPU": "foo"}, status=3)
+            self.assertIn("unknown instruction set", self.stderr)
+
     def test_without_a_gpu_it_says_why(self):
         cuda = self.json_lines("devices", "--json", env=NOTHING)[1]
         self.assertEqual((cuda["backend"], cuda["index"]), ("cuda", None))

@@ -92,6 +92,16 @@ class Inputs(Case):
         self.copy("a.png")
         self.assertEqual(self.images("-", stdin=b"a.png\0x\na.png\n", status=1), ["a.png"])
 
+    def test_lines_without_an_end(self):
+        """A limit, not all memory; and what could not be read is never taken for the end of a list."""
+        self.assertEqual(self.images("@/dev/zero", status=1), [])
+        self.assertIn("longer than 16 MiB", self.stderr)
+        for command in (["tokenize", "-f"], ["embed", "text", "-o", "o.npy", "-f"]):
+            self.run_clipc(*command, "/dev/zero", status=3)
+            self.assertIn("longer than 16 MiB", self.stderr)
+        limit = 20 << 20
+        self.assertEqual(self.run_clipc("tokenize", "-f", "-", stdin=b"a " * (limit // 4)).count(b"\n"), 1)
+
     def test_list_that_is_a_directory(self):
         os.mkdir(self.path("d"))
         self.assertEqual(self.images("@d", status=1), [])

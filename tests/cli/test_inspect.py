@@ -26,6 +26,17 @@ class Inspect(Case):
         self.assertEqual(model["backend"], "cpu")
         self.assertTrue(model["device"] and model["isa"])
 
+    def test_demo_is_a_name_of_the_embedded_model(self):
+        self.assertEqual(self.run_clipc("inspect", "demo"), self.run_clipc("inspect"))
+        self.write("demo", "no model")
+        self.run_clipc("inspect", "demo", status=3)
+
+    def test_an_activation_that_is_not_the_model_s(self):
+        own = self.json_lines("inspect", "--json", DEMO_MODEL)[0]["image"]["activation"]
+        self.run_clipc("inspect", DEMO_MODEL, "--activation", own)
+        self.run_clipc("inspect", DEMO_MODEL, "--activation", "gelu" if own == "quick_gelu" else "quick_gelu", status=3)
+        self.assertIn(f"computes {own}", self.stderr)
+
     def test_tactics(self):
         tactics = self.json_lines("inspect", "--json", "--tactics", "--batch", "2", "--backend", "cpu")[0]["tactics"]
         model = self.json_lines("inspect", "--json")[0]

@@ -58,6 +58,8 @@ class Options(Case):
             (["classify", image, "--labels", "cat", "--threads", "0"], "out of range"),
             (["classify", image, "--labels", "cat", "--max-pixels", "0"], "out of range"),
             (["classify", image, "--labels", "cat", "--backend", "gpu"], "auto|cuda|cpu|ref|tensorrt"),
+            (["classify", image, "--labels", "cat", "--backend", "cpu", "--devices", "0"], "only --backend cuda"),
+            (["inspect", "a", "b", "one_more"], "'one_more' is one operand too many"),
             (["classify", image, "--labels", "cat", "--streams", "17"], "out of range"),
             (["devices", "0"], "not expected"),
             (["classify", image, "--labels", "cat", "--precision", "fp64"], "auto|fp32|fp16|bf16|fp8|int8"),

@@ -408,6 +408,7 @@ static clipc_status tune(void *compiled, const clipc_tune_request *request, clip
 
 const clipc_backend clipc_backend_cpu = {
     .name = "cpu",
+    .automatic = true,
     .probe = probe,
     .supports_precision = supports_precision,
     .compile = compile,

@@ -511,6 +511,7 @@ static void parts(void *compiled, clipc_call_parts *out)
 
 const clipc_backend clipc_backend_cuda = {
     .name = "cuda",
+    .automatic = true,
     .probe = probe,
     .supports_precision = clipc_cuda_supports_precision,
     .compile = compile,
