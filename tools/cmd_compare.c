@@ -241,6 +241,21 @@ static void check_command_line(const tool_settings *settings)
     model_inputs_check(settings, "compare");
 }
 
+static bool is_array_file(const side *opened)
+{
+    const size_t length = strlen(opened->operand);
+    return !opened->model && length > 4 && strcmp(opened->operand + length - 4, ".npy") == 0;
+}
+
+/* Two .npy files, whose arrays have no names but the files', are meant for each other. */
+static void pair_array_files(const side *a, side *b)
+{
+    if (!is_array_file(a) || !is_array_file(b))
+        return;
+    free(b->tensors.items[0].name);
+    b->tensors.items[0].name = duplicate(a->tensors.items[0].name);
+}
+
 static int run(const tool_settings *settings)
 {
     const comparison_limits limits = read_limits(settings);
@@ -259,6 +274,7 @@ static int run(const tool_settings *settings)
     compute_side(&b, &inputs);
     if (settings->save_outputs)
         save_tensors(&a.tensors, settings->save_outputs);
+    pair_array_files(&a, &b);
     comparison result;
     comparison_make(&result, &a.tensors, &b.tensors, &limits, settings->fail_fast);
     if (result.compared == 0)

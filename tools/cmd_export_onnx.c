@@ -208,8 +208,10 @@ static void export_tower(const clipc_model *model, const tool_settings *settings
     }
     output_close(output);
     output_publish(&output);
-    message_note("%s: opset %u, %s, batch %s", path, graph.opset, clipc_precision_name(graph.precision),
-                 axes.input ? "of any size" : "fixed");
+    char *batch = axes.input ? duplicate("of any size") : format_text("of %zu", graph.batch);
+    message_note("%s: opset %u, %s, batch %s", path, graph.opset,
+                 graph.quantize_dynamic ? "products of QUInt8" : clipc_precision_name(graph.precision), batch);
+    free(batch);
     onnx_axes_free(&axes);
     free(path);
     free(external_name);

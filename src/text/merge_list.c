@@ -7,7 +7,8 @@ static clipc_status find_token(const clipc_vocabulary *vocabulary, const char *t
 {
     *id = clipc_vocabulary_find(vocabulary, text, length);
     CLIPC_FAIL_IF(*id == CLIPC_NO_TOKEN, error, CLIPC_ERROR_FORMAT,
-                  "%s: merge %zu needs token \"%.*s\", which the vocabulary has not", name, number, (int)length, text);
+                  "%s: merge %zu needs token \"%.*s\", which is not in the vocabulary", name, number, (int)length,
+                  text);
     return CLIPC_OK;
 }
 
