@@ -123,6 +123,25 @@ static void check_norm(check *c, size_t width, float offset, float spread)
     guarded_end(c, &out, "layer norm wrote outside its lines");
 }
 
+static void check_norm_poison(check *c, size_t width, float poison)
+{
+    const size_t padded = clipc_padded_columns(width);
+    guarded row = guarded_make(padded);
+    guarded ones = guarded_make(padded);
+    guarded out = guarded_make(padded);
+    for (size_t i = 0; i < padded; i++) {
+        row.values[i] = random_normal(c);
+        ones.values[i] = 1.0f;
+    }
+    row.values[random_below(c, width)] = poison;
+    c->kernels->layer_norm(row.values, width, ones.values, ones.values, 1e-5f, out.values, CLIPC_BLOCK);
+    for (size_t i = 0; i < width; i++)
+        expect_true(c, !isfinite(out.values[i]), "layer norm hides a value that is not finite");
+    guarded_end(c, &row, "layer norm changed around its row");
+    guarded_end(c, &ones, "layer norm changed around its weight");
+    guarded_end(c, &out, "layer norm wrote outside its lines");
+}
+
 void check_layer_norm(check *c)
 {
     static const size_t widths[] = {1, 2, 15, 16, 17, 31, 33, 97, 512, 768, 1025};
@@ -131,6 +150,8 @@ void check_layer_norm(check *c)
         check_norm(c, widths[i], 3.0f, 0.5f);
         check_norm(c, widths[i], 0.0f, 1000.0f);
         check_norm(c, widths[i], 0.25f, 0.0f); /* no variance at all */
+        check_norm_poison(c, widths[i], NAN);
+        check_norm_poison(c, widths[i], -INFINITY);
     }
 }
 

@@ -334,6 +334,45 @@ static void check_rows(int rows, int width, int normalize)
     free(values), free(bytes), free(steps), free(pairs);
 }
 
+/* A row with a NaN or an infinity must not look like numbers afterwards: its scale, or every byte of e4m3, says so. */
+static void check_not_finite(int width, int normalize)
+{
+    enum { ROWS = 4 };
+    static const uint16_t bad[ROWS] = {0, 0x7E00, 0x7C00, 0xFC00}; /* the first row stays as it is; NaN, ∞, −∞ */
+    uint64_t state = 5;
+    uint16_t *values = random_halves(CLIPC_CUDA_F16, ROWS * (size_t)width, 3, &state, NULL);
+    for (int r = 1; r < ROWS; r++)
+        values[r * width + width - r] = bad[r];
+    void *from = to_device(values, ROWS * (size_t)width * 2);
+    void *to = device_memory(ROWS * (size_t)width, 0);
+    void *row_scale = device_memory(ROWS * 4, 0);
+    const clipc_cuda_normalize step = {type, from, ROWS, width, width, 1e-5F, 4, to, width, row_scale};
+    if (normalize)
+        DEVICE_CHECK(clipc_cuda_normalize_rows(&step, 0));
+    else
+        DEVICE_CHECK(clipc_cuda_quantize_rows(from, ROWS, width, to, width, row_scale, 0));
+    DEVICE_CHECK(cudaDeviceSynchronize());
+    uint8_t *bytes = malloc(ROWS * (size_t)width);
+    float steps[ROWS];
+    device_read(bytes, to, ROWS * (size_t)width);
+    device_read(steps, row_scale, sizeof steps);
+    int wrong = 0;
+    for (int r = 0; r < ROWS; r++) {
+        int numbers = 0; /* bytes of e4m3 that are no NaN */
+        for (int c = 0; c < width; c++)
+            numbers += (bytes[r * width + c] & 0x7F) != 0x7F;
+        const bool hidden = type == CLIPC_CUDA_S8 ? isfinite(steps[r]) != 0 : numbers != 0;
+        wrong += hidden != (r == 0);
+    }
+    printf("%s %s of rows of %d with NaN and infinity as %s\n", wrong ? "WRONG" : "ok   ",
+           normalize ? "LayerNorm" : "rounding", width, type_names[type]);
+    failures += wrong != 0;
+    DEVICE_CHECK(cudaFree(from));
+    DEVICE_CHECK(cudaFree(to));
+    DEVICE_CHECK(cudaFree(row_scale));
+    free(values), free(bytes);
+}
+
 /* Attention with an output of e4m3 against the same with one of fp16. */
 static void check_attention(int blocks, int count, int tokens, int head, int only_row)
 {
@@ -387,6 +426,9 @@ int check_bytes(const clipc_gemm_device *device)
             continue;
         for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
             check_rows(13, widths[i], 1);
+        check_not_finite(768, 1);
+        if (type == CLIPC_CUDA_S8)
+            check_not_finite(4096, 0);
         if (type == CLIPC_CUDA_S8) {
             check_rows(13, 768, 0);
             check_rows(13, 4096, 0);

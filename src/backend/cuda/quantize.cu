@@ -8,12 +8,23 @@ namespace
 constexpr int threads = 256;
 constexpr int warps = threads / 32;
 
-__device__ __forceinline__ float warp_maximum(float value)
+/* The larger size as bits, which order as the numbers do with NaN above infinity: fmaxf would drop a NaN, the row
+ * become zeros, and nobody learn of it. */
+__device__ __forceinline__ uint32_t larger_size(uint32_t size, float value)
 {
-#pragma unroll
-    for (int distance = 16; distance; distance /= 2)
-        value = fmaxf(value, __shfl_xor_sync(0xFFFFFFFF, value, distance));
-    return value;
+    return max(size, __float_as_uint(fabsf(value)));
+}
+
+__device__ __forceinline__ float warp_largest(uint32_t size)
+{
+    return __uint_as_float(__reduce_max_sync(0xFFFFFFFF, size));
+}
+
+/* What bytes are multiplied by, that `largest` becomes 127. A row that is not finite gets zeros; its scale, which is
+ * not finite either, makes NaN of their products. */
+__device__ __forceinline__ float s8_scale(float largest)
+{
+    return largest > 0 ? 127.0f / largest : 0.0f;
 }
 
 __device__ __forceinline__ uint32_t s8_of_floats(float a, float b, float c, float d)
@@ -52,17 +63,17 @@ __global__ void __launch_bounds__(threads)
     load_row<f16>(rows + (size_t)index * stride, stride, row);
     const float2 pair = measure(row, width);
     const float deviation = rsqrtf(pair.y / (float)width + epsilon);
-    float largest = 0;
+    uint32_t size = 0;
 #pragma unroll
     for (int i = 0; i < steps; i++)
 #pragma unroll
         for (int j = 0; j < 8; j++) {
             row.value[i][j] = i * 256 + lane * 8 + j < width ? (row.value[i][j] - pair.x) * deviation : 0.0f;
-            largest = fmaxf(largest, fabsf(row.value[i][j]));
+            size = larger_size(size, row.value[i][j]);
         }
     if (operand::row_scaled) {
-        largest = warp_maximum(largest);
-        scale = largest > 0 ? 127.0f / largest : 0.0f;
+        const float largest = warp_largest(size);
+        scale = s8_scale(largest);
         if (lane == 0)
             row_scale[index] = largest / 127.0f;
     }
@@ -84,16 +95,16 @@ __global__ void __launch_bounds__(threads)
     if (index >= count)
         return;
     const uint16_t *from = rows + (size_t)index * stride;
-    float largest = 0;
+    uint32_t size = 0;
     row_values<1> part;
     for (int column = 0; column < stride; column += 256) {
         load_row<f16>(from + column, stride - column, part);
 #pragma unroll
         for (int j = 0; j < 8; j++)
-            largest = fmaxf(largest, fabsf(part.value[0][j]));
+            size = larger_size(size, part.value[0][j]);
     }
-    largest = warp_maximum(largest);
-    const float scale = largest > 0 ? 127.0f / largest : 0.0f;
+    const float largest = warp_largest(size);
+    const float scale = s8_scale(largest);
     if (lane == 0)
         row_scale[index] = largest / 127.0f;
     for (int column = 0; column < to_stride; column += 256) {
