@@ -187,7 +187,26 @@ static clipc_onnx_options graph_options(const onnx_settings *settings, bool text
     return graph;
 }
 
-static void export_tower(const clipc_model *model, const tool_settings *settings, bool text)
+/* A graph that is written and not yet in its place. */
+typedef struct exported_tower {
+    output_file *graph;
+    output_file *external; /* NULL: none */
+    char *note;
+} exported_tower;
+
+/* Once both are whole: a pair of which one is old would be no model. */
+static void publish_tower(exported_tower *written)
+{
+    if (!written->graph)
+        return;
+    if (written->external)
+        output_publish(&written->external);
+    output_publish(&written->graph);
+    message_note("%s", written->note);
+    free(written->note);
+}
+
+static void export_tower(const clipc_model *model, const tool_settings *settings, bool text, exported_tower *written)
 {
     const onnx_settings tower = settle(&settings->both_towers, text ? &settings->textual : &settings->visual);
     const char *name = text ? "clip_textual.onnx" : "clip_visual.onnx";
@@ -202,15 +221,15 @@ static void export_tower(const clipc_model *model, const tool_settings *settings
     if (clipc_model_export_onnx(model, &graph, write_output, output, external ? write_output : NULL, external,
                                 external_name, &error) != CLIPC_OK)
         quit_failed(&error);
-    if (external) {
+    if (external)
         output_close(external);
-        output_publish(&external);
-    }
     output_close(output);
-    output_publish(&output);
+    written->external = external;
+    written->graph = output;
     char *batch = axes.input ? duplicate("of any size") : format_text("of %zu", graph.batch);
-    message_note("%s: opset %u, %s, batch %s", path, graph.opset,
-                 graph.quantize_dynamic ? "products of QUInt8" : clipc_precision_name(graph.precision), batch);
+    written->note =
+        format_text("%s: opset %u, %s, batch %s", path, graph.opset,
+                    graph.quantize_dynamic ? "products of QUInt8" : clipc_precision_name(graph.precision), batch);
     free(batch);
     onnx_axes_free(&axes);
     free(path);
@@ -253,10 +272,14 @@ static int run(const tool_settings *settings)
     check_not_model(settings, model);
     output_directory(settings->out_directory);
     /* A tower that is asked for and absent is a failure; one that is just not there is left out. */
+    exported_tower image = {0};
+    exported_tower text = {0};
     if (settings->visual_only || (!settings->textual_only && !info.image_absent))
-        export_tower(model, settings, false);
+        export_tower(model, settings, false, &image);
     if (settings->textual_only || (!settings->visual_only && !info.text_absent))
-        export_tower(model, settings, true);
+        export_tower(model, settings, true, &text);
+    publish_tower(&image);
+    publish_tower(&text);
     clipc_model_destroy(&model);
     return STATUS_DONE;
 }

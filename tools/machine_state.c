@@ -6,6 +6,7 @@
 #include "output.h"
 #include "processor_state.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -114,7 +115,7 @@ void machine_state_stop(machine_state **stopped, double seconds, size_t threads,
         summary->processor_power = processor_energy_between("", state->energy, energy) / seconds;
     summary->waited_share = -1;
     if (state->waited >= 0 && waited >= state->waited && seconds > 0 && threads)
-        summary->waited_share = (waited - state->waited) / (seconds * (double)threads);
+        summary->waited_share = fmin((waited - state->waited) / (seconds * (double)threads), 1); /* others wait, too */
     gpu_state_close(&state->gpu);
     pthread_cond_destroy(&state->end);
     pthread_mutex_destroy(&state->lock);

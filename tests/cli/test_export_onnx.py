@@ -82,6 +82,14 @@ class ExportOnnx(Case):
         self.export(status=3)
         self.assertEqual(os.listdir(self.path("out")), ["clip_visual.onnx"])
 
+    def test_both_graphs_or_none(self):
+        """The text tower is refused after the image tower's graph was written."""
+        self.export()
+        before = [self.content(name) for name in FILES]
+        self.export("--textual-input-name", "output", "--visual-opset", "14", status=3)
+        self.assertEqual([self.content(name) for name in FILES], before)
+        self.assertEqual(sorted(os.listdir(self.path("out"))), sorted(FILES))
+
     def test_no_empty_folder_is_left(self):
         """Neither one that was made, nor those above it; what was there stays."""
         shutil.copytree(DEMO_MODEL, self.path("model"))

@@ -141,10 +141,10 @@ dim3 blocks_of(int32_t count)
 extern "C" cudaError_t clipc_cuda_normalize_rows(const clipc_cuda_normalize *step, cudaStream_t stream)
 {
     if (step->type == CLIPC_CUDA_S8)
-        BY_STEPS(s8, step->to_stride, normalize_rows, blocks_of(step->count), dim3(threads), 0, 1, stream,
+        RETURN_BY_STEPS(s8, step->to_stride, normalize_rows, blocks_of(step->count), dim3(threads), 0, 1, stream,
                  (const uint16_t *)step->rows, step->count, step->width, step->stride, step->epsilon, step->scale,
                  (uint8_t *)step->to, step->to_stride, step->row_scale)
-    BY_STEPS(e4m3, step->to_stride, normalize_rows, blocks_of(step->count), dim3(threads), 0, 1, stream,
+    RETURN_BY_STEPS(e4m3, step->to_stride, normalize_rows, blocks_of(step->count), dim3(threads), 0, 1, stream,
              (const uint16_t *)step->rows, step->count, step->width, step->stride, step->epsilon, step->scale,
              (uint8_t *)step->to, step->to_stride, step->row_scale)
 }
@@ -159,6 +159,6 @@ extern "C" cudaError_t clipc_cuda_quantize_rows(const void *rows, int32_t count,
 extern "C" cudaError_t clipc_cuda_measure_rows(const void *rows, int32_t count, int32_t width, int32_t stride,
                                                float *statistics, cudaStream_t stream)
 {
-    BY_STEPS(f16, stride, measure_rows, blocks_of(count), dim3(threads), 0, 1, stream, (const uint16_t *)rows, count,
+    RETURN_BY_STEPS(f16, stride, measure_rows, blocks_of(count), dim3(threads), 0, 1, stream, (const uint16_t *)rows, count,
              width, stride, (float2 *)statistics)
 }

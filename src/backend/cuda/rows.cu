@@ -159,8 +159,8 @@ __global__ void __launch_bounds__(threads)
 
 #define BY_TYPE(type, ...)                                                                                            \
     if ((type) == CLIPC_CUDA_BF16)                                                                                    \
-        BY_STEPS(bf16, __VA_ARGS__)                                                                                   \
-    BY_STEPS(f16, __VA_ARGS__)
+        RETURN_BY_STEPS(bf16, __VA_ARGS__)                                                                                   \
+    RETURN_BY_STEPS(f16, __VA_ARGS__)
 
 extern "C" cudaError_t clipc_cuda_patches(clipc_cuda_type type, const float *pixels, int32_t count, int32_t image_size,
                                           int32_t patch_size, void *patches, int32_t stride, cudaStream_t stream)

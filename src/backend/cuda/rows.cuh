@@ -95,8 +95,9 @@ static __device__ __forceinline__ void store_row(uint16_t *to, int stride, row_v
     }
 }
 
-/* Calls kernel<half, steps> with as many steps as a row of `stride` needs. */
-#define BY_STEPS(half, stride, kernel, ...)                                                                           \
+/* Returns, from the function around it, what the launch of kernel<half, steps> returns, with as many steps as a row of
+ * `stride` needs. */
+#define RETURN_BY_STEPS(half, stride, kernel, ...)                                                                    \
     switch (((stride) + 255) / 256) {                                                                                 \
     case 1: return launch_kernel(kernel<half, 1>, __VA_ARGS__);                                                       \
     case 2: return launch_kernel(kernel<half, 2>, __VA_ARGS__);                                                       \
