@@ -9,6 +9,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 void bench_explain_prepare(bench_explanation *explanation, clipc_engine *engine)
 {
@@ -17,7 +18,7 @@ void bench_explain_prepare(bench_explanation *explanation, clipc_engine *engine)
     clipc_error error = {0};
     if (clipc_engine_get_info(engine, &explanation->engine, &error) != CLIPC_OK)
         quit_failed(&error);
-    /* A GPU's peaks are not measured: its steps are shown without them. */
+    /* Steps are shown without peaks where the backend cannot measure them. */
     if (clipc_engine_measure_peaks(engine, &explanation->peaks, &error) != CLIPC_OK &&
         error.status != CLIPC_ERROR_UNSUPPORTED)
         quit_failed(&error);
@@ -148,20 +149,34 @@ static void print_steps(const bench_explanation *explanation)
     }
 }
 
+static void print_peak(const char *name, double operations, bool *any)
+{
+    if (operations > 0)
+        print_format("%s %s %.1f %s/s", *any ? "," : "", name, 1e-9 * operations,
+                     strcmp(name, "int8") == 0 ? "Gop" : "GFLOP");
+    *any = *any || operations > 0;
+}
+
 static void print_peaks(const clipc_peaks *peaks)
 {
-    print_format("peaks: fp32 %.1f GFLOP/s", 1e-9 * peaks->fp32_operations);
-    if (peaks->bf16_operations > 0)
-        print_format(", bf16 %.1f GFLOP/s", 1e-9 * peaks->bf16_operations);
-    if (peaks->int8_operations > 0)
-        print_format(", int8 %.1f Gop/s", 1e-9 * peaks->int8_operations);
-    print_format("; memory %.1f GB/s by one thread, %.1f GB/s by all\n", 1e-9 * peaks->one_thread_bytes,
-                 1e-9 * peaks->all_threads_bytes);
+    bool any = false;
+    print_text("peaks:");
+    print_peak("fp32", peaks->fp32_operations, &any);
+    print_peak("fp16", peaks->fp16_operations, &any);
+    print_peak("bf16", peaks->bf16_operations, &any);
+    print_peak("fp8", peaks->fp8_operations, &any);
+    print_peak("int8", peaks->int8_operations, &any);
+    print_text("; memory ");
+    if (peaks->one_thread_bytes > 0)
+        print_format("%.1f GB/s by one thread, %.1f GB/s by all\n", 1e-9 * peaks->one_thread_bytes,
+                     1e-9 * peaks->all_threads_bytes);
+    else
+        print_format("%.1f GB/s\n", 1e-9 * peaks->all_threads_bytes);
 }
 
 static bool has_peaks(const bench_explanation *explanation)
 {
-    return explanation->peaks.fp32_operations > 0;
+    return explanation->peaks.all_threads_bytes > 0;
 }
 
 void bench_explain_print(const bench_explanation *explanation)
@@ -216,7 +231,9 @@ static json_t *peaks_to_json(const clipc_peaks *peaks)
 {
     json_t *object = json_object();
     json_put(object, "fp32_operations_per_s", number_or_null(peaks->fp32_operations));
+    json_put(object, "fp16_operations_per_s", number_or_null(peaks->fp16_operations));
     json_put(object, "bf16_operations_per_s", number_or_null(peaks->bf16_operations));
+    json_put(object, "fp8_operations_per_s", number_or_null(peaks->fp8_operations));
     json_put(object, "int8_operations_per_s", number_or_null(peaks->int8_operations));
     json_put(object, "one_thread_bytes_per_s", number_or_null(peaks->one_thread_bytes));
     json_put(object, "all_threads_bytes_per_s", number_or_null(peaks->all_threads_bytes));

@@ -619,22 +619,24 @@ typedef void (*clipc_tap_function)(void *user, const clipc_tap *tap);
 CLIPC_API clipc_status clipc_engine_set_tap(clipc_engine *engine, clipc_tap_function function, void *user,
                                             clipc_error *error);
 
-/* What the machine can do at most with the engine's instruction set and threads, a second, and what a step costs. */
+/* What the machine can do at most with the engine's instruction set and threads, a second, and what a step costs. Of a
+ * GPU: on every multiprocessor, by the instructions that the kernels for it multiply with. */
 typedef struct clipc_peaks {
     size_t size;            /* sizeof(clipc_peaks), set by the caller */
-    double fp32_operations; /* from the first-level cache; a multiplication and an addition are two */
+    double fp32_operations; /* from the first-level cache; a multiplication and an addition are two. 0 on a GPU */
     double bf16_operations; /* 0 when the instruction set has none for it */
     double int8_operations; /* 0 likewise */
     double fp16_operations; /* 0 likewise, as on every CPU */
     double fp8_operations;
-    double one_thread_bytes; /* read from memory by one thread */
-    double all_threads_bytes;
-    double start_seconds; /* until all threads are at work on a step, and done, as there is nothing to do; 0 when
-                             other programs kept them from ever running together */
+    double one_thread_bytes;  /* read from memory by one thread; 0 on a GPU */
+    double all_threads_bytes; /* by all; 0 where a GPU has less than 128 MiB to spare for it */
+    double start_seconds;     /* until all threads are at work on a step, and done, as there is nothing to do; 0 when
+                                 other programs kept them from ever running together. Of a GPU what a kernel that does
+                                 nothing takes from one event to the next, launched as the steps are that are timed */
 } clipc_peaks;
 
-/* Measures that, the best of several rounds, in about half a second, with 256 MiB of memory of its own. Calls on the
- * engine wait meanwhile. CLIPC_ERROR_UNSUPPORTED when the backend cannot. */
+/* Measures that, the best of several rounds, in about half a second, with 256 MiB of memory of its own, or up to 512
+ * MiB of a GPU's. Calls on the engine wait meanwhile. CLIPC_ERROR_UNSUPPORTED when the backend cannot. */
 CLIPC_API clipc_status clipc_engine_measure_peaks(clipc_engine *engine, clipc_peaks *peaks, clipc_error *error);
 
 /* ---- embeddings ---- */
