@@ -1,7 +1,8 @@
 /* Part of clipc's interface: measured choices.
  *
  * Some things may be done in several ways that give the same bits, of which a device and a model decide the fastest:
- * on a CPU how much is computed together, on a GPU which tile computes a product. clipc_model_tune measures them.
+ * on a CPU how much is computed together, on a GPU which tile computes a product, and how a call is cut into passes
+ * and dealt to streams. clipc_model_tune measures them.
  */
 #ifndef CLIPC_TUNING_H
 #define CLIPC_TUNING_H

@@ -5,41 +5,17 @@
  * by side.
  */
 #include "backend/backend.h"
-#include "backend/cuda/cuda_engine.h"
+#include "backend/cuda/cuda_lanes.h"
+#include "backend/cuda/cuda_peaks.h"
 #include "backend/cuda/cuda_status.h"
 #include "backend/cuda/tower_file.h"
 #include "backend/cuda/work_plan.h"
 #include "base/checked.h"
 #include "base/memory.h"
-#include "base/thread_pool.h"
 
-#include <pthread.h>
-#include <stdio.h>
-#include <string.h>
+#include <time.h>
 
 #define DEFAULT_STREAMS 2
-
-struct lane {
-    clipc_cuda_engine *engine;
-    bool busy;
-};
-
-struct compiled {
-    struct lane *lanes; /* stream by stream, so that neighbours are on different devices */
-    size_t lane_count;
-    size_t devices;
-    size_t streams;
-    clipc_compiled_info info;
-    clipc_thread_pool *pool; /* a thread a lane; NULL when there is one lane */
-    pthread_mutex_t crew;    /* held by the call that uses the pool */
-    pthread_mutex_t lock;    /* guards what follows, and lanes[].busy */
-    pthread_cond_t freed;
-    size_t next_lane;
-    bool recording;
-    bool tapped;
-    bool lost; /* after a fault that the device does not recover from */
-    bool mutexes_made;
-};
 
 static clipc_status probe(clipc_error *error)
 {
@@ -50,92 +26,6 @@ static clipc_status probe(clipc_error *error)
 }
 
 /* ---- making ---- */
-
-static void destroy(void **compiled)
-{
-    struct compiled *old = *compiled;
-    if (!old)
-        return;
-    clipc_thread_pool_destroy(&old->pool);
-    for (size_t i = old->lane_count; i-- > 0;) /* those that borrow weights before those that lend them */
-        clipc_cuda_engine_destroy(&old->lanes[i].engine);
-    if (old->mutexes_made) {
-        pthread_cond_destroy(&old->freed);
-        pthread_mutex_destroy(&old->lock);
-        pthread_mutex_destroy(&old->crew);
-    }
-    clipc_free(old->lanes);
-    clipc_free(old);
-    *compiled = NULL;
-}
-
-static clipc_status make_mutexes(struct compiled *compiled, clipc_error *error)
-{
-    const bool crew = pthread_mutex_init(&compiled->crew, NULL) == 0;
-    const bool lock = crew && pthread_mutex_init(&compiled->lock, NULL) == 0;
-    compiled->mutexes_made = lock && pthread_cond_init(&compiled->freed, NULL) == 0;
-    if (compiled->mutexes_made)
-        return CLIPC_OK;
-    if (lock)
-        pthread_mutex_destroy(&compiled->lock);
-    if (crew)
-        pthread_mutex_destroy(&compiled->crew);
-    return clipc_fail(error, CLIPC_ERROR_MEMORY, "cannot make a mutex");
-}
-
-/* ---- tuning ---- */
-
-/* What tiles were measured for. */
-static void describe(int device_index, const clipc_compiled_info *info, char text[CLIPC_MADE_FOR])
-{
-    clipc_error ignored = {0};
-    clipc_device_info device = {0};
-    if (clipc_cuda_device_info((size_t)device_index, &device, &ignored) != CLIPC_OK)
-        snprintf(device.name, sizeof device.name, "a device that cannot be asked");
-    snprintf(text, CLIPC_MADE_FOR, "cuda, %s, driver %s, %s, %s, clipc %s", device.name, device.driver, info->isa,
-             clipc_precision_name(info->precision), clipc_version());
-}
-
-static void made_for(const void *compiled, char text[CLIPC_MADE_FOR])
-{
-    const struct compiled *self = compiled;
-    describe(self->lanes[0].engine->device_index, &self->info, text);
-}
-
-static clipc_status make_lanes(struct compiled *compiled, const clipc_model *model,
-                               const clipc_compile_options *options, const int *devices, clipc_error *error)
-{
-    clipc_compile_options lane_options = *options;
-    const size_t parts = options->text_tower ? 1 : compiled->streams; /* texts are not cut for the sake of copying */
-    lane_options.max_batch =
-        clipc_cuda_pass_items(options->max_batch, compiled->devices, parts, CLIPC_CUDA_PASS_ITEMS);
-    const size_t lanes = compiled->devices * compiled->streams;
-    const clipc_choice_set *set = NULL;
-    if (options->tuning) {
-        char text[CLIPC_MADE_FOR];
-        describe(devices[0], &compiled->info, text);
-        set = clipc_tune_find(model, options, text);
-    }
-    compiled->lanes = clipc_allocate(lanes, sizeof *compiled->lanes);
-    if (!compiled->lanes)
-        return clipc_fail_memory(error, lanes * sizeof *compiled->lanes, "the cuda backend");
-    for (size_t i = 0; i < lanes; i++) {
-        const size_t device = i % compiled->devices;
-        const clipc_cuda_engine *owner = i < compiled->devices ? NULL : compiled->lanes[device].engine;
-        CLIPC_TRY(
-            clipc_cuda_engine_create(model, &lane_options, devices[device], owner, &compiled->lanes[i].engine, error));
-        compiled->lane_count = i + 1;
-        CLIPC_TRY(clipc_gemm_tiles_read(set, &compiled->lanes[i].engine->tiles, error));
-        const clipc_cuda_engine *engine = compiled->lanes[i].engine;
-        compiled->info.workspace_bytes +=
-            engine->workspace_bytes + engine->whole_image.bytes + engine->whole_text.bytes;
-        if (!owner)
-            compiled->info.packed_bytes += engine->image.bytes + engine->text.bytes;
-    }
-    if (lanes > 1)
-        CLIPC_TRY(clipc_thread_pool_create(lanes, &compiled->pool, error));
-    return CLIPC_OK;
-}
 
 static clipc_status plan(const clipc_compile_options *options, clipc_compiled_info *out, clipc_error *error)
 {
@@ -159,50 +49,36 @@ static clipc_status plan(const clipc_compile_options *options, clipc_compiled_in
     return CLIPC_OK;
 }
 
-static clipc_status make(struct compiled *compiled, const clipc_model *model, const clipc_compile_options *options,
-                         clipc_error *error)
-{
-    int devices[CLIPC_CUDA_DEVICES];
-    size_t present = 0;
-    CLIPC_TRY(plan(options, &compiled->info, error));
-    compiled->devices = compiled->info.devices;
-    compiled->streams = compiled->info.streams;
-    CLIPC_TRY(clipc_cuda_device_count(&present, error));
-    CLIPC_TRY(clipc_cuda_devices_parse(options->devices, present, devices, &compiled->devices, error));
-    CLIPC_TRY(make_mutexes(compiled, error));
-    return make_lanes(compiled, model, options, devices, error);
-}
-
-/* The calling thread's device is its own business, and stays as it was. */
-static int current_device(void)
-{
-    int device = 0;
-    if (cudaGetDevice(&device) != cudaSuccess)
-        (void)cudaGetLastError();
-    return device;
-}
-
 static clipc_status compile(const clipc_model *model, const clipc_compile_options *options, void **out,
                             clipc_error *error)
 {
     *out = NULL;
     CLIPC_TRY(clipc_model_check_finite(model, options->image_tower, options->text_tower, options->threads, error));
-    struct compiled *compiled = clipc_allocate(1, sizeof *compiled);
-    if (!compiled)
-        return clipc_fail_memory(error, sizeof *compiled, "the cuda backend");
-    void *made = compiled;
-    const int device = current_device();
-    const clipc_status status = make(compiled, model, options, error);
-    if (status != CLIPC_OK)
-        destroy(&made);
+    clipc_compiled_info planned = {0};
+    clipc_cuda_lanes *lanes = NULL;
+    const int device = clipc_cuda_current_device();
+    CLIPC_TRY(plan(options, &planned, error));
+    const clipc_status status = clipc_cuda_lanes_create(model, options, &planned, &lanes, error);
     (void)cudaSetDevice(device);
-    *out = made;
+    *out = lanes;
     return status;
+}
+
+static void destroy(void **compiled)
+{
+    clipc_cuda_lanes *lanes = *compiled;
+    clipc_cuda_lanes_destroy(&lanes);
+    *compiled = NULL;
+}
+
+static void made_for(const void *compiled, char text[CLIPC_MADE_FOR])
+{
+    clipc_cuda_lanes_made_for(compiled, text);
 }
 
 static void info(const void *compiled, clipc_compiled_info *out)
 {
-    const struct compiled *self = compiled;
+    const clipc_cuda_lanes *self = compiled;
     *out = self->info;
 }
 
@@ -210,57 +86,18 @@ static void info(const void *compiled, clipc_compiled_info *out)
 
 /* One call, whose passes any thread may do. */
 struct call {
-    struct compiled *compiled;
+    clipc_cuda_lanes *compiled;
     const void *pixels; /* NULL: texts */
     bool as_bytes;
     const int32_t *ids;
     const size_t *offsets;
     size_t count;
     size_t pass_items;
+    size_t chosen_items; /* of a pass as clipc cuts it, where this is another cut; else 0 */
     float *embeddings;
     clipc_status status; /* guarded by compiled->lock, as *error is */
     clipc_error *error;
 };
-
-/* Of the first `count` lanes, when one is free. */
-static struct lane *take_lane_of(struct compiled *compiled, size_t count)
-{
-    struct lane *found = NULL;
-    pthread_mutex_lock(&compiled->lock);
-    for (;;) {
-        const size_t usable = compiled->recording || compiled->tapped ? 1 : count;
-        for (size_t i = 0; i < usable && !found; i++) {
-            struct lane *lane = &compiled->lanes[(compiled->next_lane + i) % usable];
-            if (!lane->busy)
-                found = lane;
-        }
-        if (found)
-            break;
-        pthread_cond_wait(&compiled->freed, &compiled->lock);
-    }
-    compiled->next_lane = ((size_t)(found - compiled->lanes) + 1) % compiled->lane_count;
-    found->busy = true;
-    pthread_mutex_unlock(&compiled->lock);
-    return found;
-}
-
-/* That one, when it is free. */
-static void take_lane(struct compiled *compiled, struct lane *lane)
-{
-    pthread_mutex_lock(&compiled->lock);
-    while (lane->busy)
-        pthread_cond_wait(&compiled->freed, &compiled->lock);
-    lane->busy = true;
-    pthread_mutex_unlock(&compiled->lock);
-}
-
-static void give_back(struct compiled *compiled, struct lane *lane)
-{
-    pthread_mutex_lock(&compiled->lock);
-    lane->busy = false;
-    pthread_cond_broadcast(&compiled->freed);
-    pthread_mutex_unlock(&compiled->lock);
-}
 
 static clipc_status encode_part(const struct call *call, clipc_cuda_engine *engine, size_t first, size_t count,
                                 clipc_error *error)
@@ -268,6 +105,7 @@ static clipc_status encode_part(const struct call *call, clipc_cuda_engine *engi
     const clipc_config *config = &engine->model->config;
     float *embeddings = call->embeddings + first * config->embedding_dimension;
     CLIPC_CUDA_TRY(cudaSetDevice(engine->device_index), "choosing the device");
+    engine->chosen_items = (int32_t)call->chosen_items;
     if (!call->pixels)
         return clipc_cuda_encode_tokens(engine, call->ids, call->offsets + first, count, embeddings, error);
     const size_t image = 3 * config->image_size * config->image_size * (call->as_bytes ? 1 : sizeof(float));
@@ -305,10 +143,10 @@ static void do_passes(void *context, size_t begin, size_t end, size_t thread)
     for (size_t pass = begin; pass < end && !has_failed(call); pass++) {
         clipc_error error = {0};
         const size_t first = pass * call->pass_items;
-        struct lane *lane = take_lane_of(call->compiled, call->compiled->lane_count);
+        clipc_cuda_lane *lane = clipc_cuda_lanes_take(call->compiled, call->compiled->lane_count);
         const clipc_status status =
             encode_part(call, lane->engine, first, clipc_min(call->pass_items, call->count - first), &error);
-        give_back(call->compiled, lane);
+        clipc_cuda_lanes_give_back(call->compiled, lane);
         if (status != CLIPC_OK)
             note_failure(call, status, &error);
     }
@@ -316,13 +154,13 @@ static void do_passes(void *context, size_t begin, size_t end, size_t thread)
 
 static clipc_status run_call(struct call *call)
 {
-    struct compiled *compiled = call->compiled;
+    clipc_cuda_lanes *compiled = call->compiled;
     pthread_mutex_lock(&compiled->lock);
     const bool lost = compiled->lost;
     const bool in_turn = compiled->recording || compiled->tapped;
     pthread_mutex_unlock(&compiled->lock);
     CLIPC_FAIL_IF(lost, call->error, CLIPC_ERROR_DEVICE, "the engine is lost: an earlier call met a device fault");
-    const int device = current_device();
+    const int device = clipc_cuda_current_device();
     const size_t passes = (call->count + call->pass_items - 1) / call->pass_items;
     if (passes > 1 && compiled->pool && !in_turn) {
         pthread_mutex_lock(&compiled->crew);
@@ -337,16 +175,25 @@ static clipc_status run_call(struct call *call)
     return call->status;
 }
 
-static clipc_status encode_pixels(struct compiled *compiled, const void *pixels, bool as_bytes, size_t count,
+/* Items of a pass of a call of so many images. */
+static size_t own_pass(const clipc_cuda_lanes *compiled, size_t count)
+{
+    return clipc_cuda_pass_items(count, compiled->devices, compiled->own_streams,
+                                 (size_t)compiled->lanes[0].engine->batch);
+}
+
+static clipc_status encode_pixels(clipc_cuda_lanes *compiled, const void *pixels, bool as_bytes, size_t count,
                                   float *embeddings, clipc_error *error)
 {
+    const size_t own = own_pass(compiled, count);
+    const size_t items = clipc_cuda_pass_choices_get(&compiled->choices, count, own);
     struct call call = {
         .compiled = compiled,
         .pixels = pixels,
         .as_bytes = as_bytes,
         .count = count,
-        .pass_items = clipc_cuda_pass_items(count, compiled->devices, compiled->streams,
-                                            (size_t)compiled->lanes[0].engine->batch),
+        .pass_items = items,
+        .chosen_items = items == own ? 0 : own,
         .embeddings = embeddings,
         .error = error,
     };
@@ -368,7 +215,7 @@ static clipc_status encode_bytes(void *compiled, const uint8_t *bytes, size_t co
 static clipc_status encode_tokens(void *compiled, const int32_t *ids, const size_t *offsets, size_t count,
                                   float *embeddings, clipc_error *error)
 {
-    struct compiled *self = compiled;
+    clipc_cuda_lanes *self = compiled;
     struct call call = {
         .compiled = self,
         .ids = ids,
@@ -386,44 +233,63 @@ static clipc_status encode_tokens(void *compiled, const int32_t *ids, const size
 /* While steps are recorded only the first lane is used, so their times are of passes that run alone. */
 static clipc_status record_steps(void *compiled, bool on, const clipc_step_target *target, clipc_error *error)
 {
-    struct compiled *self = compiled;
-    const int device = current_device();
+    clipc_cuda_lanes *self = compiled;
+    const int device = clipc_cuda_current_device();
     pthread_mutex_lock(&self->lock);
     self->recording = on;
     pthread_mutex_unlock(&self->lock);
-    struct lane *lane = take_lane_of(self, 1);
+    clipc_cuda_lane *lane = clipc_cuda_lanes_take(self, 1);
     clipc_status status = clipc_cuda_check(cudaSetDevice(lane->engine->device_index), "choosing the device", error);
     if (status == CLIPC_OK)
         status = clipc_cuda_steps_switch(&lane->engine->steps, on, target, error);
-    give_back(self, lane);
+    clipc_cuda_lanes_give_back(self, lane);
     (void)cudaSetDevice(device);
     return status;
 }
 
 static bool step(void *compiled, size_t index, clipc_step_info *out)
 {
-    struct compiled *self = compiled;
-    struct lane *lane = take_lane_of(self, 1);
+    clipc_cuda_lanes *self = compiled;
+    clipc_cuda_lane *lane = clipc_cuda_lanes_take(self, 1);
     const bool found = clipc_cuda_steps_get(lane->engine->steps, index, out);
-    give_back(self, lane);
+    clipc_cuda_lanes_give_back(self, lane);
     return found;
 }
 
 /* While somebody asks, only the first lane is used, so that passes come in the order of their items. */
 static clipc_status set_tap(void *compiled, const clipc_tap_target *target, clipc_error *error)
 {
-    struct compiled *self = compiled;
+    clipc_cuda_lanes *self = compiled;
     pthread_mutex_lock(&self->lock);
     self->tapped = true; /* or will not be any more */
     pthread_mutex_unlock(&self->lock);
-    struct lane *lane = take_lane_of(self, 1);
+    clipc_cuda_lane *lane = clipc_cuda_lanes_take(self, 1);
     clipc_cuda_engine *engine = lane->engine;
     const clipc_status status =
         clipc_cuda_tap_set(engine->model, &engine->image, &engine->text, target, &engine->tap, error);
-    give_back(self, lane);
+    clipc_cuda_lanes_give_back(self, lane);
     pthread_mutex_lock(&self->lock);
     self->tapped = status == CLIPC_OK && target->function;
     pthread_mutex_unlock(&self->lock);
+    return status;
+}
+
+/* ---- peaks ---- */
+
+/* Of the first device, while none of its lanes is at work. */
+static clipc_status measure_peaks(void *compiled, clipc_peaks *peaks, clipc_error *error)
+{
+    clipc_cuda_lanes *self = compiled;
+    const int device = clipc_cuda_current_device();
+    for (size_t i = 0; i < self->lane_count; i++)
+        clipc_cuda_lanes_await(self, &self->lanes[i]);
+    const clipc_cuda_engine *engine = self->lanes[0].engine;
+    clipc_status status = clipc_cuda_check(cudaSetDevice(engine->device_index), "choosing the device", error);
+    if (status == CLIPC_OK)
+        status = clipc_cuda_measure_peaks(&engine->device, engine->stream, peaks, error);
+    for (size_t i = 0; i < self->lane_count; i++)
+        clipc_cuda_lanes_give_back(self, &self->lanes[i]);
+    (void)cudaSetDevice(device);
     return status;
 }
 
@@ -438,74 +304,124 @@ static clipc_status measure_lane(clipc_cuda_engine *engine, unsigned flags, clip
 
 static clipc_status measure(void *compiled, unsigned flags, clipc_error *error)
 {
-    struct compiled *self = compiled;
-    const int device = current_device();
+    clipc_cuda_lanes *self = compiled;
+    const int device = clipc_cuda_current_device();
     clipc_status status = CLIPC_OK;
     for (size_t i = 0; i < self->lane_count && status == CLIPC_OK; i++) {
-        take_lane(self, &self->lanes[i]);
+        clipc_cuda_lanes_await(self, &self->lanes[i]);
         status = measure_lane(self->lanes[i].engine, flags, error);
-        give_back(self, &self->lanes[i]);
+        clipc_cuda_lanes_give_back(self, &self->lanes[i]);
     }
     (void)cudaSetDevice(device);
     return status;
 }
 
-/* ---- measuring tiles ---- */
+/* ---- tuning ---- */
 
-/* The products of one pass over so many items. */
-static clipc_status tune_pass(clipc_cuda_engine *engine, const clipc_tune_request *request, size_t count,
-                              float *embeddings, clipc_error *error)
+struct tuned_call {
+    clipc_cuda_lanes *compiled;
+    const clipc_tune_request *request;
+};
+
+/* For clipc_cuda_caller. */
+static size_t own_pass_of(void *user, size_t count)
 {
-    if (request->pixels)
-        CLIPC_TRY(clipc_cuda_encode_images(engine, request->pixels, false, count, embeddings, error));
-    if (request->ids)
-        CLIPC_TRY(clipc_cuda_encode_tokens(engine, request->ids, request->offsets, count, embeddings, error));
-    return clipc_cuda_tuner_status(engine->tuner, error);
+    const struct tuned_call *call = user;
+    return own_pass(call->compiled, count);
 }
 
-/* Full batches alone, or also halves of them down to two. */
-static clipc_status tune_passes(clipc_cuda_engine *engine, const clipc_tune_request *request, clipc_error *error)
+static clipc_status run_timed(void *user, size_t count, size_t pass_items, size_t streams, float *embeddings,
+                              double *seconds, clipc_error *error)
 {
-    clipc_status status = CLIPC_OK;
-    const size_t values = (size_t)engine->batch * (size_t)engine->model->config.embedding_dimension;
-    const size_t rows = (size_t)engine->capacity;
-    const clipc_cuda_tower *towers[2] = {&engine->image, &engine->text};
-    size_t widest = 0;
-    for (int i = 0; i < 2; i++)
-        widest = clipc_max(widest, clipc_max((size_t)towers[i]->mlp_stride, 3 * (size_t)towers[i]->inner));
-    float *embeddings = clipc_allocate(values, sizeof *embeddings);
-    if (!embeddings)
-        return clipc_fail_memory(error, values * sizeof *embeddings, "embeddings");
-    CLIPC_CHECK(clipc_cuda_tuner_create(request, &engine->device, rows * widest * 2, &engine->tuner, error));
-    for (size_t count = clipc_min(request->count, (size_t)engine->batch); count > 0;
-         count = request->full && count > 2 ? count / 2 : 0)
-        CLIPC_CHECK(tune_pass(engine, request, count, embeddings, error));
-fail:
-    clipc_cuda_tuner_destroy(&engine->tuner);
-    clipc_free(embeddings);
+    const struct tuned_call *tuned = user;
+    const size_t own = own_pass(tuned->compiled, count);
+    struct timespec begin;
+    struct timespec end;
+    struct call call = {.compiled = tuned->compiled,
+                        .pixels = tuned->request->pixels,
+                        .count = count,
+                        .pass_items = pass_items,
+                        .chosen_items = pass_items == own ? 0 : own,
+                        .embeddings = embeddings,
+                        .error = error};
+    CLIPC_TRY(clipc_cuda_lanes_use_streams(tuned->compiled, streams, error));
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    const clipc_status status = run_call(&call);
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    *seconds = (double)(end.tv_sec - begin.tv_sec) + 1e-9 * (double)(end.tv_nsec - begin.tv_nsec);
     return status;
 }
 
+/* As many streams as there is memory for. */
+static clipc_status tune_calls(clipc_cuda_lanes *self, const clipc_tune_request *request, clipc_error *error)
+{
+    struct tuned_call call = {self, request};
+    const size_t streams = self->streams;
+    size_t most = streams;
+    for (; most < CLIPC_CUDA_MOST_STREAMS; most++) {
+        const clipc_status status = clipc_cuda_lanes_use_streams(self, most + 1, error);
+        if (status == CLIPC_ERROR_MEMORY)
+            break;
+        CLIPC_TRY(status);
+    }
+    const clipc_cuda_caller caller = {.user = &call,
+                                      .own_streams = streams,
+                                      .most_streams = most,
+                                      .dimension = self->model->config.embedding_dimension,
+                                      .own_pass = own_pass_of,
+                                      .run = run_timed};
+    CLIPC_TRY(clipc_cuda_tune_calls(&caller, request, error));
+    return clipc_cuda_lanes_use_streams(self, streams, error);
+}
+
+/* Of the passes of a call of so many images, and of as many texts. */
+static clipc_status tune_tiles(const clipc_cuda_lanes *self, const clipc_tune_request *request, size_t count,
+                               clipc_cuda_engine *engine, clipc_error *error)
+{
+    const size_t own = own_pass(self, count);
+    const size_t items = clipc_cuda_pass_choices_get(&self->choices, count, own);
+    engine->chosen_items = items == own ? 0 : (int32_t)own;
+    return clipc_cuda_tune_tiles(engine, request, items, clipc_min(count, (size_t)engine->batch), error);
+}
+
+/* Full batches alone, or also halves of them down to two. */
+static clipc_status tune_all_tiles(const clipc_cuda_lanes *self, const clipc_tune_request *request,
+                                   clipc_cuda_engine *engine, clipc_error *error)
+{
+    if (engine->batch_invariant)
+        return CLIPC_OK;
+    CLIPC_CUDA_TRY(cudaSetDevice(engine->device_index), "choosing the device");
+    CLIPC_TRY(tune_tiles(self, request, request->count, engine, error));
+    for (size_t count = request->count / 2; request->full && count > 1; count /= 2)
+        CLIPC_TRY(tune_tiles(self, request, count, engine, error));
+    return CLIPC_OK;
+}
+
+/* How calls are dealt comes first, as it says how many rows the products have. */
 static clipc_status tune(void *compiled, const clipc_tune_request *request, clipc_error *error)
 {
-    struct compiled *self = compiled;
-    const int device = current_device();
-    struct lane *lane = take_lane_of(self, 1);
-    clipc_status status = clipc_cuda_check(cudaSetDevice(lane->engine->device_index), "choosing the device", error);
-    if (status == CLIPC_OK && !lane->engine->batch_invariant)
-        status = tune_passes(lane->engine, request, error);
-    give_back(self, lane);
+    clipc_cuda_lanes *self = compiled;
+    const int device = clipc_cuda_current_device();
+    clipc_status status = CLIPC_OK;
+    if (request->pixels && !self->fixed) {
+        status = tune_calls(self, request, error);
+        clipc_cuda_pass_choices_read(request->set, &self->choices);
+    }
+    clipc_cuda_lane *lane = clipc_cuda_lanes_take(self, 1);
+    if (status == CLIPC_OK)
+        status = tune_all_tiles(self, request, lane->engine, error);
+    clipc_cuda_lanes_give_back(self, lane);
     (void)cudaSetDevice(device);
     return status;
 }
 
 static void parts(void *compiled, clipc_call_parts *out)
 {
-    struct compiled *self = compiled;
+    clipc_cuda_lanes *self = compiled;
     for (size_t i = 0; i < self->lane_count; i++) {
-        take_lane(self, &self->lanes[i]);
+        clipc_cuda_lanes_await(self, &self->lanes[i]);
         clipc_cuda_parts_add(self->lanes[i].engine->parts, out);
-        give_back(self, &self->lanes[i]);
+        clipc_cuda_lanes_give_back(self, &self->lanes[i]);
     }
 }
 
@@ -528,6 +444,7 @@ const clipc_backend clipc_backend_cuda = {
     .device_info = clipc_cuda_device_info,
     .record_steps = record_steps,
     .step = step,
+    .measure_peaks = measure_peaks,
     .set_tap = set_tap,
     .measure = measure,
     .parts = parts,

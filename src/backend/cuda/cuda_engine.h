@@ -28,6 +28,7 @@ typedef struct clipc_cuda_graph {
     int32_t rows;
     int32_t longest;
     bool image;
+    int32_t chosen_items; /* clipc_cuda_engine's */
 } clipc_cuda_graph;
 
 /* What the device has from the last pass, for CLIPC_MEASURE_NO_TRANSFERS. */
@@ -46,6 +47,8 @@ typedef struct clipc_cuda_engine {
     clipc_cuda_type operand; /* of the products within layers: the same, or bytes */
     int device_index;
     bool batch_invariant; /* every choice of kernel is the same for any number of rows */
+    int32_t chosen_items; /* kernels are those of passes over so many items; 0: of each pass's own */
+    int32_t pass_items;   /* images of the pass that is launched; 0: it is one of texts */
     clipc_gemm_device device;
     int32_t shared_limit; /* bytes a block may have */
     cudaStream_t stream;
@@ -162,5 +165,10 @@ cudaError_t clipc_cuda_layer_bytes(const clipc_cuda_engine *engine, const clipc_
 /* The launches themselves, without a graph. */
 cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t count);
 cudaError_t clipc_cuda_launch_text(const clipc_cuda_engine *engine, int32_t count, int32_t rows, int32_t longest);
+
+/* Measures the products of a pass over so many images, and one over so many texts, of the request's: at most
+ * engine->batch. */
+clipc_status clipc_cuda_tune_tiles(clipc_cuda_engine *engine, const clipc_tune_request *request, size_t images,
+                                   size_t texts, clipc_error *error);
 
 #endif

@@ -1,5 +1,6 @@
 #include "backend/cuda/cuda_tune.h"
 
+#include "backend/cuda/cuda_engine.h"
 #include "backend/cuda/cuda_status.h"
 #include "backend/cuda/try.h"
 #include "base/checked.h"
@@ -197,4 +198,37 @@ cudaError_t clipc_cuda_tuner_product(clipc_cuda_tuner *tuner, const clipc_cuda_g
     clipc_gemm_tile_value(&best, value);
     clipc_tune_choose(tuner->request, name, value, (double)speedup, &tuner->error);
     return cudaSuccess;
+}
+
+/* ---- passes ---- */
+
+static clipc_status tune_passes(clipc_cuda_engine *engine, const clipc_tune_request *request, size_t images,
+                                size_t texts, float *embeddings, clipc_error *error)
+{
+    if (request->pixels)
+        CLIPC_TRY(clipc_cuda_encode_images(engine, request->pixels, false, images, embeddings, error));
+    if (request->ids)
+        CLIPC_TRY(clipc_cuda_encode_tokens(engine, request->ids, request->offsets, texts, embeddings, error));
+    return clipc_cuda_tuner_status(engine->tuner, error);
+}
+
+clipc_status clipc_cuda_tune_tiles(clipc_cuda_engine *engine, const clipc_tune_request *request, size_t images,
+                                   size_t texts, clipc_error *error)
+{
+    clipc_status status = CLIPC_OK;
+    const size_t values = (size_t)engine->batch * (size_t)engine->model->config.embedding_dimension;
+    const size_t rows = (size_t)engine->capacity;
+    const clipc_cuda_tower *towers[2] = {&engine->image, &engine->text};
+    size_t widest = 0;
+    for (int i = 0; i < 2; i++)
+        widest = clipc_max(widest, clipc_max((size_t)towers[i]->mlp_stride, 3 * (size_t)towers[i]->inner));
+    float *embeddings = clipc_allocate(values, sizeof *embeddings);
+    if (!embeddings)
+        return clipc_fail_memory(error, values * sizeof *embeddings, "embeddings");
+    CLIPC_CHECK(clipc_cuda_tuner_create(request, &engine->device, rows * widest * 2, &engine->tuner, error));
+    CLIPC_CHECK(tune_passes(engine, request, images, texts, embeddings, error));
+fail:
+    clipc_cuda_tuner_destroy(&engine->tuner);
+    clipc_free(embeddings);
+    return status;
 }
