@@ -70,6 +70,23 @@ class CudaFile(Case):
         self.assertIn("ResNet image towers in fp16 and bf16, not in fp8", self.stderr)
         self.assert_only("g.clipc", "c.clipc")
 
+    def test_families(self):
+        """EVA's and CLIPA's parts have a place in a file; CoCa's are refused by name, and nothing is written."""
+        for name in ("eva", "clipa"):
+            model = os.path.join(SOURCE, "tests/golden/models", name)
+            for precision in ("fp16", "fp8"):
+                self.run_clipc("convert", model, "g.clipc", "--backend", "cuda", "--precision", precision)
+                shown = self.json_lines("inspect", "g.clipc", "--verify", "--json")[0]
+                for key, value in self.json_lines("inspect", "--json", "--model", model)[0].items():
+                    if key in ("family", "image", "text", "preprocessing", "logit_scale", "parameters"):
+                        self.assertEqual(shown[key], value, (name, key))
+        coca = os.path.join(SOURCE, "tests/golden/models/coca")
+        for target in (["convert", coca, "x.clipc", "--backend", "cuda"],
+                       ["build", coca + "@cuda:int8", "-o", "x.clipc"]):
+            self.run_clipc(*target, status=3)
+            self.assertIn("attentional pooling (CoCa)", self.stderr)
+        self.assert_only("g.clipc")
+
     def test_where_it_cannot_run_it_says_why(self):
         if os.path.exists("/dev/nvidiactl"):
             self.skipTest("there is a device here")

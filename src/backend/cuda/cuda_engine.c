@@ -223,17 +223,25 @@ static clipc_status make_towers(clipc_cuda_engine *engine, const char *keep_prec
     return CLIPC_OK;
 }
 
+/* Whether the tower has the parts of CLIP's, and no others. */
+static bool is_clip(const clipc_config *config, bool image)
+{
+    if (image)
+        return !clipc_config_is_resnet(config) && config->norm_pre && !config->patch_bias &&
+               config->image_pooling == CLIPC_IMAGE_POOL_CLASS && !config->image_projection_bias;
+    return config->causal && !clipc_config_places_tokens(config) && !config->text_projection_bias;
+}
+
 /* One image or text goes through a tower in one launch where there is a kernel for it. */
 static clipc_status prepare_whole_towers(clipc_cuda_engine *engine, clipc_error *error)
 {
-    if (engine->precision != CLIPC_PRECISION_FP16 || engine->batch_invariant ||
-        clipc_config_is_siglip(&engine->model->config))
+    if (engine->precision != CLIPC_PRECISION_FP16 || engine->batch_invariant)
         return CLIPC_OK;
-    if (engine->has_image && !clipc_config_is_resnet(&engine->model->config))
+    if (engine->has_image && is_clip(&engine->model->config, true))
         CLIPC_TRY(clipc_cuda_whole_tower_prepare(engine->model, true, &engine->device, &engine->image,
                                                  (int32_t)engine->model->config.image_tokens, &engine->whole_image,
                                                  error));
-    if (engine->has_text)
+    if (engine->has_text && is_clip(&engine->model->config, false))
         CLIPC_TRY(clipc_cuda_whole_tower_prepare(engine->model, false, &engine->device, &engine->text,
                                                  (int32_t)engine->model->context_length, &engine->whole_text, error));
     return CLIPC_OK;

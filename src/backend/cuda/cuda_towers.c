@@ -41,10 +41,21 @@ static clipc_gemm_shape shape_of(const clipc_cuda_gemm *gemm)
                               .leaves_statistics = gemm->leave.pairs != NULL};
 }
 
-/* With batch_invariant the tile is that of a large batch, whatever the batch; else one that was measured, if any. */
+/* The rows that a kernel is chosen for. With batch_invariant it is that of a large batch, whatever the batch; where a
+ * pass is cut otherwise than clipc does, it is that of a pass as clipc cuts it, so that bits stay. */
+static int32_t chosen_rows(const clipc_cuda_engine *engine, int32_t rows)
+{
+    if (engine->batch_invariant)
+        return INVARIANT_ROWS;
+    if (!engine->chosen_items || !engine->pass_items)
+        return rows;
+    return (int32_t)((int64_t)rows * engine->chosen_items / engine->pass_items);
+}
+
+/* The tile is one that was measured, if any. */
 static clipc_gemm_plan choose(const clipc_cuda_engine *engine, const clipc_cuda_gemm *gemm)
 {
-    const int32_t rows = engine->batch_invariant ? INVARIANT_ROWS : gemm->rows;
+    const int32_t rows = chosen_rows(engine, gemm->rows);
     const bool residual = gemm->residual != NULL;
     clipc_gemm_device device = engine->device;
     if (gemm->window_side)
@@ -53,9 +64,9 @@ static clipc_gemm_plan choose(const clipc_cuda_engine *engine, const clipc_cuda_
                                ? clipc_gemm_select_bytes(&device, rows, gemm->columns, gemm->depth, residual,
                                                          gemm->activation != CLIPC_CUDA_ACTIVATION_NONE)
                                : clipc_gemm_select(&device, rows, gemm->columns, gemm->depth, residual);
-    if (engine->batch_invariant)
+    if (rows != gemm->rows)
         clipc_gemm_fit(&plan, &device, gemm->rows, gemm->columns, gemm->depth);
-    else if (engine->tiles.count) {
+    if (!engine->batch_invariant && engine->tiles.count) {
         const clipc_gemm_shape shape = shape_of(gemm);
         clipc_gemm_tiles_apply(&engine->tiles, &device, &shape, &plan);
     }
@@ -149,7 +160,7 @@ static clipc_cuda_statistics whole_statistics(const clipc_cuda_tower *tower, flo
 /* What the next product needs of the residual rows' statistics: many parts are joined beforehand. */
 static cudaError_t settle_statistics(const clipc_cuda_engine *engine, int32_t rows, clipc_cuda_statistics *statistics)
 {
-    if ((rows < JOIN_ROWS && !engine->batch_invariant) || statistics->parts <= JOIN_PARTS)
+    if (chosen_rows(engine, rows) < JOIN_ROWS || statistics->parts <= JOIN_PARTS)
         return cudaSuccess;
     const clipc_cuda_statistics parts = *statistics;
     *statistics = (clipc_cuda_statistics){engine->joined_statistics, 1, parts.columns, parts.columns, parts.epsilon};
@@ -285,6 +296,17 @@ static cudaError_t pool_by_attention(const clipc_cuda_engine *engine, const clip
     return clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "widen_rows", items->count, tower->width, 2 + 4);
 }
 
+/* The mean of the patches' rows takes the place of a pooled row, and its statistics that row's. */
+static cudaError_t average_patches(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower,
+                                   const clipc_cuda_sequence *items)
+{
+    const int32_t first = tower->class_row ? 1 : 0;
+    TRY(clipc_cuda_average_rows(engine->type, engine->rows, items->count, items->longest, first, tower->width,
+                                tower->stride, tower->averages_normed, tower->epsilon, engine->pooled,
+                                engine->pooled_statistics, engine->stream));
+    return clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "average_rows", items->rows, tower->width, 2);
+}
+
 static cudaError_t encoder(const clipc_cuda_engine *engine, const clipc_cuda_tower *tower,
                            const clipc_cuda_sequence *items, clipc_cuda_statistics statistics)
 {
@@ -298,15 +320,21 @@ static cudaError_t encoder(const clipc_cuda_engine *engine, const clipc_cuda_tow
     clipc_cuda_steps_enter(engine->steps, !items->text, -1);
     if (tower->pools_by_attention)
         return pool_by_attention(engine, tower, items, statistics);
-    TRY(clipc_cuda_tap_norm(&engine->tap, tower, !items->text, engine->pooled, items->count, engine->stream));
+    if (tower->averages) {
+        TRY(average_patches(engine, tower, items));
+        statistics = whole_statistics(tower, engine->pooled_statistics);
+    }
+    if (!tower->averages_normed)
+        TRY(clipc_cuda_tap_norm(&engine->tap, tower, !items->text, engine->pooled, items->count, engine->stream));
     clipc_cuda_gemm projection =
         clipc_cuda_gemm_of(engine->pooled, tower->stride, items->count, engine->batch, &tower->projection, NULL);
-    if (bytes) {
+    if (bytes && !tower->averages) {
         statistics = whole_statistics(tower, engine->pooled_statistics);
         TRY(clipc_cuda_measure_rows(engine->pooled, items->count, tower->width, tower->stride,
                                     engine->pooled_statistics, engine->stream));
     }
-    projection.normalize = statistics;
+    if (!tower->averages_normed) /* else the LayerNorm is behind it */
+        projection.normalize = statistics;
     projection.output_fp32 = engine->embeddings;
     return clipc_cuda_product(engine, CLIPC_CUDA_STEP_PROJECTION, &projection);
 }
@@ -333,7 +361,7 @@ cudaError_t clipc_cuda_launch_image(const clipc_cuda_engine *engine, int32_t cou
         TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_PATCH_EMBEDDING, &embed));
         return encoder(engine, tower, &items, embed.leave);
     }
-    items.pooled_row = engine->image_pooled_row;
+    items.pooled_row = tower->averages ? NULL : engine->image_pooled_row;
     embed.output_row = engine->patch_output_row;
     TRY(clipc_cuda_product(engine, CLIPC_CUDA_STEP_PATCH_EMBEDDING, &embed));
     TRY(clipc_cuda_image_rows(engine->type, engine->rows, count, tokens, tower->width, tower->stride, tower->class_row,
@@ -347,8 +375,8 @@ cudaError_t clipc_cuda_launch_text(const clipc_cuda_engine *engine, int32_t coun
 {
     const clipc_cuda_tower *tower = &engine->text;
     TRY(clipc_cuda_text_rows(engine->type, engine->ids, engine->offsets, count, longest, tower->embedding,
-                             tower->position, tower->width, tower->stride, engine->rows, engine->statistics,
-                             engine->stream));
+                             tower->position, tower->places, tower->width, tower->stride, engine->rows,
+                             engine->statistics, engine->stream));
     TRY(clipc_cuda_mark(engine, CLIPC_CUDA_STEP_ROWS, "text_rows", rows, tower->width, 3 * 2));
     const clipc_cuda_sequence items = {
         count, rows, longest, engine->offsets, engine->pooled_row, true, engine->model->config.causal};
@@ -443,7 +471,7 @@ static cudaError_t find_graph(clipc_cuda_engine *engine, const clipc_cuda_graph 
     for (int32_t i = 0; i < CLIPC_CUDA_GRAPHS; i++) {
         const clipc_cuda_graph *graph = &engine->graphs[i];
         if (graph->count == pass->count && graph->rows == pass->rows && graph->longest == pass->longest &&
-            graph->image == pass->image) {
+            graph->image == pass->image && graph->chosen_items == pass->chosen_items) {
             *out = graph->executable;
             return cudaSuccess;
         }
@@ -461,6 +489,7 @@ static cudaError_t find_graph(clipc_cuda_engine *engine, const clipc_cuda_graph 
 
 static clipc_status run_pass(clipc_cuda_engine *engine, const clipc_cuda_graph *pass, clipc_error *error)
 {
+    engine->pass_items = pass->image ? pass->count : 0;
     if (clipc_cuda_steps_are_on(engine->steps) || engine->tap.target.function || engine->tuner) {
         CLIPC_CUDA_TRY(clipc_cuda_steps_begin(engine->steps, engine->stream), "timing");
         return clipc_cuda_check(launch(engine, pass), "starting a kernel", error);
@@ -475,7 +504,11 @@ static clipc_status run_pass(clipc_cuda_engine *engine, const clipc_cuda_graph *
 clipc_status clipc_cuda_image_tower(clipc_cuda_engine *engine, int32_t count, clipc_error *error)
 {
     const int32_t tokens = (int32_t)engine->model->config.image_tokens;
-    const clipc_cuda_graph pass = {.count = count, .rows = count * tokens, .longest = tokens, .image = true};
+    const clipc_cuda_graph pass = {.count = count,
+                                   .rows = count * tokens,
+                                   .longest = tokens,
+                                   .image = true,
+                                   .chosen_items = engine->chosen_items};
     return run_pass(engine, &pass, error);
 }
 

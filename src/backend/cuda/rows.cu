@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(threads)
     const float2 before = measure(row, width);
     const float scale = rsqrtf(before.y / (float)width + epsilon);
 #pragma unroll
-    for (int i = 0; i < steps; i++) {
+    for (int i = 0; i < steps && weight; i++) {
         float factor[8];
         float offset[8];
         load_vector(weight, i * 256 + lane * 8, stride, factor);
@@ -95,6 +95,50 @@ __global__ void __launch_bounds__(threads)
         statistics[index] = after;
 }
 
+/* A block has an item, whose rows from `first` on its warps take in turn. */
+template <typename half, int steps>
+__global__ void __launch_bounds__(threads)
+    average_rows(const uint16_t *rows, int tokens, int first, int width, int stride, int normalize, float epsilon,
+                 uint16_t *to, float2 *statistics)
+{
+    extern __shared__ float sums[]; /* [warps][steps × 256] */
+    let_next_kernel_start();
+    wait_for_previous_kernel();
+    const int lane = threadIdx.x % 32;
+    row_values<steps> total = {};
+    for (int token = first + (int)threadIdx.x / 32; token < tokens; token += warps) {
+        row_values<steps> row;
+        load_row<half>(rows + ((size_t)blockIdx.x * tokens + token) * stride, stride, row);
+        const float2 pair = normalize ? measure(row, width) : make_float2(0, 0);
+        const float scale = normalize ? rsqrtf(pair.y / (float)width + epsilon) : 1.0f;
+#pragma unroll
+        for (int i = 0; i < steps; i++)
+#pragma unroll
+            for (int j = 0; j < 8; j++)
+                total.value[i][j] += i * 256 + lane * 8 + j < width ? (row.value[i][j] - pair.x) * scale : 0.0f;
+    }
+#pragma unroll
+    for (int i = 0; i < steps; i++)
+#pragma unroll
+        for (int j = 0; j < 8; j++)
+            sums[((int)threadIdx.x / 32 * steps + i) * 256 + j * 32 + lane] = total.value[i][j];
+    __syncthreads();
+    if (threadIdx.x >= 32)
+        return;
+#pragma unroll
+    for (int i = 0; i < steps; i++)
+#pragma unroll
+        for (int j = 0; j < 8; j++) {
+            for (int warp = 1; warp < warps; warp++)
+                total.value[i][j] += sums[(warp * steps + i) * 256 + j * 32 + lane];
+            total.value[i][j] /= (float)(tokens - first);
+        }
+    store_row<half>(to + (size_t)blockIdx.x * stride, stride, total);
+    const float2 pair = measure(total, width);
+    if (lane == 0)
+        statistics[blockIdx.x] = pair;
+}
+
 template <typename half>
 __global__ void __launch_bounds__(threads) widen_pairs(const uint32_t *halves, long long pairs, float2 *to)
 {
@@ -107,8 +151,8 @@ __global__ void __launch_bounds__(threads) widen_pairs(const uint32_t *halves, l
 
 template <typename half, int steps>
 __global__ void __launch_bounds__(threads)
-    text_rows(const int *ids, const int *offsets, const uint16_t *embedding, const uint16_t *position, int width,
-              int stride, uint16_t *rows, float2 *statistics)
+    text_rows(const int *ids, const int *offsets, const uint16_t *embedding, const uint16_t *position, int places,
+              int width, int stride, uint16_t *rows, float2 *statistics)
 {
     let_next_kernel_start();
     wait_for_previous_kernel();
@@ -118,8 +162,9 @@ __global__ void __launch_bounds__(threads)
         return;
     row_values<steps> row;
     row_values<steps> place;
-    load_row<half>(embedding + (size_t)ids[begin + token] * stride, stride, row);
-    load_row<half>(position + (size_t)token * stride, stride, place);
+    const int id = ids[begin + token];
+    load_row<half>(embedding + (size_t)(places ? id % places : id) * stride, stride, row);
+    load_row<half>(position + (size_t)(places ? id / places : token) * stride, stride, place);
 #pragma unroll
     for (int i = 0; i < steps; i++)
 #pragma unroll
@@ -184,12 +229,22 @@ extern "C" cudaError_t clipc_cuda_image_rows(clipc_cuda_type type, void *rows, i
 
 extern "C" cudaError_t clipc_cuda_text_rows(clipc_cuda_type type, const int32_t *ids, const int32_t *offsets,
                                             int32_t count, int32_t longest, const void *embedding,
-                                            const void *position, int32_t width, int32_t stride, void *rows,
-                                            float *statistics, cudaStream_t stream)
+                                            const void *position, int32_t places, int32_t width, int32_t stride,
+                                            void *rows, float *statistics, cudaStream_t stream)
 {
     const unsigned blocks = (unsigned)((longest + warps - 1) / warps);
     BY_TYPE(type, stride, text_rows, dim3(blocks, (unsigned)count), dim3(threads), 0, 1, stream, ids, offsets,
-            (const uint16_t *)embedding, (const uint16_t *)position, width, stride, (uint16_t *)rows,
+            (const uint16_t *)embedding, (const uint16_t *)position, places, width, stride, (uint16_t *)rows,
+            (float2 *)statistics);
+}
+
+extern "C" cudaError_t clipc_cuda_average_rows(clipc_cuda_type type, const void *rows, int32_t count, int32_t tokens,
+                                               int32_t first, int32_t width, int32_t stride, int32_t normalize,
+                                               float epsilon, void *to, float *statistics, cudaStream_t stream)
+{
+    const size_t shared_bytes = (size_t)warps * (size_t)((stride + 255) / 256 * 256) * sizeof(float);
+    BY_TYPE(type, stride, average_rows, dim3((unsigned)count), dim3(threads), shared_bytes, 1, stream,
+            (const uint16_t *)rows, tokens, first, width, stride, normalize, epsilon, (uint16_t *)to,
             (float2 *)statistics);
 }
 

@@ -23,15 +23,22 @@ cudaError_t clipc_cuda_floats_of_bytes(const uint8_t *bytes, int32_t count, int3
                                        float *pixels, cudaStream_t stream);
 
 /* Puts class_row (class embedding + first position, fp32 [width]) into the first row of each item of `tokens` rows,
- * then LayerNorm over every row in place, and leaves statistics: one pair a row. */
+ * then LayerNorm over every row in place (none when `weight` is NULL), and leaves statistics: one pair a row. */
 cudaError_t clipc_cuda_image_rows(clipc_cuda_type type, void *rows, int32_t count, int32_t tokens, int32_t width,
                                   int32_t stride, const float *class_row, const float *weight, const float *bias,
                                   float epsilon, float *statistics, cudaStream_t stream);
 
-/* rows[r] = embedding[ids[r]] + position[r − start of its text], with statistics; offsets [count + 1]. */
+/* rows[r] = embedding[ids[r]] + position[r − start of its text], with statistics; offsets [count + 1]. `places`: not 0
+ * where an id says its position, too, as position × places + id (model/token_place.h). */
 cudaError_t clipc_cuda_text_rows(clipc_cuda_type type, const int32_t *ids, const int32_t *offsets, int32_t count,
-                                 int32_t longest, const void *embedding, const void *position, int32_t width,
-                                 int32_t stride, void *rows, float *statistics, cudaStream_t stream);
+                                 int32_t longest, const void *embedding, const void *position, int32_t places,
+                                 int32_t width, int32_t stride, void *rows, float *statistics, cudaStream_t stream);
+
+/* The mean of each item's rows from `first` on → to [count, stride], with statistics: one pair a row. With `normalize`
+ * every row is brought to mean 0 and deviation 1 before. */
+cudaError_t clipc_cuda_average_rows(clipc_cuda_type type, const void *rows, int32_t count, int32_t tokens,
+                                    int32_t first, int32_t width, int32_t stride, int32_t normalize, float epsilon,
+                                    void *to, float *statistics, cudaStream_t stream);
 
 /* Rows [count, columns], without gaps and of a multiple of 8 columns, as fp32. */
 cudaError_t clipc_cuda_widen_rows(clipc_cuda_type type, const void *rows, int32_t count, int32_t columns, float *to,

@@ -199,6 +199,8 @@ static void pack_tower(clipc_tower_packer *packer, const clipc_model *model, boo
         if (config->class_token) {
             tower->class_row = pack_vector(packer, &model->weights.image.class_embedding,
                                            &model->weights.image.position_embedding, width);
+        }
+        if (config->norm_pre) {
             tower->norm_pre_weight = pack_vector(packer, &model->weights.image.norm_pre_weight, NULL, width);
             tower->norm_pre_bias = pack_vector(packer, &model->weights.image.norm_pre_bias, NULL, width);
         }
@@ -215,8 +217,10 @@ static void pack_tower(clipc_tower_packer *packer, const clipc_model *model, boo
     }
     read_norm(packer, image ? &model->weights.image.norm_post_weight : &model->weights.text.norm_final_weight,
               image ? &model->weights.image.norm_post_bias : &model->weights.text.norm_final_bias, &weight, &bias);
-    const clipc_tensor *projection_bias =
-        !image && config->text_projection_bias ? &model->weights.text.projection_bias : NULL;
+    const bool has_bias = image ? config->image_projection_bias : config->text_projection_bias;
+    const clipc_tensor *projection_bias = !has_bias ? NULL
+                                          : image   ? &model->weights.image.projection_bias
+                                                    : &model->weights.text.projection_bias;
     const clipc_matrix_source projection = {image ? &model->weights.image.projection : &model->weights.text.projection,
                                             projection_bias,
                                             weight,
@@ -234,20 +238,15 @@ static void pack_tower(clipc_tower_packer *packer, const clipc_model *model, boo
 /* What the kernels are made for. */
 static clipc_status check_parts(const clipc_config *config, bool image, clipc_error *error)
 {
-    CLIPC_FAIL_IF(image && (config->image_pooling == CLIPC_IMAGE_POOL_QUERY ||
-                            config->image_pooling == CLIPC_IMAGE_POOL_AVERAGE ||
-                            config->image_pooling == CLIPC_IMAGE_POOL_NORMED_AVERAGE),
-                  error, CLIPC_ERROR_UNSUPPORTED, "the cuda backend cannot run an image tower with %s yet",
-                  config->image_pooling == CLIPC_IMAGE_POOL_QUERY ? "attentional pooling (CoCa)"
-                                                                  : "average pooling (CLIPA)");
-    CLIPC_FAIL_IF(image && (config->class_token != config->norm_pre ||
-                            config->class_token != (config->image_pooling == CLIPC_IMAGE_POOL_CLASS) ||
-                            config->class_token != config->image_projection || config->image_projection_bias ||
-                            (config->class_token && config->patch_bias)),
-                  error, CLIPC_ERROR_UNSUPPORTED, "the cuda backend takes image towers of CLIP's and SigLIP's parts");
-    CLIPC_FAIL_IF(!image && clipc_config_places_tokens(config), error, CLIPC_ERROR_UNSUPPORTED,
-                  "the cuda backend cannot run a text tower with %s yet",
-                  config->text_class_token ? "a class token (CoCa)" : "neither a causal mask nor its last row pooled");
+    CLIPC_FAIL_IF(image && config->image_pooling == CLIPC_IMAGE_POOL_QUERY, error, CLIPC_ERROR_UNSUPPORTED,
+                  "the cuda backend cannot run an image tower with attentional pooling (CoCa) yet");
+    const bool attends = config->image_pooling == CLIPC_IMAGE_POOL_ATTENTION;
+    CLIPC_FAIL_IF(image && (config->image_projection == attends || (attends && config->class_token) ||
+                            (config->norm_pre && !config->class_token)),
+                  error, CLIPC_ERROR_UNSUPPORTED,
+                  "the cuda backend takes image towers of the parts of CLIP, EVA, CLIPA and SigLIP");
+    CLIPC_FAIL_IF(!image && config->text_class_token, error, CLIPC_ERROR_UNSUPPORTED,
+                  "the cuda backend cannot run a text tower with a class token (CoCa) yet");
     return CLIPC_OK;
 }
 
@@ -291,6 +290,10 @@ static clipc_cuda_tower shape_of(const clipc_config *config, bool image, const c
         .convolution_count = resnet ? (int32_t)clipc_resnet_count(config) : 0,
         .epsilon = shape->layer_norm_epsilon,
         .pools_by_attention = image && config->image_pooling == CLIPC_IMAGE_POOL_ATTENTION,
+        .averages = image && (config->image_pooling == CLIPC_IMAGE_POOL_AVERAGE ||
+                              config->image_pooling == CLIPC_IMAGE_POOL_NORMED_AVERAGE),
+        .averages_normed = image && config->image_pooling == CLIPC_IMAGE_POOL_NORMED_AVERAGE,
+        .places = !image && clipc_config_places_tokens(config) ? (int32_t)config->vocabulary_size + 1 : 0,
         .linear_count = clipc_linear_count(config, image),
     };
 }

@@ -59,10 +59,12 @@ typedef struct clipc_cuda_tower {
     /* image */
     clipc_cuda_matrix patch;
     bool pools_by_attention;
+    bool averages;            /* the mean of the patches' rows is what is projected */
+    bool averages_normed;     /* of rows that each went through the last LayerNorm */
     clipc_cuda_layer pooling; /* halves; its queries have no weights: the bias is the projected probe */
     void *zero_row;           /* [stride], of pooling */
     float *class_row;         /* fp32 [width]: class embedding + position 0; NULL: none, and no norm_pre */
-    float *norm_pre_weight;
+    float *norm_pre_weight;   /* NULL: none */
     float *norm_pre_bias;
     /* image, a ResNet, which has no layers */
     clipc_cuda_convolution *convolutions;
@@ -71,6 +73,7 @@ typedef struct clipc_cuda_tower {
     clipc_cuda_matrix key_value; /* [2 × heads × head_stride, stride] */
     /* text */
     void *embedding; /* [vocabulary, stride] */
+    int32_t places;  /* ids are places (model/token_place.h) of so many ids; 0: they are ids alone */
     void *memory;    /* all of the above */
     size_t bytes;
     /* what of it is in host memory and not in the block, of each linear layer in the order of model/linear.h */
