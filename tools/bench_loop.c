@@ -186,6 +186,7 @@ void bench_time_parts(bench_parts *parts, const bench_work *work, size_t iterati
     parts->samples = allocate(parts->count, sizeof *parts->samples);
     bench_caller_create(&caller, work);
     clipc_call_parts before = parts_of(work);
+    const uint64_t passes = before.passes;
     for (size_t i = 0; i < parts->count; i++) {
         bench_prepare(&caller, i);
         const double start = bench_now();
@@ -201,6 +202,8 @@ void bench_time_parts(bench_parts *parts, const bench_work *work, size_t iterati
         };
         before = after;
     }
+    if (parts->count)
+        parts->passes = (double)(before.passes - passes) / (double)parts->count;
     bench_caller_destroy(&caller);
 }
 

@@ -47,7 +47,8 @@ typedef struct bench_part_sample {
 
 typedef struct bench_parts {
     bench_part_sample *samples;
-    size_t count; /* 0: the backend has no such parts */
+    size_t count;  /* 0: the backend has no such parts */
+    double passes; /* that a call is done in */
 } bench_parts;
 
 /* A loop of its own, as timing the parts costs time: of one caller, and of as many iterations as the timed loop had,

@@ -37,6 +37,8 @@ static void print_head(const bench_result *result)
                  clipc_precision_name(engine->precision), engine->threads);
     if (!bench_is_on_host(result))
         print_format(", %zu devices of %zu streams", engine->devices, engine->streams);
+    if (result->parts.passes > 1)
+        print_format(", %.0f passes a batch", result->parts.passes);
     if (result->settings->bench.callers > 1)
         print_format(", %zu callers", (size_t)result->settings->bench.callers);
     print_text("\n");
@@ -69,6 +71,8 @@ static void print_table(const bench_result *result)
                      result->prepare.count ? "preprocessing: reading and decoding, or tokenizing"
                                            : "inputs are preprocessed already (--image, --text: files)",
                      result->engine.backend);
+    else if (result->parts.passes > 1)
+        print_text("of a batch in several passes each part is the sum of all, though they may run side by side\n");
     else if (!result->parts.count)
         print_format("backend %s does not say how its time splits\n", result->engine.backend);
 }
@@ -126,6 +130,7 @@ static void put_shape(json_t *object, const bench_result *result)
     json_put(object, "isa", json_string(engine->isa));
     json_put(object, "devices", json_integer((json_int_t)engine->devices));
     json_put(object, "streams", json_integer((json_int_t)engine->streams));
+    json_put(object, "passes", result->parts.count ? json_real(result->parts.passes) : json_null());
     json_put(object, "callers", json_integer(callers ? (json_int_t)callers : 1));
     json_put(object, "inputs",
              json_string(result->work->source == BENCH_RANDOM   ? "random"

@@ -52,8 +52,9 @@ static void warn_of_wrong_bounds(bench_result *result)
              1e3 * result->prepare.median, 1e3 * compute->median);
     for (size_t i = 0; i < sizeof transfers / sizeof *transfers; i++)
         if (transfers[i].part->count && transfers[i].part->median >= compute->median)
-            warn(result, "bound by transfers: %s takes %.3f ms a batch (median), computing %.3f ms", transfers[i].name,
-                 1e3 * transfers[i].part->median, 1e3 * compute->median);
+            warn(result, "bound by transfers: %s takes %.3f ms a batch (median), computing %.3f ms%s",
+                 transfers[i].name, 1e3 * transfers[i].part->median, 1e3 * compute->median,
+                 result->parts.passes > 1 ? ", each the sum of passes that may run side by side" : "");
     if (result->enqueue.count && result->enqueue.median > LARGEST_ENQUEUE * compute->median)
         warn(
             result,

@@ -41,10 +41,11 @@ static json_t *make_event(const trace_file *file, const char *phase, const char 
     return event;
 }
 
-/* The name that the viewer shows for a process or a thread. */
+/* The name that the viewer shows for a process or a thread: of all time, but a time is required of every event. */
 static void put_label(trace_file *file, const char *what, const char *label)
 {
     json_t *event = make_event(file, "M", what);
+    json_put(event, "ts", json_integer(0));
     json_t *arguments = json_object();
     json_put(arguments, "name", json_name(label));
     json_put(event, "args", arguments);

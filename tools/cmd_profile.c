@@ -19,7 +19,8 @@
 
 static const char *const synopsis[] = {
     "profile [MODEL | --model DIR | --arch NAME] [--tower both|image|text]",
-    "      [--batch N] [--tokens N,…] [--precision P] [--threads N]",
+    "      [--batch N | --image-shapes N,…] [--text-shapes N,…]",
+    "      [--tokens N,…] [--precision P] [--threads N]",
     "      [--warm-up MS] [--iterations N] [--layers]",
     "      [--json] [--chrome-trace FILE] [--html FILE]",
     NULL,
@@ -28,6 +29,8 @@ static const char *const synopsis[] = {
 static const char *const examples[] = {
     "Both towers of a model",
     "clipc profile clip-vit-base-patch32 --batch 32",
+    "Several batch sizes of both towers, beside one another",
+    "clipc profile b32.clipc --image-shapes 1,8,32 --text-shapes 1,32 --html shapes.html",
     "An engine file's image tower, layer by layer, as a web page and for ui.perfetto.dev",
     "clipc profile b32.clipc --tower image --layers --html profile.html --chrome-trace trace.json",
     "A shape whose weights are not at hand, in int8, for scripts",
@@ -40,6 +43,10 @@ static const tool_option options[] = {
      offsetof(tool_settings, architecture), 0, 0, NULL},
     {"tower", 0, OPTION_CHOICE, "NAME", "which tower: both (default, of those the model has), image or text",
      offsetof(tool_settings, towers), 0, 0, "both|image|text"},
+    {"image-shapes", 0, OPTION_TEXT, "N,…", "batch sizes to profile the image tower with, one after the other",
+     offsetof(tool_settings, image_shapes), 0, 0, NULL},
+    {"text-shapes", 0, OPTION_TEXT, "N,…", "the same of the text tower; both may be given",
+     offsetof(tool_settings, text_shapes), 0, 0, NULL},
     {"tokens", 0, OPTION_TEXT, "N,…",
      "length of each text, start and end token included (default: 16); several are dealt round robin",
      offsetof(tool_settings, tokens), 0, 0, NULL},
@@ -87,6 +94,7 @@ static void report(const tool_settings *settings, const char *model, const step_
             profile_table_print(&profiles[i]);
             print_text("\n");
         }
+        profile_shapes_print(profiles, count);
         profile_peaks_print(&profiles[0].peaks);
     }
     if (settings->chrome_trace)
@@ -96,28 +104,57 @@ static void report(const tool_settings *settings, const char *model, const step_
     free(device);
 }
 
+static void check_command_line(const tool_settings *settings)
+{
+    const bool shapes = settings->image_shapes || settings->text_shapes;
+    if (settings->model && settings->architecture)
+        quit(STATUS_USAGE, "profile: --model and --arch exclude each other");
+    if (shapes && settings->batch)
+        quit(STATUS_USAGE,
+             "profile: --batch is one batch size, --image-shapes and --text-shapes are several: give one");
+    if (shapes && settings->towers)
+        quit(STATUS_USAGE, "profile: --image-shapes and --text-shapes say which towers: --tower is not for them");
+    conflicts_check(settings, NULL);
+}
+
+/* Of each tower; those that are not asked for have none. */
+static void choose_shapes(const tool_settings *settings, const clipc_model_info *info, shape_list shapes[TOWERS])
+{
+    const char *const lists[TOWERS] = {settings->image_shapes, settings->text_shapes};
+    const char *const names[TOWERS] = {"image-shapes", "text-shapes"};
+    const bool listed = settings->image_shapes || settings->text_shapes;
+    const bool both = !settings->towers || strcmp(settings->towers, "both") == 0;
+    const shape_list none = {0};
+    const shape_list one = {.sizes = {settings->batch ? (size_t)settings->batch : 1}, .count = 1};
+    for (size_t i = 0; i < TOWERS; i++) {
+        const bool lacking = i == 0 ? info->image_absent != NULL : info->text_absent != NULL;
+        const bool wanted = !listed && (both ? !lacking : strcmp(settings->towers, tower_names[i]) == 0);
+        shapes[i] = shapes_parse(names[i], lists[i], wanted ? &one : &none);
+    }
+}
+
 static int run(const tool_settings *given)
 {
     const tool_settings named = operand_or_model(given, "profile");
     const tool_settings *settings = &named;
-    if (settings->model && settings->architecture)
-        quit(STATUS_USAGE, "profile: --model and --arch exclude each other");
-    conflicts_check(settings, NULL);
+    check_command_line(settings);
     clipc_model_info info;
+    shape_list shapes[TOWERS];
     clipc_model *model = session_open_model(settings, &info);
     conflicts_check_model(settings, model);
-    const bool both = !settings->towers || strcmp(settings->towers, "both") == 0;
-    step_profile profiles[TOWERS];
+    choose_shapes(settings, &info, shapes);
+    step_profile *profiles = allocate(shapes[0].count + shapes[1].count, sizeof *profiles);
     clipc_peaks peaks = {0};
     size_t count = 0;
     for (size_t i = 0; i < TOWERS; i++) {
-        const bool lacking = i == 0 ? info.image_absent != NULL : info.text_absent != NULL;
-        if (both ? !lacking : strcmp(settings->towers, tower_names[i]) == 0)
-            tower_profile_create(&profiles[count++], settings, i, model, settings->layers, &peaks);
+        if (shapes[i].count)
+            tower_profile_create(profiles + count, settings, i, model, &shapes[i], settings->layers, &peaks);
+        count += shapes[i].count;
     }
     report(settings, session_model_label(&info), profiles, count);
     for (size_t i = 0; i < count; i++)
         step_profile_free(&profiles[i]);
+    free(profiles);
     clipc_model_destroy(&model);
     return STATUS_DONE;
 }

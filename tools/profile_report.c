@@ -115,6 +115,31 @@ static void put_layers(report_page *page, const step_profile *profile)
     free(seconds);
 }
 
+/* Where there are several batch sizes of a tower: one line each, the bar being what an item takes. */
+static void put_shapes(report_page *page, const step_profile *profiles, size_t count)
+{
+    double longest = 0;
+    if (!profile_has_shapes(profiles, count))
+        return;
+    for (size_t i = 0; i < count; i++)
+        longest = fmax(longest, profiles[i].seconds / (double)profiles[i].batch);
+    report_put(page, "<div class=\"card\"><h2>Batch sizes</h2>\n<table><tr><th>tower</th><th>batch</th><th>ms</th>"
+                     "<th>median</th><th>a second</th><th>ms an item</th><th></th><th>at its limits</th></tr>\n");
+    for (size_t i = 0; i < count; i++) {
+        const double item = profiles[i].seconds / (double)profiles[i].batch;
+        report_put(page,
+                   "<tr><td class=\"name\">%s</td><td>%zu</td><td>%.3f</td><td>%.3f</td><td>%.1f</td><td>%.4f</td>"
+                   "<td class=\"bar\">",
+                   profiles[i].tower, profiles[i].batch, 1e3 * profiles[i].seconds, 1e3 * profiles[i].median_seconds,
+                   profile_share(1, item), 1e3 * item);
+        report_put_bar(page, profile_share(item, longest), "");
+        report_put(page, "</td>");
+        put_number(page, "%.1f %%", 100 * profile_share(profiles[i].least_seconds, profiles[i].seconds));
+        report_put(page, "</tr>\n");
+    }
+    report_put(page, "</table></div>\n");
+}
+
 static void put_peaks(report_page *page, const clipc_peaks *peaks)
 {
     const struct {
@@ -152,6 +177,7 @@ void profile_report_write(const char *path, const char *model, const char *devic
                clipc_precision_name(engine->precision), engine->threads);
     report_put_text(page, device);
     report_put(page, "; clipc %s</p>\n", clipc_version());
+    put_shapes(page, profiles, count);
     for (size_t i = 0; i < count; i++) {
         report_put(page, "<div class=\"card\"><h2>%s tower, %s, %zu iterations</h2>\n", profiles[i].tower,
                    profiles[i].batch_text, profiles[i].trace.batch_count);

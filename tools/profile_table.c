@@ -85,6 +85,23 @@ void profile_table_print(const step_profile *profile)
     print_flush();
 }
 
+void profile_shapes_print(const step_profile *profiles, size_t count)
+{
+    if (!profile_has_shapes(profiles, count))
+        return;
+    print_format("%-6s %6s %10s %10s %11s %9s %7s\n", "tower", "batch", "ms", "median", "items/s", "limit ms",
+                 "limit");
+    for (size_t i = 0; i < count; i++) {
+        const step_profile *profile = &profiles[i];
+        print_format("%-6s %6zu %10.3f %10.3f %11.2f", profile->tower, profile->batch, 1e3 * profile->seconds,
+                     1e3 * profile->median_seconds, profile_share((double)profile->batch, profile->seconds));
+        print_number(" %9.3f", 1e3 * profile->least_seconds, 10);
+        print_number(" %5.1f %%", 100 * profile_share(profile->least_seconds, profile->seconds), 8);
+        print_text("\n");
+    }
+    print_text("\n");
+}
+
 static void print_peak(const char *name, double operations)
 {
     if (operations > 0)

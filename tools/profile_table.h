@@ -7,6 +7,8 @@
 #include <jansson.h>
 
 void profile_table_print(const step_profile *profile);
+/* One line a batch size, where some tower has several. */
+void profile_shapes_print(const step_profile *profiles, size_t count);
 void profile_peaks_print(const clipc_peaks *peaks);
 json_t *profile_to_json(const step_profile *profile);
 json_t *profile_peaks_to_json(const clipc_peaks *peaks);

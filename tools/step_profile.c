@@ -16,6 +16,14 @@ double profile_peak_share(const step_profile *profile, const profiled_step *step
                          roofline_peak(&profile->peaks, step->precision));
 }
 
+bool profile_has_shapes(const step_profile *profiles, size_t count)
+{
+    for (size_t i = 1; i < count; i++)
+        if (strcmp(profiles[i].tower, profiles[i - 1].tower) == 0)
+            return true;
+    return false;
+}
+
 char *profile_step_name(const profiled_step *step)
 {
     return step->layer < 0 ? duplicate(step->step) : format_text("layers.%d %s", step->layer, step->step);

@@ -47,6 +47,8 @@ void step_profile_free(step_profile *profile);
 double profile_share(double part, double whole);
 /* Operations of the step a second, as a share of the peak; 0 when one of them is unknown. */
 double profile_peak_share(const step_profile *profile, const profiled_step *step);
+/* Whether some tower is there with more than one batch size. */
+bool profile_has_shapes(const step_profile *profiles, size_t count);
 /* "fc1 + activation", or "layers.3 fc1 + activation"; the caller frees. */
 char *profile_step_name(const profiled_step *step);
 

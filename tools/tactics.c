@@ -13,8 +13,9 @@ static step_profile run_once(const tool_settings *settings, size_t tower, const 
     tool_settings once = *settings;
     once.bench.warm_up = 0;
     once.iterations = 1;
+    const shape_list one = {.sizes = {settings->batch ? (size_t)settings->batch : 1}, .count = 1};
     step_profile profile;
-    tower_profile_create(&profile, &once, tower, model, true, NULL);
+    tower_profile_create(&profile, &once, tower, model, &one, true, NULL);
     return profile;
 }
 

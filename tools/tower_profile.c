@@ -60,16 +60,12 @@ static void trace_batches(step_profile *profile, const bench_work *work, const t
     bench_caller_destroy(&caller);
 }
 
-void tower_profile_create(step_profile *profile, const tool_settings *settings, size_t tower, const clipc_model *model,
-                          bool by_layers, clipc_peaks *peaks)
+static void profile_batch(step_profile *profile, const tool_settings *settings, size_t tower, const clipc_model *model,
+                          clipc_engine *engine, size_t batch, bool by_layers, clipc_peaks *peaks)
 {
     clipc_error error = {0};
-    const bool text = tower == 1;
-    const size_t batch = settings->batch ? (size_t)settings->batch : 1;
-    session_require_tower(model, !text);
-    clipc_engine *engine = session_create_engine(settings, model, !text, text, batch);
     bench_work work;
-    bench_work_create(&work, settings, model, engine, NULL, text, batch);
+    bench_work_create(&work, settings, model, engine, NULL, tower == 1, batch);
     *profile = (step_profile){.tower = tower_names[tower],
                               .batch = work.batch,
                               .batch_text = describe_batch(&work),
@@ -83,6 +79,15 @@ void tower_profile_create(step_profile *profile, const tool_settings *settings, 
     trace_batches(profile, &work, settings);
     step_profile_sum(profile, by_layers);
     bench_work_destroy(&work);
+}
+
+void tower_profile_create(step_profile *profiles, const tool_settings *settings, size_t tower,
+                          const clipc_model *model, const shape_list *shapes, bool by_layers, clipc_peaks *peaks)
+{
+    session_require_tower(model, tower == 0);
+    clipc_engine *engine = session_create_engine(settings, model, tower == 0, tower == 1, shapes_largest(shapes));
+    for (size_t i = 0; i < shapes->count; i++)
+        profile_batch(&profiles[i], settings, tower, model, engine, shapes->sizes[i], by_layers, peaks);
     clipc_engine_destroy(&engine);
 }
 

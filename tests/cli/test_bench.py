@@ -10,9 +10,9 @@ import zipfile
 from program import SAMPLES, Case, main, parse_npy, read_json, sample
 
 
-KEYS = {"tower", "batch", "tokens", "backend", "precision", "threads", "isa", "devices", "streams", "callers", "inputs",
-        "warm_up_iterations", "iterations", "seconds", "items_per_s", "batches_per_s", "median_ms", "p90_ms", "p99_ms",
-        "latency", "preprocessing", "host_to_device", "compute", "device_to_host", "enqueue", "model_ms", "engine_ms",
+KEYS = {"tower", "batch", "tokens", "backend", "precision", "threads", "isa", "devices", "streams", "passes", "callers",
+        "inputs", "warm_up_iterations", "iterations", "seconds", "items_per_s", "batches_per_s", "median_ms", "p90_ms",
+        "p99_ms", "latency", "preprocessing", "host_to_device", "compute", "device_to_host", "enqueue", "model_ms", "engine_ms",
         "machine", "warnings", "roofline_ms", "roofline_share"}
 SUMMARY = {"count", "min_ms", "mean_ms", "median_ms", "p90_ms", "p95_ms", "p99_ms", "max_ms", "variation"}
 MACHINE = {"cpu_mhz", "cpu_mhz_source", "cpu_watts", "waited_share", "gpu_mhz", "gpu_memory_mhz", "gpu_watts",

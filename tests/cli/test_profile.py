@@ -1,8 +1,11 @@
 """clipc profile."""
 
+import copy
 import html.parser
 import json
+import time
 
+import trace_events
 from program import DEMO_MODEL, Case, main
 
 LAYERS = {"image": 6, "text": 4}
@@ -111,16 +114,19 @@ class Profile(Case):
         self.assertEqual({step["layer"] for step in tower["steps"]}, {None, *range(LAYERS["text"])})
 
     def test_chrome_trace(self):
+        begin = time.monotonic()
         result = self.profile("--chrome-trace", "trace.json", "--batch", "2")
+        wall = time.monotonic() - begin
         with open(self.path("trace.json"), encoding="utf-8") as file:
             trace = json.load(file)
-        self.assertEqual(trace["displayTimeUnit"], "ms")
+        self.assertEqual(trace_events.problems(trace), [])
         events = trace["traceEvents"]
         names = [event["args"]["name"] for event in events if event["ph"] == "M"]
         self.assertEqual(len(names), 3)  # the process and two threads
+        # Microseconds: the whole trace is shorter than the process ran, and its spans are what the table says.
+        self.assertLess(max(event["ts"] + event.get("dur", 0) for event in events), 1e6 * wall)
         for thread, tower in enumerate(result["towers"], 1):
             spans = [event for event in events if event["ph"] == "X" and event["tid"] == thread]
-            self.assertLessEqual({event["ph"] for event in events}, {"M", "X"})
             batches = [event for event in spans if event["cat"] == "batch"]
             layers = [event for event in spans if event["cat"] == "layer"]
             steps = [event for event in spans if event["cat"] == "step"]
@@ -128,9 +134,70 @@ class Profile(Case):
             self.assertEqual(len(steps), 4 * sum(step["runs"] for step in tower["steps"]))
             self.assertEqual({layer["name"] for layer in layers},
                              {f"layers.{i}" for i in range(LAYERS[tower["tower"]])})
-            self.assertAlmostEqual(sum(batch["dur"] for batch in batches) / 4e3 / tower["ms"], 1, places=3)
-            self.assertAlmostEqual(sum(step["dur"] for step in steps) / 4e3 / tower["steps_ms"], 1, places=2)
+            self.assertAlmostEqual(trace_events.milliseconds(trace, "batch", thread) / 4 / tower["ms"], 1, places=3)
+            self.assertAlmostEqual(trace_events.milliseconds(trace, "step", thread) / 4 / tower["steps_ms"], 1, places=2)
             self.assert_in_one_another(batches, layers, steps)
+
+    def test_wrong_traces_are_noticed(self):
+        """The check of the trace event format fails where it should."""
+        self.profile("--chrome-trace", "trace.json", "--tower", "text", "-n", "1")
+        with open(self.path("trace.json"), encoding="utf-8") as file:
+            right = json.load(file)
+        self.assertEqual(trace_events.problems(right), [])
+        steps = [i for i, event in enumerate(right["traceEvents"]) if event.get("cat") == "step"]
+
+        def problems(change):
+            wrong = copy.deepcopy(right)
+            change(wrong, wrong["traceEvents"][steps[3]])
+            return " ".join(trace_events.problems(wrong))
+
+        for key in ("name", "ph", "ts", "pid", "tid", "dur", "cat"):
+            self.assertIn(key.replace("cat", "category"), problems(lambda trace, event: event.pop(key)))
+        for key, value in (("ts", "1"), ("ts", -1), ("ts", float("nan")), ("dur", -1), ("dur", None), ("pid", "1"),
+                           ("tid", 1.5), ("ph", "B"), ("args", [])):
+            self.assertIn(key if key != "ph" else "phase", problems(lambda trace, event: event.update({key: value})))
+        self.assertIn("ends after", problems(lambda trace, event: event.update(dur=1e3 * event["dur"] + 1e3)))
+        self.assertIn("ends after", problems(lambda trace, event: event.update(ts=event["ts"] - event["dur"] / 2 - 1)))
+        self.assertIn("thread 7 has no name", problems(lambda trace, event: event.update(tid=7)))
+        self.assertIn("process 7 has no name", problems(lambda trace, event: event.update(pid=7)))
+        self.assertIn("displayTimeUnit", problems(lambda trace, event: trace.update(displayTimeUnit="us")))
+        self.assertIn("names nothing", problems(lambda trace, event: trace["traceEvents"][0].update(args={})))
+        self.assertIn("traceEvents", problems(lambda trace, event: trace.pop("traceEvents")))
+        self.assertIn("nothing but names", " ".join(trace_events.problems(
+            {"displayTimeUnit": "ms", "traceEvents": right["traceEvents"][:2]})))
+
+    def test_shapes(self):
+        result = self.profile("--image-shapes", "1,3", "--text-shapes", "2", "--tokens", "9", "--precision", "fp32",
+                              "--chrome-trace", "trace.json", "--html", "page.html", "--iterations", "2")
+        model = self.json_lines("inspect", "--json")[0]
+        self.assertEqual([(tower["tower"], tower["batch"]) for tower in result["towers"]],
+                         [("image", 1), ("image", 3), ("text", 2)])
+        for tower in result["towers"]:
+            self.check_tower(tower, result["peaks"])
+            length = model["image"]["tokens"] if tower["tower"] == "image" else 9
+            self.assertEqual(tower["operations"],
+                             float(f"{expected_operations(model, tower['tower'], tower['batch'], length):.9g}"))
+        with open(self.path("trace.json"), encoding="utf-8") as file:
+            trace = json.load(file)
+        self.assertEqual(trace_events.problems(trace), [])
+        for thread, tower in enumerate(result["towers"], 1):
+            self.assertAlmostEqual(trace_events.milliseconds(trace, "batch", thread) / 2 / tower["ms"], 1, places=3)
+        labels = [event["args"]["name"] for event in trace["traceEvents"] if event["name"] == "thread_name"]
+        self.assertEqual([label.split(",")[:2] for label in labels],
+                         [["image tower", " batch 1"], ["image tower", " batch 3"], ["text tower", " batch 2"]])
+        with open(self.path("page.html"), encoding="utf-8") as file:
+            page = file.read()
+        parser = Pages()
+        parser.feed(page)
+        self.assertEqual(parser.open, [])
+        for words in ["Batch sizes", "image tower, batch 1,", "image tower, batch 3,", "text tower, batch 2,"]:
+            self.assertIn(words, parser.text)
+        text = self.run_clipc("profile", "--image-shapes", "2,1", "-n", "1").decode("utf-8")
+        self.assertNotIn("text tower", text)
+        lines = [line.split() for line in text.splitlines()]
+        head = next(i for i, line in enumerate(lines) if line[:2] == ["tower", "batch"])
+        self.assertEqual([line[:2] for line in lines[head + 1:head + 3]], [["image", "2"], ["image", "1"]])
+        self.assertNotIn("tower  batch", self.run_clipc("profile", "--text-shapes", "2", "-n", "1").decode("utf-8"))
 
     def assert_in_one_another(self, batches, layers, steps):
         end = 0
@@ -197,7 +264,8 @@ class Profile(Case):
         self.run_clipc("profile", "--backend", "ref", status=3)
         self.assertIn("cannot record", self.stderr)
         for wrong in [["--model", "x", "--arch", "RN50"], ["a", "b"], ["--tower", "none"], ["-n", "0"],
-                      ["--html", "f", "--chrome-trace", "f"]]:
+                      ["--html", "f", "--chrome-trace", "f"], ["--image-shapes", "1,,2"], ["--image-shapes", "0"],
+                      ["--image-shapes", "1,2", "--batch", "3"], ["--text-shapes", "1", "--tower", "text"]]:
             self.run_clipc("profile", *wrong, status=2)
         self.run_clipc("convert", DEMO_MODEL, "demo.clipc")
         self.run_clipc("profile", "demo.clipc", "--chrome-trace", "demo.clipc", status=2)
