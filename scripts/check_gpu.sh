@@ -26,6 +26,7 @@ run ./clipc compare @cuda:fp16 tuned.clipc --atol 0 --rtol 0 --mark-all
 run ./clipc compare @cpu:fp32 @cuda:fp16 --mark-all --min-cosine 0.999
 run ./clipc debug precision @cuda:fp8 --accuracy-gate cos:0.999 --count 16
 run ./clipc bench --arch ViT-B-32 --batch 64 --iterations 5 --explain
+run python3 check_reports.py
 
 # racecheck follows every access to shared memory, which takes time.
 sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 2>/dev/null || true)
@@ -34,9 +35,12 @@ if [ -n "$sanitizer" ] && [ -z "${NO_SANITIZER:-}" ]; then
         run timeout 240 "$sanitizer" --tool $tool --error-exitcode 1 ./check_engine --short
     done
     run timeout 120 "$sanitizer" --tool memcheck --error-exitcode 1 ./check_kernels maps
-    run timeout 120 "$sanitizer" --tool memcheck --error-exitcode 1 ./clipc bench --arch RN50 --batch 2 --warm-up 0 --iterations 1
+    run timeout 120 "$sanitizer" --tool memcheck --error-exitcode 1 ./clipc bench --arch RN50 --batch 2 --warm-up 0 --iterations 1 --no-roofline
     run timeout 240 "$sanitizer" --tool racecheck --error-exitcode 1 ./check_engine --short
-    run timeout 120 "$sanitizer" --tool racecheck --error-exitcode 1 ./clipc bench --batch 1 --warm-up 0 --iterations 1
+    run timeout 120 "$sanitizer" --tool racecheck --error-exitcode 1 ./clipc bench --batch 1 --warm-up 0 --iterations 1 --no-roofline
+    for tool in memcheck racecheck; do
+        run timeout 120 "$sanitizer" --tool $tool --error-exitcode 1 ./clipc bench models/clipa@cuda:fp16 --batch 3 --warm-up 0 --iterations 1 --no-roofline
+    done
 else
     echo "== compute-sanitizer is not here: nothing ran under it"
 fi

@@ -24,7 +24,10 @@ awk -F '\t' 'FNR == NR { line[$1] = FNR - 1; next } { print line[$2] }' "$eval/l
 # shellcheck disable=SC2046 # words are meant to split
 "$programs/write_eval" "$folder/eval/pixels.npy" $(awk -F '\t' -v folder="$eval" '{ print folder "/" $1 }' "$eval/labels.tsv")
 
-cp bench/peers_gpu.py bench/gemm_gpu.py bench/resnet_gpu.py bench/gpu_timing.py scripts/check_gpu.sh "$folder/"
+cp bench/peers_gpu.py bench/gemm_gpu.py bench/resnet_gpu.py bench/gpu_timing.py scripts/check_gpu.sh \
+    tests/device/check_reports.py tests/cli/trace_events.py "$folder/"
+mkdir "$folder/models"
+cp -r tests/golden/models/coca tests/golden/models/clipa tests/golden/models/eva "$folder/models/"
 size=$(du -sm "$folder" | cut -f 1)
 echo "$folder: $size MiB"
 [ "$size" -le 60 ] || { echo "gpu_bundle.sh: more than 60 MiB" >&2; exit 1; }

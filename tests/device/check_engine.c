@@ -266,6 +266,31 @@ static void check_steps(const clipc_model *model, int short_run)
     free(rows);
 }
 
+/* Bytes are multiplied faster than halves, and another engine finds nearly the same. */
+static void check_peaks(const clipc_model *model, int short_run)
+{
+    clipc_error error;
+    clipc_peaks peaks[2] = {{.size = sizeof *peaks}, {.size = sizeof *peaks}};
+    float *rows = malloc(IMAGES * info.embedding_dimension * sizeof *rows);
+    for (size_t i = 0; i < 2; i++) {
+        clipc_engine *engine = make(model, 32, 1 + i, NULL, 0);
+        require(clipc_engine_measure_peaks(engine, &peaks[i], &error), &error);
+        printf("      %.1f fp16, %.1f bf16, %.1f fp8, %.1f int8 Top/s, %.0f GB/s, %.2f us a start\n",
+               1e-12 * peaks[i].fp16_operations, 1e-12 * peaks[i].bf16_operations, 1e-12 * peaks[i].fp8_operations,
+               1e-12 * peaks[i].int8_operations, 1e-9 * peaks[i].all_threads_bytes, 1e6 * peaks[i].start_seconds);
+        encode(engine, 0, 32, rows);
+        check(same(rows, expected, 32), "measuring peaks leaves the engine as it was");
+        clipc_engine_destroy(&engine);
+    }
+    const double ratio = peaks[0].fp16_operations / peaks[1].fp16_operations;
+    check(peaks[0].fp16_operations > 0 && peaks[0].bf16_operations > 0 && peaks[0].all_threads_bytes > 0 &&
+              peaks[0].start_seconds > 0 && peaks[0].fp32_operations == 0,
+          "peaks are measured");
+    check(short_run || (peaks[0].int8_operations > 1.5 * peaks[0].fp16_operations && ratio > 0.8 && ratio < 1.25),
+          "and are nearly the same again");
+    free(rows);
+}
+
 /* What clipc_engine_measure switches: the parts add up to no more than the calls, graphs change no bit, and without
  * transfers the embeddings stay what they were. */
 static void check_parts(const clipc_model *model)
@@ -413,6 +438,7 @@ int main(int argc, char **argv)
     check_steps(model, short_run);
     check_trace(model);
     check_parts(model);
+    check_peaks(model, short_run);
     if (!short_run) {
         check_short_memory(model);
         check_fault(model);
