@@ -7,7 +7,18 @@
 struct conversion {
     clipc_engine_writer *writer;
     const clipc_model *model;
+    clipc_write_function write;
+    void *user;
 };
+
+/* What goes out from where it is mapped is not needed any more. */
+static int write_once(void *context, const void *bytes, size_t size)
+{
+    const struct conversion *job = context;
+    const int result = job->write(job->user, bytes, size);
+    clipc_model_forget(job->model, bytes, size);
+    return result;
+}
 
 static clipc_status add_packed(void *context, bool image, size_t linear, const clipc_section *section,
                                clipc_error *error)
@@ -19,9 +30,9 @@ static clipc_status add_packed(void *context, bool image, size_t linear, const c
     memcpy(named.name, role.name, sizeof named.name);
     CLIPC_TRY(clipc_engine_writer_add(job->writer, &named, error));
     for (size_t part = 0; part < role.parts; part++)
-        if (role.weights[part]->data)
-            clipc_model_forget(model, role.weights[part]->data,
-                               role.weights[part]->count * clipc_dtype_size(role.weights[part]->dtype));
+        clipc_model_forget_tensor(model, role.weights[part]);
+    if (model->linears[image]) /* it was packed before */
+        clipc_model_forget(model, model->linears[image][linear]->bytes, model->linears[image][linear]->size);
     return CLIPC_OK;
 }
 
@@ -78,8 +89,8 @@ clipc_status clipc_model_convert(const clipc_model *model, const clipc_engine_co
         CLIPC_TRY(clipc_engine_settle(model, wanted, &backend, &options, error));
     options.image_tower = clipc_config_has_tower(&model->config, true);
     options.text_tower = clipc_config_has_tower(&model->config, false);
-    struct conversion job = {.model = model};
-    CLIPC_TRY(clipc_engine_writer_create(write, user, &job.writer, error));
+    struct conversion job = {.model = model, .write = write, .user = user};
+    CLIPC_TRY(clipc_engine_writer_create(write_once, &job, &job.writer, error));
     const clipc_status status =
         blocks ? convert_blocks(&job, blocks, &options, error) : convert(&job, backend, &options, error);
     clipc_engine_writer_destroy(&job.writer);

@@ -103,8 +103,7 @@ clipc_status clipc_model_read_tensor(const clipc_model *model, size_t index, flo
     const clipc_tensor *tensor = slot.tensor;
     if (tensor->data) {
         clipc_tensor_read(tensor, 0, slot.count, values);
-        if (!tensor->pitch)
-            clipc_model_forget(model, tensor->data, slot.count * clipc_dtype_size(tensor->dtype));
+        clipc_model_forget_tensor(model, tensor);
         return CLIPC_OK;
     }
     const clipc_section *section = section_of(model, &slot, &place);

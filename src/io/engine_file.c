@@ -211,6 +211,9 @@ clipc_status clipc_engine_file_verify(const clipc_engine_file *file, clipc_error
 
 /* ---- writing ---- */
 
+/* At most so many bytes are handed on at once, so that a caller may let go of what was written. */
+#define WRITE_STEP ((size_t)1 << 20)
+
 struct clipc_engine_writer {
     clipc_write_function write;
     void *user;
@@ -293,9 +296,16 @@ clipc_status clipc_engine_writer_append(clipc_engine_writer *writer, const void 
                                         clipc_error *error)
 {
     clipc_engine_section *entry = &writer->table[writer->count - 1];
-    entry->checksum = (uint32_t)crc32_z(entry->checksum, bytes, size);
-    entry->size += size;
-    return put(writer, bytes, size, error);
+    const uint8_t *piece = bytes;
+    for (size_t left = size; left > 0;) {
+        const size_t part = clipc_min(left, WRITE_STEP);
+        entry->checksum = (uint32_t)crc32_z(entry->checksum, piece, part);
+        entry->size += part;
+        CLIPC_TRY(put(writer, piece, part, error));
+        piece += part;
+        left -= part;
+    }
+    return CLIPC_OK;
 }
 
 clipc_status clipc_engine_writer_add(clipc_engine_writer *writer, const clipc_section *section, clipc_error *error)

@@ -63,7 +63,7 @@ clipc_status clipc_engine_file_verify(const clipc_engine_file *file, clipc_error
 
 typedef struct clipc_engine_writer clipc_engine_writer;
 
-/* Writes the header through `write`, to which everything goes in order. */
+/* Writes the header through `write`, to which everything goes in order, at most a MiB at a time. */
 clipc_status clipc_engine_writer_create(clipc_write_function write, void *user, clipc_engine_writer **out,
                                         clipc_error *error);
 /* Appends a section; its checksum is computed. */

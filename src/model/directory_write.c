@@ -122,8 +122,11 @@ static clipc_status write_slot(void *context, const clipc_slot *slot, clipc_erro
             clipc_tensor_read(tensor, first, count, it->room);
             CLIPC_TRY(narrow_and_write(it, slot, first, it->room, count, error));
         }
-        clipc_model_forget(it->model, bytes, count * size);
+        if (!tensor->pitch)
+            clipc_model_forget(it->model, bytes, count * size);
     }
+    if (tensor->pitch) /* each piece is of all pages */
+        clipc_model_forget_tensor(it->model, tensor);
     return CLIPC_OK;
 }
 

@@ -58,6 +58,8 @@ static void scan_pieces(void *context, size_t begin, size_t end, size_t thread)
         if (view.pitch) { /* lies in pieces of its own: all of it at once */
             if (first == 0 && clipc_tensor_first_not_finite(&view) != SIZE_MAX)
                 atomic_store_explicit(&it->found, true, memory_order_relaxed);
+            if (first == 0 && it->once)
+                clipc_model_forget_tensor(it->once, &view);
             continue;
         }
         view.data = (const uint8_t *)view.data + first * clipc_dtype_size(view.dtype);

@@ -227,6 +227,15 @@ void clipc_model_forget(const clipc_model *model, const void *bytes, size_t size
     }
 }
 
+void clipc_model_forget_tensor(const clipc_model *model, const clipc_tensor *tensor)
+{
+    if (!tensor->data || tensor->count == 0)
+        return;
+    const size_t count =
+        tensor->pitch ? (tensor->shape[1] - 1) * tensor->pitch + tensor->shape[0] : tensor->count; /* of the file's */
+    clipc_model_forget(model, tensor->data, count * clipc_dtype_size(tensor->dtype));
+}
+
 void clipc_model_log(const clipc_model_config *config, clipc_log_level level, const char *format, ...)
 {
     if (!config || !config->log)

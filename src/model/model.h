@@ -93,6 +93,8 @@ clipc_status clipc_model_check_source(const clipc_model *model, size_t threads, 
 /* Says that these bytes of a weight file will not be read again soon, so that they no longer count as memory of the
  * process. They are read again where they are used all the same. Bytes of no mapped file are left alone. */
 void clipc_model_forget(const clipc_model *model, const void *bytes, size_t size);
+/* The same of all of a tensor; of a turned one also of what lies between its columns. */
+void clipc_model_forget_tensor(const clipc_model *model, const clipc_tensor *tensor);
 /* README.md or CARD.md of the model's directory, or the card in its engine file; to be closed with
  * clipc_mapped_file_close. *found is false when there is none. */
 clipc_status clipc_model_open_card(const clipc_model *model, clipc_mapped_file *out, bool *found, clipc_error *error);
