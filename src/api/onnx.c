@@ -71,6 +71,8 @@ static clipc_status add_metadata(clipc_onnx_graph *graph, const clipc_model *mod
     clipc_onnx_metadata(graph, "clipc.preprocessing_order",
                         model->preprocess.order == CLIPC_ORDER_TORCHVISION ? "torchvision" : "transformers");
     clipc_onnx_metadata(graph, "clipc.template", model->default_template);
+    if (options->text && clipc_config_places_tokens(&model->config))
+        clipc_onnx_metadata(graph, "clipc.pad_token", clipc_onnx_text(graph, "%d", (int)model->config.pad_token));
     clipc_onnx_metadata(graph, "clipc.normalized", options->normalize ? "true" : "false");
     clipc_onnx_metadata(graph, "logit_scale", clipc_onnx_text(graph, "%.9g", (double)model->weights.logit_scale));
     if (model->config.scoring == CLIPC_SCORING_SIGMOID)
@@ -108,21 +110,6 @@ static clipc_status unpack(const void *user, const clipc_tensor *tensor, float *
     return clipc_family_each(model->family, &model->config, &model->weights, true, true, unpack_slot, &of, error);
 }
 
-/* What clipc runs but does not write. */
-static clipc_status check_parts(const clipc_model *model, bool text, clipc_error *error)
-{
-    const clipc_config *config = &model->config;
-    CLIPC_FAIL_IF(text && clipc_config_places_tokens(config), error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: the graph of a text tower with %s is not written yet", model->path,
-                  config->text_class_token ? "a class token (CoCa)" : "neither a causal mask nor its last row pooled");
-    CLIPC_FAIL_IF(!text && config->image_pooling != CLIPC_IMAGE_POOL_CLASS &&
-                      config->image_pooling != CLIPC_IMAGE_POOL_ATTENTION,
-                  error, CLIPC_ERROR_UNSUPPORTED, "%s: the graph of an image tower with %s is not written yet",
-                  model->path,
-                  config->image_pooling == CLIPC_IMAGE_POOL_QUERY ? "attentional pooling (CoCa)" : "average pooling");
-    return CLIPC_OK;
-}
-
 clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_options *options,
                                      clipc_write_function write, void *user, clipc_write_function external,
                                      void *external_user, const char *external_name, clipc_error *error)
@@ -142,7 +129,6 @@ clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_
                   "original ones",
                   model->path, clipc_precision_name(model->precision));
     CLIPC_TRY(clipc_model_check_tower(model, !options->text, error));
-    CLIPC_TRY(check_parts(model, options->text != 0, error));
     if (model->engine_file)
         CLIPC_TRY(clipc_model_check_source(model, 0, error));
     CLIPC_TRY(clipc_model_check_finite(model, !options->text, options->text, 0, error));
@@ -151,6 +137,9 @@ clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_
     const size_t convolutions = options->text ? 0 : clipc_resnet_count(&model->config);
     CLIPC_FAIL_IF(convolutions && (options->quantize_dynamic || model->engine_file), error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: a ResNet's graph is made of its own weights, in floats", model->path);
+    CLIPC_FAIL_IF(!options->text && options->quantize_dynamic && model->config.image_pooling == CLIPC_IMAGE_POOL_QUERY,
+                  error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: the graph of attentional pooling (CoCa) is made in floats alone", model->path);
     clipc_onnx_graph graph;
     clipc_onnx_graph_init(&graph, options->text ? "clip_textual" : "clip_visual", options->opset,
                           tower->layers * LAYER_WEIGHTS + convolutions * CLIPC_CONVOLUTION_PARTS + OTHER_WEIGHTS,

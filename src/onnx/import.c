@@ -6,6 +6,7 @@
 #include "onnx/import_weights.h"
 #include "onnx/recognize.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* What the values of a graph may take; what is copied of weights may take four times what is stored of them. */
@@ -148,6 +149,17 @@ static void start_anew(clipc_onnx_import *import)
     *import = (clipc_onnx_import){.config = clipc_config_clip(), .kept = import->kept};
 }
 
+/* What texts are filled up with, where no mask of the graph names it: 0, open_clip's own, without metadata. */
+static void read_pad(const clipc_onnx_file *file, clipc_config *config)
+{
+    const char *text = clipc_onnx_file_metadata(file, "clipc.pad_token");
+    char *end = NULL;
+    const long pad = text ? strtol(text, &end, 10) : 0;
+    const bool known = text && end != text && !*end && pad >= 0 && (size_t)pad < config->vocabulary_size;
+    if (known && !config->text_class_token && pad <= INT32_MAX)
+        config->pad_token = (int32_t)pad;
+}
+
 static clipc_status read_file(reader *from)
 {
     clipc_onnx_import *import = from->import;
@@ -163,6 +175,7 @@ static clipc_status read_file(reader *from)
             break;
     }
     CLIPC_TRY(status);
+    read_pad(from->file, &import->config);
     import->preprocessing = keep(import, clipc_onnx_file_metadata(from->file, "clipc.preprocessing"));
     import->preprocessing_order = keep(import, clipc_onnx_file_metadata(from->file, "clipc.preprocessing_order"));
     import->template_text = keep(import, clipc_onnx_file_metadata(from->file, "clipc.template"));

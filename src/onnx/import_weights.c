@@ -168,11 +168,22 @@ static clipc_status take_probe(const taker *to, const clipc_onnx_tower *from)
 {
     clipc_weights *out = &to->import->weights;
     clipc_tensor *probe = &out->image.probe;
-    CLIPC_TRY(take(to, NULL, from->probe->weight, 1, probe));
+    clipc_onnx_constant row = *from->probe->weight;
+    row.data += from->probe_row * row.strides[0] * clipc_dtype_size(row.dtype);
+    row.rank = 1;
+    row.shape[0] = row.shape[1];
+    row.strides[0] = row.strides[1];
+    CLIPC_TRY(take(to, NULL, &row, 1, probe));
+    CLIPC_TRY(take_attention(to, &from->probe_layer, &out->image.pooling));
+    if (from->image_pooling == CLIPC_IMAGE_POOL_QUERY) {
+        CLIPC_TRY(
+            take_norm(to, from->probe_layer.norm1, &out->image.pooling.norm1_weight, &out->image.pooling.norm1_bias));
+        return take_norm(to, from->probe_layer.norm2, &out->image.pooling.norm2_weight,
+                         &out->image.pooling.norm2_bias);
+    }
     probe->rank = 3;
     probe->shape[2] = probe->shape[0];
     probe->shape[0] = probe->shape[1] = 1;
-    CLIPC_TRY(take_attention(to, &from->probe_layer, &out->image.pooling));
     return take_norm2_and_mlp(to, &from->probe_layer, &out->image.pooling);
 }
 
@@ -242,7 +253,9 @@ static clipc_status take_image(const taker *to, const clipc_onnx_tower *from)
     CLIPC_TRY(take_norm(to, from->norm_post, &out->image.norm_post_weight, &out->image.norm_post_bias));
     to->import->integers |= from->embedded->scale != NULL;
     if (from->probe)
-        return take_probe(to, from);
+        CLIPC_TRY(take_probe(to, from));
+    if (!from->projection)
+        return CLIPC_OK;
     if (from->projection->bias)
         CLIPC_TRY(take(to, NULL, from->projection->bias, 1, &out->image.projection_bias));
     return take_matrix(to, from->projection, 1, &out->image.projection);
@@ -252,6 +265,8 @@ static clipc_status take_text(const taker *to, const clipc_onnx_tower *from)
 {
     clipc_weights *out = &to->import->weights;
     CLIPC_TRY(take(to, from->embedded, from->embedded->weight, 1, &out->text.token_embedding));
+    if (from->class_token)
+        CLIPC_TRY(take(to, NULL, from->class_token->weight, 1, &out->text.class_embedding));
     CLIPC_TRY(take(to, NULL, from->positions->weight, 1, &out->text.position_embedding));
     CLIPC_TRY(take_norm(to, from->norm_post, &out->text.norm_final_weight, &out->text.norm_final_bias));
     to->import->integers |= from->embedded->scale != NULL;
@@ -294,7 +309,8 @@ static clipc_status take_config(const taker *to, const clipc_onnx_interpreter *i
         config->class_token = tower->class_token != NULL;
         config->patch_bias = tower->embedded->bias != NULL;
         config->norm_pre = tower->norm_pre != NULL;
-        config->image_pooling = tower->probe ? CLIPC_IMAGE_POOL_ATTENTION : CLIPC_IMAGE_POOL_CLASS;
+        config->image_pooling = tower->image_pooling;
+        config->pooling_heads = tower->pooling_heads;
         config->image_projection = tower->projection != NULL;
         config->image_projection_bias = tower->projection && tower->projection->bias;
         return clipc_config_set_image(config, to->file, to->error);
@@ -305,6 +321,8 @@ static clipc_status take_config(const taker *to, const clipc_onnx_interpreter *i
     config->causal = tower->causal;
     config->pooling = tower->pooling;
     config->eot_token = tower->eot_token;
+    config->text_class_token = tower->class_token != NULL;
+    config->pad_token = tower->key_mask ? (int32_t)tower->key_mask->index : 0;
     config->text_projection_bias = tower->projection->bias != NULL;
     CLIPC_TRY(check(to, "the vocabulary", config->vocabulary_size, 2, CLIPC_MAX_VOCABULARY));
     return check(to, "the number of text positions", config->max_positions, 2, CLIPC_MAX_TOKENS);

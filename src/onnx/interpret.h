@@ -10,10 +10,10 @@
 typedef enum clipc_onnx_kind {
     CLIPC_ONNX_PIXELS,        /* the image input */
     CLIPC_ONNX_IDS,           /* the text input */
-    CLIPC_ONNX_PROBE,         /* `weight` [features], the one query of attention pooling: the same for all items */
+    CLIPC_ONNX_PROBE,         /* `weight` [tokens, features], queries of attention pooling: the same for all items */
     CLIPC_ONNX_PATCHES,       /* base convolved with `weight`, + bias */
     CLIPC_ONNX_EMBEDDED,      /* rows of `weight` for the ids */
-    CLIPC_ONNX_WITH_CLASS,    /* `weight` before the tokens of base */
+    CLIPC_ONNX_WITH_CLASS,    /* `weight` before the tokens of base, or after them: `index` 1 */
     CLIPC_ONNX_WITH_MEAN,     /* their mean before the tokens of base */
     CLIPC_ONNX_POSITIONED,    /* base + `weight` [tokens, features] */
     CLIPC_ONNX_LINEAR,        /* base × weight [inner, features] + bias */
@@ -48,9 +48,14 @@ typedef enum clipc_onnx_kind {
     CLIPC_ONNX_UNIT,
     /* finding the token that is pooled */
     CLIPC_ONNX_IS_TOKEN,      /* ids equal to `index` */
+    CLIPC_ONNX_IS_OTHER,      /* ids not equal to it */
     CLIPC_ONNX_PLACE,         /* of the first largest of base */
     CLIPC_ONNX_FLAT_PLACE,    /* the same counted through all items */
     CLIPC_ONNX_INDEXED_PLACE, /* pairs of item and place */
+    /* finding what keys are hidden: those whose predecessor is the token `index` */
+    CLIPC_ONNX_HIDDEN,
+    CLIPC_ONNX_SEEN,     /* the others */
+    CLIPC_ONNX_KEY_MASK, /* what is added to scores for that, and of later keys when it is causal */
     /* products of integers */
     CLIPC_ONNX_QUANTIZED,      /* base */
     CLIPC_ONNX_QUANTIZED_STEP, /* of base, × scale */
@@ -81,7 +86,8 @@ typedef struct clipc_onnx_expression {
     size_t heads;
     size_t patch;
     bool causal;
-    const double *samples; /* [CLIPC_ONNX_SAMPLES] */
+    const struct clipc_onnx_expression *mask; /* of scores: a KEY_MASK, or NULL */
+    const double *samples;                    /* [CLIPC_ONNX_SAMPLES] */
 } clipc_onnx_expression;
 
 typedef struct clipc_onnx_refusal {

@@ -179,6 +179,8 @@ static void run_unary(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
         of->outputs[0] = clipc_onnx_compute(in, of);
         return;
     }
+    if (is_operator(of, "Not") && clipc_onnx_negate_tokens(in, of))
+        return;
     if (is_operator(of, "Sqrt") && clipc_onnx_is(x, CLIPC_ONNX_POSITIVE_VARIANCE))
         of->outputs[0] = step_to(in, of, x, CLIPC_ONNX_DEVIATION);
     else if (is_operator(of, "Sqrt") && clipc_onnx_is(x, CLIPC_ONNX_SUM_OF_SQUARES))
@@ -377,14 +379,32 @@ static void run_with_activation(clipc_onnx_interpreter *in, clipc_onnx_operation
     of->outputs[0] = clipc_onnx_of_expression(in, of, &made, &layout);
 }
 
+/* Constants that meet their mean are queries, which are normalised. */
+static void find_queries(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
+{
+    for (size_t i = 0; i < 2; i++) {
+        const clipc_onnx_constant *rows = of->inputs[i].constant;
+        const known *mean = &of->inputs[1 - i];
+        if (!rows || !clipc_onnx_is(mean, CLIPC_ONNX_MEAN) || mean->expression->base->kind != CLIPC_ONNX_PROBE ||
+            mean->expression->base->weight->data != rows->data)
+            continue;
+        of->inputs[i] = clipc_onnx_probe_of(in, of, rows);
+        if (of->inputs[i].expression)
+            of->inputs[i].expression = mean->expression->base;
+    }
+}
+
 static void run_binary(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
 {
+    find_queries(in, of);
     const known *a = &of->inputs[0];
     const known *b = &of->inputs[1];
     if (of->input_count != 2 || (!a->constant && !a->expression) || (!b->constant && !b->expression))
         of->outputs[0] = clipc_onnx_refuse(in, of, "has not two inputs");
     else if (a->constant && b->constant)
         of->outputs[0] = clipc_onnx_compute(in, of);
+    else if (clipc_onnx_add_keys(in, of))
+        return;
     else if (a->constant || b->constant)
         run_with_constant(in, of);
     else

@@ -4,6 +4,9 @@
 
 #include "onnx/interpret.h"
 
+/* What exporters take for "not at all" is at most that. */
+#define CLIPC_ONNX_VERY_NEGATIVE (-1e4)
+
 typedef enum clipc_onnx_mask {
     CLIPC_ONNX_MASK_ADDED,   /* numbers that are added to scores */
     CLIPC_ONNX_MASK_ALLOWED, /* what may be looked at */
@@ -33,6 +36,18 @@ clipc_onnx_known clipc_onnx_linear_of(clipc_onnx_interpreter *in, const clipc_on
 clipc_onnx_known clipc_onnx_patches_of(clipc_onnx_interpreter *in, const clipc_onnx_operation *of,
                                        const clipc_onnx_known *x, const clipc_onnx_constant *weight,
                                        clipc_onnx_kind kind, const clipc_onnx_constant *zero);
+/* Rows of constants as the queries of attention pooling. */
+clipc_onnx_known clipc_onnx_probe_of(clipc_onnx_interpreter *in, const clipc_onnx_operation *of,
+                                     const clipc_onnx_constant *rows);
+/* Whether the expression is made of such queries alone, and so is the same for all items. */
+bool clipc_onnx_is_of_probe(const clipc_onnx_expression *query);
+/* The steps of a mask of hidden keys (interpret_mask.c): each false when the inputs are no such step. */
+bool clipc_onnx_negate_tokens(clipc_onnx_interpreter *in, clipc_onnx_operation *of);
+bool clipc_onnx_join_keys(clipc_onnx_interpreter *in, clipc_onnx_operation *of, size_t axis);
+bool clipc_onnx_choose_keys(clipc_onnx_interpreter *in, clipc_onnx_operation *of);
+bool clipc_onnx_add_keys(clipc_onnx_interpreter *in, clipc_onnx_operation *of);
+/* Whether the constant is a causal mask of so many tokens that is added: its last two sides, others being of one. */
+bool clipc_onnx_is_causal(clipc_onnx_interpreter *in, const clipc_onnx_constant *mask, size_t tokens);
 /* Whether the attribute is `count` times the number; `absent` where there is none. */
 bool clipc_onnx_all_are(const clipc_onnx_operation *of, const char *attribute, int64_t expected, size_t count,
                         bool absent);

@@ -6,8 +6,6 @@
 #include <math.h>
 #include <string.h>
 
-#define VERY_NEGATIVE (-1e4) /* what exporters take for "not at all" is at most that */
-
 typedef clipc_onnx_known known;
 
 /* ---- linear layers ---- */
@@ -59,27 +57,36 @@ known clipc_onnx_linear_of(clipc_onnx_interpreter *in, const clipc_onnx_operatio
     return clipc_onnx_of_expression(in, of, &linear, &layout);
 }
 
-/* A row of constants as the one query that all items have in common: sides of one element before its features, or one
- * that repeats it for each item. */
-static known probe_of(clipc_onnx_interpreter *in, const clipc_onnx_operation *of, const clipc_onnx_constant *row)
+/* With sides of one element before queries and features, or one that repeats them for each item. */
+known clipc_onnx_probe_of(clipc_onnx_interpreter *in, const clipc_onnx_operation *of, const clipc_onnx_constant *row)
 {
     clipc_onnx_layout layout = {0};
     clipc_onnx_constant *view = clipc_onnx_arena_cut(in->arena, 1, sizeof *view);
     if (!view)
         return (known){0};
+    *view = *row;
+    view->rank = 2;
+    view->shape[0] = 1;
+    view->strides[0] = 0;
     for (size_t side = 0; side + 1 < row->rank; side++) {
         const bool items = row->shape[side] == in->batch && row->strides[side] == 0;
-        if ((row->shape[side] != 1 && !items) || !clipc_onnx_layout_open_side(&layout) ||
-            !clipc_onnx_layout_add(&layout, CLIPC_ONNX_BATCH, row->shape[side], 1))
+        const bool queries = row->shape[side] > 1 && row->strides[side] > 0 && view->shape[0] == 1;
+        if ((row->shape[side] != 1 && !items && !queries) || !clipc_onnx_layout_open_side(&layout) ||
+            !clipc_onnx_layout_add(&layout, queries ? CLIPC_ONNX_TOKEN : CLIPC_ONNX_BATCH, row->shape[side], 1))
             return clipc_onnx_refuse(in, of, "multiplies constants that are no query of attention pooling");
+        if (queries) {
+            view->shape[0] = row->shape[side];
+            view->strides[0] = row->strides[side];
+        }
     }
     const size_t last = row->rank ? row->rank - 1 : 0;
-    *view = *row;
-    view->rank = 1;
-    view->shape[0] = row->rank ? row->shape[last] : 1;
-    view->strides[0] = row->rank ? row->strides[last] : 0;
-    const clipc_onnx_expression probe = {
-        .kind = CLIPC_ONNX_PROBE, .node = of->node, .tokens = 1, .features = view->shape[0], .weight = view};
+    view->shape[1] = row->rank ? row->shape[last] : 1;
+    view->strides[1] = row->rank ? row->strides[last] : 0;
+    const clipc_onnx_expression probe = {.kind = CLIPC_ONNX_PROBE,
+                                         .node = of->node,
+                                         .tokens = view->shape[0],
+                                         .features = view->shape[1],
+                                         .weight = view};
     clipc_onnx_layout_open_side(&layout);
     if (row->rank == 0 || !clipc_onnx_layout_add(&layout, CLIPC_ONNX_FEATURE, probe.features, 1))
         return clipc_onnx_refuse(in, of, "multiplies constants that are no query of attention pooling");
@@ -93,7 +100,7 @@ static void run_gemm(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
     const clipc_onnx_constant *bias = of->inputs[2].constant;
     known probe;
     if (x->constant && weight) {
-        probe = probe_of(in, of, x->constant);
+        probe = clipc_onnx_probe_of(in, of, x->constant);
         x = &probe;
     }
     if (!x->expression || !weight || of->inputs[2].expression || x->layout->rank != 2 || weight->rank != 2 ||
@@ -214,9 +221,9 @@ static bool within_head(const known *x, size_t side, size_t *width)
            (layout->begin[side + 1] == begin + 1 && segment->label == CLIPC_ONNX_FEATURE && segment->stride == 1);
 }
 
-static bool is_of_probe(const clipc_onnx_expression *query)
+bool clipc_onnx_is_of_probe(const clipc_onnx_expression *query)
 {
-    while (query->kind == CLIPC_ONNX_FUNCTION || query->kind == CLIPC_ONNX_LINEAR)
+    while (query->kind == CLIPC_ONNX_FUNCTION || query->kind == CLIPC_ONNX_LINEAR || query->kind == CLIPC_ONNX_NORM)
         query = query->base;
     return query->kind == CLIPC_ONNX_PROBE;
 }
@@ -240,13 +247,13 @@ static known make_scores(clipc_onnx_interpreter *in, const clipc_onnx_operation 
     const size_t rank = query->layout->rank;
     const size_t tokens = query->expression->tokens;
     const size_t keys = key->expression->tokens;
-    const bool probe = is_of_probe(query->expression);
+    const bool probe = clipc_onnx_is_of_probe(query->expression);
     const bool one = tokens == 1; /* asks: what may is told when the tower is recognised */
     clipc_onnx_layout layout = {0};
     clipc_onnx_layout other = {0};
     size_t width = 0;
     size_t key_width = 0;
-    if (rank < 2 || key->layout->rank != rank || (keys != tokens && !one) ||
+    if (rank < 2 || key->layout->rank != rank || (keys != tokens && !one && !probe) ||
         key->expression->features != query->expression->features || !within_head(query, rank - 1, &width) ||
         !within_head(key, rank - 2, &key_width) || width != key_width ||
         !clipc_onnx_layout_is(query->layout, rank - 2, CLIPC_ONNX_TOKEN, tokens) ||
@@ -301,7 +308,7 @@ static void run_matmul(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
     const known *a = &of->inputs[0];
     const known *b = &of->inputs[1];
     if (a->constant && b->constant) {
-        const known probe = probe_of(in, of, a->constant);
+        const known probe = clipc_onnx_probe_of(in, of, a->constant);
         of->outputs[0] = probe.expression
                              ? clipc_onnx_linear_of(in, of, &probe, b->constant, false, CLIPC_ONNX_LINEAR, NULL)
                              : probe;
@@ -321,7 +328,19 @@ static int reading(const clipc_onnx_constant *mask, size_t offset, clipc_onnx_ma
     if (meaning != CLIPC_ONNX_MASK_ADDED)
         return (clipc_onnx_constant_integer(mask, offset) != 0) == (meaning == CLIPC_ONNX_MASK_ALLOWED);
     const double value = clipc_onnx_constant_real(mask, offset);
-    return value == 0 ? 1 : value <= VERY_NEGATIVE ? 0 : -1;
+    return value == 0 ? 1 : value <= CLIPC_ONNX_VERY_NEGATIVE ? 0 : -1;
+}
+
+bool clipc_onnx_is_causal(clipc_onnx_interpreter *in, const clipc_onnx_constant *mask, size_t tokens)
+{
+    const size_t count = clipc_onnx_constant_count(mask);
+    if (mask->rank < 2 || mask->shape[mask->rank - 1] != tokens || mask->shape[mask->rank - 2] != tokens ||
+        count != tokens * tokens || !clipc_onnx_afford(in, count))
+        return false;
+    for (size_t i = 0; i < count; i++)
+        if (reading(mask, clipc_onnx_constant_offset(mask, i), CLIPC_ONNX_MASK_ADDED) != (i % tokens <= i / tokens))
+            return false;
+    return true;
 }
 
 known clipc_onnx_masked(clipc_onnx_interpreter *in, const clipc_onnx_operation *of, const known *scores,
@@ -413,7 +432,9 @@ static bool is_mean_token(const clipc_onnx_operation *of, const known *x, size_t
 
 static void run_reduce(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
 {
-    const known *x = &of->inputs[0];
+    const clipc_onnx_constant *queries = of->inputs[0].constant;
+    const known probe = queries ? clipc_onnx_probe_of(in, of, queries) : (known){0};
+    const known *x = queries ? &probe : &of->inputs[0];
     int64_t axes[2];
     size_t count = 0;
     size_t axis = 0;
@@ -440,7 +461,9 @@ static void run_reduce(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
 
 static void run_layer_norm(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
 {
-    const known *x = &of->inputs[0];
+    const clipc_onnx_constant *queries = of->inputs[0].constant;
+    const known probe = queries ? clipc_onnx_probe_of(in, of, queries) : (known){0};
+    const known *x = queries ? &probe : &of->inputs[0];
     const clipc_onnx_constant *bias = of->inputs[2].constant;
     const size_t rank = clipc_onnx_rank_of(x);
     size_t axis = 0;

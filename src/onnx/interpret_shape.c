@@ -425,6 +425,12 @@ static known expand_constant(clipc_onnx_interpreter *in, const clipc_onnx_operat
     return clipc_onnx_of_constant(view);
 }
 
+/* Queries that all items have in common are those of each item. */
+static clipc_onnx_label repeated(const clipc_onnx_interpreter *in, const known *x, int64_t count)
+{
+    return clipc_onnx_is_of_probe(x->expression) && (size_t)count == in->batch ? CLIPC_ONNX_BATCH : CLIPC_ONNX_REPEAT;
+}
+
 static known expand_activation(clipc_onnx_interpreter *in, const clipc_onnx_operation *of, const known *x,
                                const int64_t *wanted, size_t rank)
 {
@@ -440,7 +446,8 @@ static known expand_activation(clipc_onnx_interpreter *in, const clipc_onnx_oper
             good = has ? clipc_onnx_layout_copy_side(&to, x->layout, x->layout->rank - back)
                        : clipc_onnx_layout_open_side(&to);
         else if (good)
-            good = clipc_onnx_layout_open_side(&to) && clipc_onnx_layout_add(&to, CLIPC_ONNX_REPEAT, (size_t)other, 1);
+            good = clipc_onnx_layout_open_side(&to) &&
+                   clipc_onnx_layout_add(&to, repeated(in, x, other), (size_t)other, 1);
         if (!good)
             return clipc_onnx_refuse(in, of, "its shape does not fit the input");
     }

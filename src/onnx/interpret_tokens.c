@@ -361,15 +361,16 @@ static void join_constants(clipc_onnx_interpreter *in, clipc_onnx_operation *of,
     of->outputs[0] = clipc_onnx_of_constant(made);
 }
 
-/* One row of constants before the tokens of each item, the same for all items. */
+/* One row of constants before the patches of each item or after its tokens, the same for all items. */
 static known join_class(clipc_onnx_interpreter *in, const clipc_onnx_operation *of, const clipc_onnx_constant *row,
-                        const known *x, size_t axis)
+                        const known *x, size_t axis, bool after)
 {
     clipc_onnx_constant *first = clipc_onnx_arena_cut(in->arena, 1, sizeof *first);
     if (!first)
         return (known){0};
     *first = *row;
-    bool fits = row->rank == x->layout->rank && row->shape[axis] == 1 && x->expression->kind == CLIPC_ONNX_PATCHES &&
+    bool fits = row->rank == x->layout->rank && row->shape[axis] == 1 &&
+                x->expression->kind == (after ? CLIPC_ONNX_EMBEDDED : CLIPC_ONNX_PATCHES) &&
                 clipc_onnx_layout_is(x->layout, axis, CLIPC_ONNX_TOKEN, x->expression->tokens);
     for (size_t i = 0; fits && i < row->rank; i++) {
         const bool items = clipc_onnx_layout_is(x->layout, i, CLIPC_ONNX_BATCH, in->batch);
@@ -381,7 +382,9 @@ static known join_class(clipc_onnx_interpreter *in, const clipc_onnx_operation *
     }
     const clipc_onnx_constant *features = fits ? clipc_onnx_over(in, x, first, false) : NULL;
     if (!features)
-        return clipc_onnx_refuse(in, of, "joins constants and an activation, expected one class token before patches");
+        return clipc_onnx_refuse(in, of,
+                                 "joins constants and an activation, expected one class token before patches or after "
+                                 "tokens");
     for (size_t i = 0; i < clipc_onnx_constant_count(row) && clipc_onnx_constant_count(row) <= CLIPC_ONNX_COMPUTED;
          i++)
         if (memcmp(row->data + clipc_onnx_constant_offset(row, i) * clipc_dtype_size(row->dtype),
@@ -394,6 +397,7 @@ static known join_class(clipc_onnx_interpreter *in, const clipc_onnx_operation *
     clipc_onnx_layout layout = {0};
     made.tokens++;
     made.weight = features;
+    made.index = after;
     for (size_t i = 0; i < x->layout->rank; i++) {
         if (i != axis) {
             clipc_onnx_layout_copy_side(&layout, x->layout, i);
@@ -460,10 +464,14 @@ static void run_concat(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
         of->outputs[0] = of->inputs[0];
     else if (constants)
         join_constants(in, of, axis);
+    else if (clipc_onnx_join_keys(in, of, axis))
+        return;
     else if (of->input_count == 2 && clipc_onnx_is(&of->inputs[1], CLIPC_ONNX_PLACE))
         of->outputs[0] = join_pairs(in, of, axis);
     else if (of->input_count == 2 && of->inputs[0].constant && axis < of->inputs[1].layout->rank)
-        of->outputs[0] = join_class(in, of, of->inputs[0].constant, &of->inputs[1], axis);
+        of->outputs[0] = join_class(in, of, of->inputs[0].constant, &of->inputs[1], axis, false);
+    else if (of->input_count == 2 && of->inputs[1].constant)
+        of->outputs[0] = join_class(in, of, of->inputs[1].constant, &of->inputs[0], axis, true);
     else if (of->input_count == 2 && of->inputs[0].expression && of->inputs[1].expression)
         of->outputs[0] = join_mean(in, of, &of->inputs[0], &of->inputs[1], axis);
     else
@@ -489,7 +497,7 @@ static bool same_truth(clipc_onnx_interpreter *in, const clipc_onnx_constant *tr
 static bool is_very_negative(const known *value)
 {
     return value->constant && clipc_onnx_constant_is_uniform(value->constant) &&
-           clipc_onnx_constant_real(value->constant, 0) <= -1e4;
+           clipc_onnx_constant_real(value->constant, 0) <= CLIPC_ONNX_VERY_NEGATIVE;
 }
 
 static void run_where(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
@@ -500,6 +508,8 @@ static void run_where(clipc_onnx_interpreter *in, clipc_onnx_operation *of)
     bool truth = false;
     if (truths->refusal)
         of->outputs[0] = *truths;
+    else if (clipc_onnx_choose_keys(in, of))
+        return;
     else if (yes->constant && no->constant && truths->constant)
         of->outputs[0] = clipc_onnx_compute(in, of);
     else if (truths->constant && same_truth(in, truths->constant, &truth))

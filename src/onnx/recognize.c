@@ -169,6 +169,11 @@ bool clipc_onnx_take_scores(walk *at, const expression *scores, const expression
     return (isfinite(*factor) && *factor != 0) || stop(at, scores, "scores that are scaled");
 }
 
+static bool same_key_mask(const expression *a, const expression *b)
+{
+    return a == b || (a && b && a->index == b->index && a->causal == b->causal);
+}
+
 /* From attention to its query, keys and values, and what these are scaled by. */
 static bool take_heads(walk *at, const expression *branch, clipc_onnx_layer *layer, bool probe)
 {
@@ -189,11 +194,14 @@ static bool take_heads(walk *at, const expression *branch, clipc_onnx_layer *lay
     if (config->heads == 0) {
         config->heads = scores->heads;
         at->tower->causal = scores->causal;
+        at->tower->key_mask = scores->mask;
     }
     if (layer->query->features != config->width || layer->value->features != config->width ||
         scores->heads != config->heads)
         return stop(at, mixed, "as many heads in all layers, as wide as the tower together");
-    if (scores->causal != at->tower->causal || (scores->causal && at->tower->image))
+    const expression *mask = scores->mask;
+    if (scores->causal != at->tower->causal || (scores->causal && at->tower->image) ||
+        !same_key_mask(mask, at->tower->key_mask))
         return stop(at, scores, at->tower->image ? "attention without a mask" : "the same mask in all layers");
     return true;
 }
@@ -273,19 +281,30 @@ static bool take_image_begin(walk *at, const expression *x)
     if (x->kind == CLIPC_ONNX_WITH_CLASS) {
         tower->class_token = x;
         x = x->base;
-    } else if (!tower->probe) {
+    } else if (tower->image_pooling == CLIPC_IMAGE_POOL_CLASS) {
         return stop(at, x, "patches with a class token");
     }
     tower->embedded = x;
     tower->patch_size = x->patch;
+    const bool average =
+        tower->image_pooling == CLIPC_IMAGE_POOL_AVERAGE || tower->image_pooling == CLIPC_IMAGE_POOL_NORMED_AVERAGE;
+    if (average && tower->averages_all == (tower->class_token != NULL))
+        return stop(at, x, "the mean of the patches' rows alone");
     return expect(at, x, CLIPC_ONNX_PATCHES, "patches");
 }
 
 static bool take_text_begin(walk *at, const expression *x)
 {
+    clipc_onnx_tower *tower = at->tower;
     if (!take_positions(at, &x))
         return false;
-    at->tower->embedded = x;
+    if (x->kind == CLIPC_ONNX_WITH_CLASS) {
+        tower->class_token = x;
+        x = x->base;
+    }
+    if (!tower->class_token != !tower->key_mask || (tower->class_token && tower->pooling != CLIPC_POOL_LAST))
+        return stop(at, x, "a class token after the others to be pooled, and keys hidden for it, or none of these");
+    tower->embedded = x;
     return expect(at, x, CLIPC_ONNX_EMBEDDED, "embedded tokens");
 }
 
@@ -317,8 +336,8 @@ static bool take_pooling(walk *at, const expression *pool)
         return expect(at, pool, CLIPC_ONNX_ONE_TOKEN, "the class token") &&
                (pool->index == 0 || stop(at, pool, "the first"));
     if (pool->kind == CLIPC_ONNX_ONE_TOKEN) {
-        tower->pooling = CLIPC_POOL_LAST;
-        return pool->index + 1 == pool->base->tokens || stop(at, pool, "the last");
+        tower->pooling = pool->index == 0 ? CLIPC_POOL_FIRST : CLIPC_POOL_LAST;
+        return pool->index == 0 || pool->index + 1 == pool->base->tokens || stop(at, pool, "the first or last");
     }
     const expression *key = pool->other->base;
     tower->pooling = key->kind == CLIPC_ONNX_IDS ? CLIPC_POOL_LARGEST_ID : CLIPC_POOL_FIRST_EOT;
@@ -334,6 +353,7 @@ static bool take_attention_pooling(walk *at, const expression **x)
     const expression *branch = second ? (*x)->other : (*x)->base;
     const expression *stream = second ? (*x)->base : (*x)->other;
     tower->image = true;
+    tower->image_pooling = CLIPC_IMAGE_POOL_ATTENTION;
     if (!expect(at, branch, CLIPC_ONNX_LINEAR, "the MLP of attention pooling") ||
         !take_mlp(at, branch, stream, &tower->probe_layer) ||
         !expect(at, stream, CLIPC_ONNX_LINEAR, "the output of attention pooling") ||
@@ -342,6 +362,69 @@ static bool take_attention_pooling(walk *at, const expression **x)
     tower->probe = tower->probe_layer.query->base;
     if (stream->features != tower->config.width || branch->features != tower->config.width)
         return stop(at, stream, "as many features as the tower has");
+    *x = tower->norm_post->base;
+    return true;
+}
+
+/* The mean of the patches' rows, of all that there are or without the class token's, before the last normalisation or
+ * after it. */
+static bool take_average(walk *at, const expression **x)
+{
+    clipc_onnx_tower *tower = at->tower;
+    const bool before = (*x)->kind == CLIPC_ONNX_NORM;
+    const expression *norm = *x;
+    tower->image = true;
+    tower->image_pooling = before ? CLIPC_IMAGE_POOL_AVERAGE : CLIPC_IMAGE_POOL_NORMED_AVERAGE;
+    const expression *rows = before ? norm->base->base : (*x)->base;
+    bool later = rows->kind == CLIPC_ONNX_LATER_TOKENS;
+    rows = later ? rows->base : rows;
+    if (!before) {
+        norm = rows;
+        if (!expect(at, norm, CLIPC_ONNX_NORM, "the last layer normalisation before the mean"))
+            return false;
+        rows = norm->base;
+        if (!later && rows->kind == CLIPC_ONNX_LATER_TOKENS) {
+            later = true;
+            rows = rows->base;
+        }
+    }
+    tower->averages_all = !later;
+    tower->config.width = rows->features;
+    *x = rows;
+    return take_norm(at, norm, &tower->norm_post);
+}
+
+/* CoCa's: a query as wide as the embedding, through a LayerNorm of its own, attends to all rows; a third LayerNorm and
+ * the projection follow. */
+static bool take_query_pooling(walk *at, const expression **x)
+{
+    clipc_onnx_tower *tower = at->tower;
+    clipc_onnx_layer *layer = &tower->probe_layer;
+    tower->image = true;
+    tower->image_pooling = CLIPC_IMAGE_POOL_QUERY;
+    layer->attention_out = (*x)->base;
+    const expression *mixed = layer->attention_out->base;
+    const expression *scores = mixed->base->base;
+    layer->value = mixed->other;
+    if (!take_norm(at, *x, &layer->norm2) ||
+        !clipc_onnx_take_scores(at, scores, &layer->query, &layer->key, &layer->query_factor) ||
+        !expect(at, layer->query, CLIPC_ONNX_LINEAR, "the query of attentional pooling") ||
+        !expect(at, layer->query->base, CLIPC_ONNX_NORM, "the layer normalisation of the query") ||
+        !take_norm(at, layer->query->base, &layer->norm1) ||
+        !expect(at, layer->norm1->base, CLIPC_ONNX_PROBE, "the query of attentional pooling") ||
+        !expect(at, layer->key, CLIPC_ONNX_LINEAR, "the keys of attentional pooling") ||
+        !expect(at, layer->value, CLIPC_ONNX_LINEAR, "the values of attentional pooling") ||
+        !expect(at, layer->key->base, CLIPC_ONNX_NORM, "the last layer normalisation") ||
+        !take_norm(at, layer->key->base, &tower->norm_post))
+        return false;
+    tower->probe = layer->norm1->base;
+    tower->pooling_heads = scores->heads;
+    if (!same_norm(layer->value->base, tower->norm_post) || scores->causal || scores->mask)
+        return stop(at, mixed, "that of one query over all rows");
+    if (layer->attention_out->features != layer->query->features || tower->probe->features != layer->query->features ||
+        layer->value->features != layer->query->features || tower->projection->features != layer->query->features)
+        return stop(at, mixed, "as many features as the embedding has");
+    tower->config.width = tower->norm_post->features;
     *x = tower->norm_post->base;
     return true;
 }
@@ -356,8 +439,17 @@ static bool take_end(walk *at, const expression **x)
         return false;
     tower->projection = *x;
     *x = (*x)->base;
-    if (!take_pool(at, x, &pool) || !expect(at, *x, CLIPC_ONNX_NORM, "the last layer normalisation") ||
-        !take_norm(at, *x, &tower->norm_post))
+    if (!take_pool(at, x, &pool))
+        return false;
+    if ((*x)->kind == CLIPC_ONNX_MEAN_TOKEN ||
+        ((*x)->kind == CLIPC_ONNX_NORM && (*x)->base->kind == CLIPC_ONNX_MEAN_TOKEN))
+        return take_average(at, x);
+    if ((*x)->kind == CLIPC_ONNX_NORM && (*x)->base->kind == CLIPC_ONNX_LINEAR &&
+        (*x)->base->base->kind == CLIPC_ONNX_ATTENTION && (pool || (*x)->tokens == 1)) {
+        tower->probe_row = pool ? pool->index : 0;
+        return take_query_pooling(at, x);
+    }
+    if (!expect(at, *x, CLIPC_ONNX_NORM, "the last layer normalisation") || !take_norm(at, *x, &tower->norm_post))
         return false;
     tower->config.width = (*x)->features;
     *x = (*x)->base;
@@ -388,7 +480,5 @@ bool clipc_onnx_recognize(clipc_onnx_interpreter *in, const clipc_onnx_known *ou
         return clipc_onnx_take_resnet(&at, x);
     if (!take_end(&at, &x) || !take_layers(&at, &x))
         return false;
-    if (!out->image && !out->causal && out->pooling != CLIPC_POOL_LAST)
-        return stop(&at, x, "causal attention before the end token is taken");
     return out->image ? take_image_begin(&at, x) : take_text_begin(&at, x);
 }

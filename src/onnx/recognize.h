@@ -21,6 +21,8 @@ typedef struct clipc_onnx_tower {
     bool causal; /* of texts */
     clipc_tower_config config;
     size_t patch_size;
+    clipc_image_pooling image_pooling;
+    const clipc_onnx_expression *key_mask; /* of texts with a class token: which keys are hidden */
     clipc_text_pooling pooling;
     int32_t eot_token;
     const clipc_onnx_expression *embedded;    /* patches or tokens */
@@ -29,8 +31,13 @@ typedef struct clipc_onnx_tower {
     const clipc_onnx_expression *norm_pre;
     clipc_onnx_layer *layers; /* [config.layers], in the arena */
     const clipc_onnx_expression *norm_post;
-    const clipc_onnx_expression *probe; /* of attention pooling, whose result is the embedding */
-    clipc_onnx_layer probe_layer;       /* norm1 is norm_post; of a ResNet query, key and value alone */
+    /* Of attention pooling, whose result is the embedding, or of pooling by a query (CLIPC_IMAGE_POOL_QUERY). */
+    const clipc_onnx_expression *probe;
+    size_t pooling_heads; /* of a query */
+    bool averages_all;    /* the mean is of all rows, not of those after the first */
+    size_t probe_row;     /* of the probe's rows, the one that asks */
+    clipc_onnx_layer
+        probe_layer; /* norm1 is norm_post, of a query its own norm; of a ResNet query, key, value alone */
     /* Of a ResNet, whose config has width and heads of attention pooling alone. */
     clipc_resnet_config resnet;
     clipc_onnx_convolution *convolutions; /* in the order of model/resnet.h, in the arena; NULL: no ResNet */

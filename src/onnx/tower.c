@@ -15,6 +15,33 @@ clipc_onnx_side clipc_onnx_batch_side(const clipc_onnx_options *options, bool ou
     return (clipc_onnx_side){options->batch, output ? options->output_axis : options->input_axis};
 }
 
+clipc_onnx_value clipc_onnx_batch_of(clipc_onnx_graph *graph, const clipc_onnx_options *options, const char *name,
+                                     clipc_onnx_value x)
+{
+    const int64_t first = 0;
+    const int64_t count = (int64_t)options->batch;
+    if (!options->input_axis)
+        return clipc_onnx_integers(graph, within(graph, name, "batch"), &count, 1);
+    const clipc_onnx_value shape = NODE(graph, "Shape", within(graph, name, "shape"), x);
+    return NODE(graph, "Gather", within(graph, name, "batch"), shape,
+                clipc_onnx_integers(graph, within(graph, name, "first"), &first, 1));
+}
+
+clipc_onnx_value clipc_onnx_repeat_class(clipc_onnx_graph *graph, const clipc_onnx_options *options,
+                                         const clipc_tensor *embedding, size_t width, clipc_onnx_value rows)
+{
+    const int64_t one = 1;
+    const int64_t columns = (int64_t)width;
+    const clipc_onnx_value row =
+        clipc_onnx_weight_value(graph, "class_embedding", embedding, CLIPC_ONNX_AS_STORED, graph->dtype);
+    const clipc_onnx_value batch = clipc_onnx_batch_of(graph, options, "class_embedding", rows);
+    const clipc_onnx_value sides = NODE(graph, "Concat", "class_embedding/sides", batch,
+                                        clipc_onnx_integers(graph, "class_embedding/one", &one, 1),
+                                        clipc_onnx_integers(graph, "class_embedding/width", &columns, 1));
+    clipc_onnx_set_integer(graph, "axis", 0);
+    return NODE(graph, "Expand", "class_embedding/rows", row, sides);
+}
+
 /* ---- LayerNorm ---- */
 
 /* From opset 18 on axes are an input of reductions. */

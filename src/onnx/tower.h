@@ -39,6 +39,12 @@ clipc_onnx_value clipc_onnx_integer_rows(clipc_onnx_graph *graph, const char *na
  */
 clipc_onnx_value clipc_onnx_layers(clipc_onnx_graph *graph, const clipc_tower_config *config,
                                    const clipc_layer_weights *layers, clipc_onnx_value x, clipc_onnx_value mask);
+/* How many items x has, as one integer in an array. */
+clipc_onnx_value clipc_onnx_batch_of(clipc_onnx_graph *graph, const clipc_onnx_options *options, const char *name,
+                                     clipc_onnx_value x);
+/* The class embedding [width] once for each item of `rows`: [batch, 1, width]. */
+clipc_onnx_value clipc_onnx_repeat_class(clipc_onnx_graph *graph, const clipc_onnx_options *options,
+                                         const clipc_tensor *embedding, size_t width, clipc_onnx_value rows);
 /* A ResNet's image tower from pixels [batch, 3, size, size] of the graph's type to projections [batch, D]. */
 clipc_onnx_value clipc_onnx_resnet(clipc_onnx_graph *graph, const clipc_model *model, clipc_onnx_value pixels);
 /* To fp32 and, when wanted, to unit length: the output [batch, D]. */

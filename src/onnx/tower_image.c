@@ -43,31 +43,6 @@ static clipc_onnx_value embed_patches(clipc_onnx_graph *graph, const clipc_confi
     return rows;
 }
 
-/* The class embedding once an item: [batch, 1, width]. */
-static clipc_onnx_value repeat_class(clipc_onnx_graph *graph, const clipc_model *model,
-                                     const clipc_onnx_options *options, clipc_onnx_value patches)
-{
-    const int64_t first = 0;
-    const int64_t one = 1;
-    const int64_t width = (int64_t)model->config.image.width;
-    const clipc_onnx_value row = clipc_onnx_weight_value(
-        graph, "class_embedding", &model->weights.image.class_embedding, CLIPC_ONNX_AS_STORED, graph->dtype);
-    clipc_onnx_value batch = NULL;
-    if (options->input_axis) {
-        const clipc_onnx_value shape = NODE(graph, "Shape", "class_embedding/patches", patches);
-        batch = NODE(graph, "Gather", "class_embedding/batch", shape,
-                     clipc_onnx_integers(graph, "class_embedding/first", &first, 1));
-    } else {
-        const int64_t count = (int64_t)options->batch;
-        batch = clipc_onnx_integers(graph, "class_embedding/batch", &count, 1);
-    }
-    const clipc_onnx_value sides = NODE(graph, "Concat", "class_embedding/sides", batch,
-                                        clipc_onnx_integers(graph, "class_embedding/one", &one, 1),
-                                        clipc_onnx_integers(graph, "class_embedding/width", &width, 1));
-    clipc_onnx_set_integer(graph, "axis", 0);
-    return NODE(graph, "Expand", "class_embedding/rows", row, sides);
-}
-
 /* [batch, 1, width] to [batch, width]. */
 static clipc_onnx_value take_row(clipc_onnx_graph *graph, const char *name, clipc_onnx_value row, size_t width)
 {
@@ -101,6 +76,68 @@ static clipc_onnx_value pool_by_attention(clipc_onnx_graph *graph, const clipc_m
     return take_row(graph, "pooled", x, tower->width);
 }
 
+/* As CoCa: the query has a LayerNorm of its own, is as wide as the embedding, and no MLP follows. */
+static clipc_onnx_value pool_by_query(clipc_onnx_graph *graph, const clipc_model *model, clipc_onnx_value x)
+{
+    const clipc_config *config = &model->config;
+    const clipc_layer_weights *pooling = &model->weights.image.pooling;
+    const clipc_tower_config heads = {.width = config->embedding_dimension, .heads = config->pooling_heads};
+    const float epsilon = config->image.layer_norm_epsilon;
+    const int64_t one_row[3] = {1, 1, (int64_t)config->embedding_dimension};
+    x = clipc_onnx_layer_norm(graph, "norm_post", x, &model->weights.image.norm_post_weight,
+                              &model->weights.image.norm_post_bias, epsilon);
+    const clipc_onnx_value probe = clipc_onnx_weight_value(graph, "pooling/probe", &model->weights.image.probe,
+                                                           CLIPC_ONNX_AS_STORED, graph->dtype);
+    clipc_onnx_value query =
+        NODE(graph, "Reshape", "pooling/query", probe, clipc_onnx_integers(graph, "pooling/one_row", one_row, 3));
+    query = clipc_onnx_layer_norm(graph, "pooling/query_norm", query, &pooling->norm1_weight, &pooling->norm1_bias,
+                                  epsilon);
+    x = clipc_onnx_attention(graph, "pooling/attention", &heads, pooling, query, x, NULL);
+    x = take_row(graph, "pooled", x, heads.width);
+    return clipc_onnx_layer_norm(graph, "pooling/norm", x, &pooling->norm2_weight, &pooling->norm2_bias, epsilon);
+}
+
+/* The mean of the patches' rows, [batch, width]. */
+static clipc_onnx_value average(clipc_onnx_graph *graph, const clipc_config *config, clipc_onnx_value x)
+{
+    const int64_t rows = 1;
+    const bool axes_are_input = graph->opset >= 18;
+    if (config->class_token) {
+        const int64_t end = (int64_t)config->image_tokens;
+        x = NODE(graph, "Slice", "pooled/patches", x, clipc_onnx_integers(graph, "pooled/begin", &rows, 1),
+                 clipc_onnx_integers(graph, "pooled/end", &end, 1),
+                 clipc_onnx_integers(graph, "pooled/side", &rows, 1));
+    }
+    x = NODE(graph, "ReduceMean", "pooled", x,
+             axes_are_input ? clipc_onnx_integers(graph, "pooled/axes", &rows, 1) : NULL);
+    if (!axes_are_input)
+        clipc_onnx_set_integers(graph, "axes", &rows, 1);
+    clipc_onnx_set_integer(graph, "keepdims", 0);
+    return x;
+}
+
+static clipc_onnx_value pool_by_average(clipc_onnx_graph *graph, const clipc_model *model, clipc_onnx_value x)
+{
+    const bool before = model->config.image_pooling == CLIPC_IMAGE_POOL_NORMED_AVERAGE;
+    if (!before)
+        x = average(graph, &model->config, x);
+    x = clipc_onnx_layer_norm(graph, "norm_post", x, &model->weights.image.norm_post_weight,
+                              &model->weights.image.norm_post_bias, model->config.image.layer_norm_epsilon);
+    return before ? average(graph, &model->config, x) : x;
+}
+
+static clipc_onnx_value pool(clipc_onnx_graph *graph, const clipc_model *model, clipc_onnx_value x)
+{
+    switch (model->config.image_pooling) {
+    case CLIPC_IMAGE_POOL_CLASS: break;
+    case CLIPC_IMAGE_POOL_ATTENTION: return pool_by_attention(graph, model, x);
+    case CLIPC_IMAGE_POOL_AVERAGE:
+    case CLIPC_IMAGE_POOL_NORMED_AVERAGE: return pool_by_average(graph, model, x);
+    case CLIPC_IMAGE_POOL_QUERY: return pool_by_query(graph, model, x);
+    }
+    return pool_class_token(graph, model, x);
+}
+
 void clipc_onnx_add_image_tower(clipc_onnx_graph *graph, const clipc_model *model, const clipc_onnx_options *options)
 {
     const clipc_config *config = &model->config;
@@ -118,7 +155,8 @@ void clipc_onnx_add_image_tower(clipc_onnx_graph *graph, const clipc_model *mode
     }
     x = embed_patches(graph, config, weights, x);
     if (config->class_token) {
-        x = NODE(graph, "Concat", "tokens", repeat_class(graph, model, options, x), x);
+        x = NODE(graph, "Concat", "tokens",
+                 clipc_onnx_repeat_class(graph, options, &weights->image.class_embedding, config->image.width, x), x);
         clipc_onnx_set_integer(graph, "axis", 1);
     }
     x = NODE(graph, "Add", "positions", x,
@@ -128,7 +166,7 @@ void clipc_onnx_add_image_tower(clipc_onnx_graph *graph, const clipc_model *mode
         x = clipc_onnx_layer_norm(graph, "norm_pre", x, &weights->image.norm_pre_weight, &weights->image.norm_pre_bias,
                                   config->image.layer_norm_epsilon);
     x = clipc_onnx_layers(graph, &config->image, weights->image.layers, x, NULL);
-    x = (config->image_pooling == CLIPC_IMAGE_POOL_ATTENTION ? pool_by_attention : pool_class_token)(graph, model, x);
+    x = pool(graph, model, x);
     if (config->image_projection)
         x = clipc_onnx_linear(graph, "projection", x, &weights->image.projection,
                               config->image_projection_bias ? &weights->image.projection_bias : NULL);

@@ -29,6 +29,41 @@ static clipc_onnx_value causal_mask(clipc_onnx_graph *graph, size_t tokens)
     return value;
 }
 
+/* What CoCa's mask adds to it, [batch, 1, 1, rows]: row i is hidden where token i - 1 is the pad token. The class
+ * token's row, the last, is hidden so, too, and the first never is. */
+static clipc_onnx_value hide_padding(clipc_onnx_graph *graph, const clipc_config *config,
+                                     const clipc_onnx_options *options, clipc_onnx_value ids, clipc_onnx_value causal)
+{
+    const float lowest = graph->dtype == CLIPC_DTYPE_F16 ? LOWEST_HALF : -FLT_MAX;
+    const int64_t rows[4] = {-1, 1, 1, (int64_t)config->max_positions};
+    const int64_t pad = config->pad_token;
+    const int64_t one = 1;
+    const int64_t zero = 0;
+    clipc_onnx_value wide = ids;
+    if (options->int32_tokens) {
+        wide = NODE(graph, "Cast", "padding/wide", ids);
+        clipc_onnx_set_integer(graph, "to", ONNX__TENSOR_PROTO__DATA_TYPE__INT64);
+    }
+    const clipc_onnx_value is_pad =
+        NODE(graph, "Equal", "padding/is_pad", wide, clipc_onnx_integers(graph, "padding/pad", &pad, 1));
+    const clipc_onnx_value batch = clipc_onnx_batch_of(graph, options, "padding", ids);
+    const clipc_onnx_value sides =
+        NODE(graph, "Concat", "padding/sides", batch, clipc_onnx_integers(graph, "padding/one", &one, 1));
+    clipc_onnx_set_integer(graph, "axis", 0);
+    const clipc_onnx_value none =
+        NODE(graph, "Expand", "padding/zeros", clipc_onnx_integers(graph, "padding/zero", &zero, 1), sides);
+    const clipc_onnx_value never = NODE(graph, "Cast", "padding/never", none);
+    clipc_onnx_set_integer(graph, "to", ONNX__TENSOR_PROTO__DATA_TYPE__BOOL);
+    const clipc_onnx_value hidden = NODE(graph, "Concat", "padding/hidden", never, is_pad);
+    clipc_onnx_set_integer(graph, "axis", 1);
+    const clipc_onnx_value keys =
+        NODE(graph, "Where", "padding/keys", hidden, clipc_onnx_scalar(graph, "padding/lowest", lowest),
+             clipc_onnx_scalar(graph, "padding/nothing", 0));
+    const clipc_onnx_value added =
+        NODE(graph, "Reshape", "padding/added", keys, clipc_onnx_integers(graph, "padding/rows", rows, 4));
+    return NODE(graph, "Add", "padding/mask", causal, added);
+}
+
 /* The place [batch, 1] of the row that is pooled, by the model's rule: see clipc_text_pooling. ArgMax takes the first
  * of equals, and is asked for 32-bit numbers, as some runtimes have it for nothing longer. */
 static clipc_onnx_value pooled_place(clipc_onnx_graph *graph, const clipc_config *config, clipc_onnx_value ids,
@@ -54,12 +89,12 @@ static clipc_onnx_value pooled_place(clipc_onnx_graph *graph, const clipc_config
     return place;
 }
 
-/* The last row of all, padding or not: [batch, tokens, width] to [batch, width]. */
-static clipc_onnx_value take_last(clipc_onnx_graph *graph, clipc_onnx_value x, size_t tokens, size_t width)
+/* One row of all, padding or not: [batch, tokens, width] to [batch, width]. */
+static clipc_onnx_value take_row(clipc_onnx_graph *graph, clipc_onnx_value x, size_t row, size_t width)
 {
-    const int64_t last = (int64_t)tokens - 1;
+    const int64_t place = (int64_t)row;
     const int64_t flat[2] = {0, (int64_t)width};
-    x = NODE(graph, "Gather", "pooled/rows", x, clipc_onnx_integers(graph, "pooled/last", &last, 1));
+    x = NODE(graph, "Gather", "pooled/rows", x, clipc_onnx_integers(graph, "pooled/row", &place, 1));
     clipc_onnx_set_integer(graph, "axis", TEXT_AXIS);
     return NODE(graph, "Reshape", "pooled", x, clipc_onnx_integers(graph, "pooled/shape", flat, 2));
 }
@@ -77,21 +112,30 @@ void clipc_onnx_add_text_tower(clipc_onnx_graph *graph, const clipc_model *model
 {
     const clipc_config *config = &model->config;
     const clipc_weights *weights = &model->weights;
-    const size_t tokens = config->max_positions;
-    const clipc_onnx_side sides[2] = {clipc_onnx_batch_side(options, false), {tokens, NULL}};
+    const size_t tokens = config->max_positions; /* a class token's, too, which is no input */
+    const clipc_onnx_side sides[2] = {clipc_onnx_batch_side(options, false),
+                                      {tokens - (config->text_class_token ? 1 : 0), NULL}};
     const bool narrow = options->int32_tokens != 0;
     const clipc_onnx_value ids = clipc_onnx_input(
         graph, options->input_name,
         narrow ? ONNX__TENSOR_PROTO__DATA_TYPE__INT32 : ONNX__TENSOR_PROTO__DATA_TYPE__INT64, sides, 2);
     clipc_onnx_value x = embed_tokens(graph, &weights->text.token_embedding, ids);
+    if (config->text_class_token) {
+        x = NODE(graph, "Concat", "rows", x,
+                 clipc_onnx_repeat_class(graph, options, &weights->text.class_embedding, config->text.width, x));
+        clipc_onnx_set_integer(graph, "axis", 1);
+    }
     x = NODE(graph, "Add", "positions", x,
              clipc_onnx_weight_value(graph, "position_embedding", &weights->text.position_embedding,
                                      CLIPC_ONNX_AS_STORED, graph->dtype));
-    x = clipc_onnx_layers(graph, &config->text, weights->text.layers, x,
-                          config->causal ? causal_mask(graph, tokens) : NULL);
+    clipc_onnx_value mask = config->causal ? causal_mask(graph, tokens) : NULL;
+    if (config->text_class_token)
+        mask = hide_padding(graph, config, options, ids, mask);
+    x = clipc_onnx_layers(graph, &config->text, weights->text.layers, x, mask);
     /* LayerNorm sees a row at a time, so the one that counts is taken first. */
-    if (config->pooling == CLIPC_POOL_LAST) {
-        x = take_last(graph, x, tokens, config->text.width);
+    if (config->text_class_token || config->pooling == CLIPC_POOL_LAST || config->pooling == CLIPC_POOL_FIRST) {
+        const bool first = !config->text_class_token && config->pooling == CLIPC_POOL_FIRST;
+        x = take_row(graph, x, first ? 0 : tokens - 1, config->text.width);
     } else {
         x = NODE(graph, "GatherND", "pooled", x, pooled_place(graph, config, ids, narrow));
         clipc_onnx_set_integer(graph, "batch_dims", 1);

@@ -16,6 +16,7 @@ import transformers
 from safetensors.torch import save_file
 
 import onnx_graphs
+import open_clip
 from onnx_graphs import How, Textual, export, halved
 from sources import feature, randomize
 
@@ -126,10 +127,31 @@ def resnet():
     return randomize(clip.model.ModifiedResNet((1, 2, 1, 1), DIMENSION, 2, 64, 2), 2)
 
 
-def write_seed(name, graph):
-    """A graph whose arrays all lie at the beginning of the file itself, for the fuzz target, which reads external data
-    so."""
-    model = onnx.load(FOLDER / f"{graph}.onnx")
+def coca():
+    text = {"context_length": TOKENS, "vocab_size": WORDS, "width": WIDTH, "heads": HEADS, "layers": 1, "embed_cls": True,
+            "output_tokens": True}
+    vision = {"image_size": SIZE, "patch_size": PATCH, "width": WIDTH, "head_width": 4, "layers": 1,
+              "attentional_pool": True, "attn_pooler_heads": 2, "attn_pooler_queries": 3, "output_tokens": True}
+    multimodal = {"context_length": TOKENS, "vocab_size": WORDS, "width": WIDTH, "heads": HEADS, "layers": 1}
+    model = randomize(open_clip.CoCa(DIMENSION, multimodal, text, vision), 3)
+    return (onnx_graphs.Calls(model, lambda m, x: m.encode_image(x)).eval(),
+            onnx_graphs.Calls(model, lambda m, x: m.encode_text(x)).eval())
+
+
+def average():
+    vision = {"image_size": SIZE, "patch_size": PATCH, "width": WIDTH, "head_width": 4, "layers": 1, "pool_type": "avg",
+              "final_ln_after_pool": True, "no_ln_pre": True}
+    text = {"context_length": TOKENS, "vocab_size": WORDS, "width": WIDTH, "heads": HEADS, "layers": 1,
+            "no_causal_mask": True}
+    model = randomize(open_clip.CLIP(DIMENSION, vision, text), 4)
+    return (onnx_graphs.Calls(model, lambda m, x: m.encode_image(x)).eval(),
+            onnx_graphs.Calls(model, lambda m, x: m.encode_text(x)).eval())
+
+
+def write_seed(name):
+    """The graph again, its arrays all at the beginning of the file itself, for the fuzz target, which reads external
+    data so."""
+    model = onnx.load(FOLDER / f"{name}.onnx")
     for array in model.graph.initializer:
         if len(array.raw_data) >= 256:
             onnx.external_data_helper.set_external_data(array, "here", 0, len(array.raw_data))
@@ -143,8 +165,12 @@ def main():
     pixels = torch.zeros(2, 3, 64, 64)
     write_graph("resnet_17_visual", resnet(), pixels, How(opset=17))
     write_graph("resnet_18_export_visual", resnet(), pixels, How(opset=18, dynamo=True))
-    for name in ("resnet_17_visual", "resnet_18_export_visual"):
-        write_seed(name, name)
+    write("coca_14", coca(), How(opset=14))
+    write("coca_18_export", coca(), How(opset=18, dynamo=True))
+    write("average_17", average(), How(opset=17))
+    for name in ("resnet_17_visual", "resnet_18_export_visual", "coca_14_visual", "coca_14_textual",
+                 "coca_18_export_visual", "coca_18_export_textual", "average_17_visual", "average_17_textual"):
+        write_seed(name)
     model = openai()
     state = transformers_state(model)
     save_file(state, FOLDER / "model.safetensors")

@@ -22,6 +22,7 @@ import torch
 import transformers
 from PIL import Image
 
+import families
 from sources import (OPEN_CLIP, RESNET, RN_SMALL, SMALL, Case, Source, feature, openai_model, randomize,
                      transformers_config, unit)
 
@@ -70,6 +71,33 @@ def open_clip_modules(custom=False, changes=None):
     model = randomize((open_clip.CustomTextCLIP if custom else open_clip.CLIP)(**config), 12)
     return (Calls(model, lambda m, x: m.encode_image(x)), Calls(model, lambda m, x: m.encode_text(x)),
             config["vision_cfg"]["image_size"])
+
+
+def named_modules(named, changes):
+    """Of a config of open_clip's, made small; a text tower whose tokenizer is not CLIP's is left out."""
+    config = families.merged(open_clip.get_model_config(named), changes)
+    keywords = {key: value for key, value in config.items() if key != "custom_text"}
+    kind = open_clip.CoCa if "multimodal_cfg" in config else open_clip.CLIP
+    model = randomize(kind(**keywords), 14)
+    textual = Calls(model, lambda m, x: m.encode_text(x)) if "hf_tokenizer_name" not in config["text_cfg"] else None
+    return Calls(model, lambda m, x: m.encode_image(x)), textual, config["vision_cfg"]["image_size"]
+
+
+def coca():
+    return named_modules("coca_ViT-B-32", families.coca(families.towers(64, 16, 96, 32)))
+
+
+def clipa():
+    return named_modules("ViT-L-14-CLIPA", families.towers(56, 14, 128, 64))
+
+
+def average():
+    return named_modules("ViT-B-32", families.towers(64, 16, 96, 32, pool_type="avg"))
+
+
+def not_causal(pool):
+    changes = families.merged(families.towers(64, 16, 96, 32), {"text_cfg": {"no_causal_mask": True, "pool_type": pool}})
+    return lambda: named_modules("ViT-B-32", changes)
 
 
 def openai_resnet():
@@ -185,21 +213,25 @@ def graphs(make_modules, how):
     def make(folder):
         visual, textual, size = make_modules()
         items = 2 if how.batch else 1
-        ids = torch.zeros(items, 77, dtype=torch.int64)
+        context = getattr(getattr(textual, "model", None), "context_length", 77)
+        ids = torch.zeros(items, context, dtype=torch.int64)
         ids[:, 3] = 49407
         runners = []
         for module, sample, name in ((visual, torch.zeros(items, 3, size, size), FILES[0]), (textual, ids, FILES[1])):
+            if module is None:
+                runners.append(None)
+                continue
             module.eval()  # what is exported gets the mode again that it had before
             if how.half:
                 module, sample = halved(module), sample.half() if sample.is_floating_point() else sample
             export(module, sample, folder / name, how)
             runners.append(quantize(folder / name, how) if how.quantize else module.float())
-        return source(folder, size, *runners)
+        return source(folder, size, context, *runners)
 
     return make
 
 
-def source(folder, size, visual, textual):
+def source(folder, size, context, visual, textual):
     transform = clip.clip._transform(size)
 
     def images(paths):
@@ -208,9 +240,9 @@ def source(folder, size, visual, textual):
 
     def texts(lines):
         with torch.no_grad():
-            return unit(torch.cat([textual(clip.tokenize([line], truncate=True).long()) for line in lines]))
+            return unit(torch.cat([textual(clip.tokenize([line], context, True).long()) for line in lines]))
 
-    return Source(folder, images, texts)
+    return Source(folder, images, texts if textual else None)
 
 
 def describe(how):
@@ -220,10 +252,10 @@ def describe(how):
     return ", ".join(parts)
 
 
-def case(family, make_modules, **keywords):
+def case(family, make_modules, directory=True, **keywords):
     how = How(**keywords)
     weights = "fp16" if how.half else f"quint8 by {how.quantize}" if how.quantize else "fp32"
-    return Case(family, describe(how), weights, graphs(make_modules, how))
+    return Case(family, describe(how), weights, graphs(make_modules, how), directory=directory)
 
 
 def eager(activation="quick_gelu"):
@@ -271,6 +303,13 @@ CASES = [
     case(SDPA, fused(), opset=17, half=True),
     case(SDPA, fused(), opset=17, quantize="tensor"),
     case(SDPA, fused(), opset=17, quantize="channel"),
+    *(case("CoCa, coca_ViT-B-32", coca, False, opset=opset) for opset in (14, 17)),
+    case("CoCa, coca_ViT-B-32", coca, False, opset=18, dynamo=True),
+    case("CLIPA, ViT-L-14-CLIPA, image tower", clipa, False, opset=17),
+    case("CLIPA, ViT-L-14-CLIPA, image tower", clipa, False, opset=18, dynamo=True),
+    case("open_clip, average pooling after the LayerNorm", average, False, opset=17),
+    case("open_clip, texts without a causal mask", not_causal("argmax"), False, opset=17),
+    case("open_clip, texts without a causal mask, first row", not_causal("first"), False, opset=18, dynamo=True),
     *(case(OPENAI + ", ResNet", openai_resnet, opset=opset) for opset in (14, 17)),
     case(OPENAI + ", ResNet", openai_resnet, opset=17, fold=False),
     case(OPENAI + ", ResNet", openai_resnet, opset=17, batch=False),

@@ -167,12 +167,17 @@ static void expect_same(const clipc_model *model, bool text)
         assert_int_equal(found.config.vocabulary_size, config->vocabulary_size);
         assert_int_equal(found.config.max_positions, config->max_positions);
         assert_int_equal(found.config.pooling, config->pooling);
+        assert_int_equal(found.config.text_class_token, config->text_class_token);
+        assert_int_equal(found.config.causal, config->causal);
+        assert_int_equal(found.config.pad_token, clipc_config_places_tokens(config) ? config->pad_token : 0);
         if (config->pooling == CLIPC_POOL_FIRST_EOT)
             assert_int_equal(found.config.eot_token, config->eot_token);
     } else {
         assert_int_equal(found.config.image_size, config->image_size);
         assert_int_equal(found.config.patch_size, config->patch_size);
         assert_int_equal(found.config.image_tokens, config->image_tokens);
+        assert_int_equal(found.config.image_pooling, config->image_pooling);
+        assert_int_equal(found.config.pooling_heads, config->pooling_heads);
         assert_memory_equal(&found.config.resnet, &config->resnet, sizeof config->resnet);
     }
     comparison between = {.weights = &model->weights, .other = &found.weights};
@@ -192,8 +197,9 @@ static void expect_same_towers(const clipc_model *model, clipc_onnx_options *opt
 static void test_round_trip(void **state)
 {
     (void)state;
-    static const char *const models[] = {"odd_widths", "gelu_tanh",        "gelu_one_head", "legacy_eos",
-                                         "open_clip",  "siglip_one_patch", "siglip",        "eva"};
+    static const char *const models[] = {"odd_widths",       "gelu_tanh", "gelu_one_head", "legacy_eos", "open_clip",
+                                         "siglip_one_patch", "siglip",    "eva",           "coca",       "clipa",
+                                         "average"};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         char path[1024];
         snprintf(path, sizeof path, MODELS "%s", models[i]);
@@ -435,6 +441,50 @@ static void test_resnets_of_other_exporters(void **state)
     }
 }
 
+static void read_graph(const char *name, clipc_onnx_import *out)
+{
+    char path[1024];
+    clipc_error error = {0};
+    snprintf(path, sizeof path, GRAPHS "%s.onnx", name);
+    read_file(path, &graph_file);
+    if (import(out, &error) != CLIPC_OK)
+        fail_msg("%s: %s", path, error.message);
+}
+
+static void test_poolings_of_other_exporters(void **state)
+{
+    (void)state;
+    static const char *const cocas[] = {"coca_14", "coca_18_export"};
+    clipc_onnx_import found;
+    char name[64];
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(name, sizeof name, "%s_visual", cocas[i]);
+        read_graph(name, &found);
+        assert_int_equal(found.config.image_pooling, CLIPC_IMAGE_POOL_QUERY);
+        assert_int_equal(found.config.pooling_heads, 2);
+        assert_int_equal(found.weights.image.probe.count, found.config.embedding_dimension);
+        clipc_onnx_import_free(&found);
+        snprintf(name, sizeof name, "%s_textual", cocas[i]);
+        read_graph(name, &found);
+        assert_true(found.config.text_class_token && found.config.causal);
+        assert_int_equal(found.config.max_positions, 6);
+        assert_int_equal(found.config.pad_token, 0);
+        clipc_onnx_import_free(&found);
+    }
+    rename_all("Not", "Abs");
+    expect_refused(CLIPC_ERROR_UNSUPPORTED, "(Concat) joins constants and an activation");
+    read_graph("average_17_visual", &found);
+    assert_int_equal(found.config.image_pooling, CLIPC_IMAGE_POOL_AVERAGE);
+    assert_false(found.config.norm_pre);
+    clipc_onnx_import_free(&found);
+    rename_all("ReduceMean", "ReduceLMax");
+    expect_refused(CLIPC_ERROR_UNSUPPORTED, "(ReduceLMax) is an operator that no CLIP tower needs");
+    read_graph("average_17_textual", &found);
+    assert_int_equal(found.config.pooling, CLIPC_POOL_LARGEST_ID);
+    assert_false(found.config.causal);
+    clipc_onnx_import_free(&found);
+}
+
 static void test_integers(void **state)
 {
     (void)state;
@@ -488,6 +538,7 @@ int main(void)
         cmocka_unit_test(test_round_trip_of_plugin),
         cmocka_unit_test(test_other_exporters),
         cmocka_unit_test(test_resnets_of_other_exporters),
+        cmocka_unit_test(test_poolings_of_other_exporters),
         cmocka_unit_test(test_integers),
         cmocka_unit_test(test_refusals),
     };
