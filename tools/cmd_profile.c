@@ -21,7 +21,7 @@ static const char *const synopsis[] = {
     "profile [MODEL | --model DIR | --arch NAME] [--tower both|image|text]",
     "      [--batch N | --image-shapes N,…] [--text-shapes N,…]",
     "      [--tokens N,…] [--precision P] [--threads N]",
-    "      [--warm-up MS] [--iterations N] [--layers]",
+    "      [--warm-up MS] [--iterations N] [--layers] [--no-transfers]",
     "      [--json] [--chrome-trace FILE] [--html FILE]",
     NULL,
 };
@@ -57,6 +57,8 @@ static const tool_option options[] = {
      100000, NULL},
     {"layers", 0, OPTION_FLAG, NULL, "a line for each layer's steps, not for all layers together",
      offsetof(tool_settings, layers), 0, 0, NULL},
+    {"no-transfers", 0, OPTION_FLAG, NULL, "on a GPU: leave inputs and embeddings where they are",
+     offsetof(tool_settings, bench.no_transfers), 0, 0, NULL},
     {"json", 'j', OPTION_FLAG, NULL, "print one JSON object", offsetof(tool_settings, json), 0, 0, NULL},
     {"chrome-trace", 0, OPTION_TEXT, "FILE", "also write when each run of each step began and ended, as trace events",
      offsetof(tool_settings, chrome_trace), 0, 0, NULL},

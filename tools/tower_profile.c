@@ -85,7 +85,11 @@ void tower_profile_create(step_profile *profiles, const tool_settings *settings,
                           const clipc_model *model, const shape_list *shapes, bool by_layers, clipc_peaks *peaks)
 {
     session_require_tower(model, tower == 0);
+    clipc_error error = {0};
+    const unsigned flags = settings->bench.no_transfers ? CLIPC_MEASURE_NO_TRANSFERS : 0;
     clipc_engine *engine = session_create_engine(settings, model, tower == 0, tower == 1, shapes_largest(shapes));
+    if (flags && clipc_engine_measure(engine, flags, &error) != CLIPC_OK)
+        quit_failed(&error);
     for (size_t i = 0; i < shapes->count; i++)
         profile_batch(&profiles[i], settings, tower, model, engine, shapes->sizes[i], by_layers, peaks);
     clipc_engine_destroy(&engine);

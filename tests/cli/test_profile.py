@@ -263,6 +263,8 @@ class Profile(Case):
     def test_refusals(self):
         self.run_clipc("profile", "--backend", "ref", status=3)
         self.assertIn("cannot record", self.stderr)
+        self.run_clipc("profile", "--backend", "cpu", "--no-transfers", status=3)
+        self.assertIn("no transfers", self.stderr)
         for wrong in [["--model", "x", "--arch", "RN50"], ["a", "b"], ["--tower", "none"], ["-n", "0"],
                       ["--html", "f", "--chrome-trace", "f"], ["--image-shapes", "1,,2"], ["--image-shapes", "0"],
                       ["--image-shapes", "1,2", "--batch", "3"], ["--text-shapes", "1", "--tower", "text"]]:

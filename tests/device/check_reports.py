@@ -87,8 +87,13 @@ def check_profile(operand):
 
 def check_full_size():
     """Where a device is busy its products are within reach of the peak, so the peak is no figure of another kind."""
-    tower = objects("profile", "--arch", "ViT-B-32", "--tower", "image", "--batch", "256", "--precision", "fp16",
-                    "--backend", "cuda", "-n", "5", "--json")[0]["towers"][0]
+    line = ["profile", "--arch", "ViT-B-32", "--tower", "image", "--batch", "256", "--precision", "fp16", "--backend",
+            "cuda", "-n", "5", "--json"]
+    tower = objects(*line)[0]["towers"][0]
+    resting = objects(*line, "--no-transfers")[0]["towers"][0]
+    check(resting["outside_ms"] < 0.5 * tower["outside_ms"] and resting["operations"] == tower["operations"],
+          "without transfers less lies outside the steps:",
+          f"{resting['outside_ms']:.3f} and {tower['outside_ms']:.3f} ms")
     best = max(step["peak_share"] or 0 for step in tower["steps"])
     check(0.3 < best < 1, "the best product of ViT-B/32, batch 256, of the peak:", f"{100 * best:.1f} %")
     check({"compute", "memory"} & {step["bound"] for step in tower["steps"]} and tower["limit_share"] < 1,
