@@ -150,7 +150,9 @@ static void bench_gemm(int rows, int columns, int depth, int role)
         const bool is_chosen = plan.kind == chosen.kind && plan.tile_rows == chosen.tile_rows &&
                                plan.tile_columns == chosen.tile_columns && plan.ping_pong == chosen.ping_pong &&
                                plan.cluster == chosen.cluster;
-        if (only_chosen && !is_chosen)
+        const bool takes =
+            bytes ? clipc_gemm_takes_bytes(&plan, gemm.activation != 0) : clipc_gemm_takes(&plan, columns);
+        if ((only_chosen && !is_chosen) || !takes)
             continue;
         clipc_gemm_fit(&plan, &device, rows, columns, depth);
         if (gemm.leave.pairs) {

@@ -231,14 +231,15 @@ static int check_case(product *p, const clipc_gemm_plan *plan, int which, int ac
 static void check_gemm(void)
 {
     static const int shapes[][3] = {{1, 8, 8},      {12, 512, 512},  {17, 72, 40},    {50, 768, 768},
-                                    {64, 64, 3072}, {130, 520, 264}, {257, 200, 776}, {300, 776, 768}};
+                                    {64, 64, 3072}, {130, 520, 264}, {257, 200, 776}, {300, 776, 768},
+                                    {5, 32, 8},     {130, 544, 264}, {257, 224, 776}, {300, 800, 768}};
     static const char *const names[CASES] = {"plain", "normalized", "residual", "mapped", "fp32", "more", "bare"};
     uint64_t state = 1;
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         product p = make_product(shapes[s][0], shapes[s][1], shapes[s][2], &state);
         clipc_gemm_plan plan;
         for (size_t i = 0; clipc_gemm_variant(i, &plan); i++) {
-            if (plan.kind != CLIPC_GEMM_SM80 && device.architecture != 90)
+            if ((plan.kind != CLIPC_GEMM_SM80 && device.architecture != 90) || !clipc_gemm_takes(&plan, p.columns))
                 continue;
             clipc_gemm_fit(&plan, &device, p.rows, p.columns, p.depth);
             char text[128];

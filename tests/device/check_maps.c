@@ -139,7 +139,8 @@ static int check_convolution(const clipc_gemm_device *device, int items, int sid
     int failures = 0;
     clipc_gemm_plan plan;
     for (size_t i = 0; clipc_gemm_variant(i, &plan); i++) {
-        if (plan.kind != CLIPC_GEMM_SM80 && (side || device->architecture != 90))
+        if ((plan.kind != CLIPC_GEMM_SM80 && (side || device->architecture != 90)) ||
+            !clipc_gemm_takes(&plan, outputs))
             continue;
         clipc_gemm_fit(&plan, device, (int32_t)c.rows, outputs, (int32_t)c.depth);
         char text[128];

@@ -17,7 +17,8 @@ static bool is_variant(const clipc_gemm_plan *plan)
     clipc_gemm_plan variant;
     for (size_t i = 0; clipc_gemm_variant(i, &variant); i++)
         if (variant.kind == plan->kind && variant.tile_rows == plan->tile_rows &&
-            variant.tile_columns == plan->tile_columns)
+            variant.tile_columns == plan->tile_columns &&
+            (variant.cluster == plan->cluster || plan->kind == CLIPC_GEMM_SKINNY))
             return true;
     return false;
 }
@@ -37,6 +38,7 @@ static void every_shape_has_a_kernel(void **state)
                             clipc_gemm_select(devices[d], rows[r], sides[c], sides[k], residual != 0);
                         assert_true(is_variant(&plan));
                         assert_true(plan.blocks >= 1 && plan.cluster >= 1 && plan.cluster <= 8);
+                        assert_true(plan.blocks % plan.cluster == 0 && clipc_gemm_takes(&plan, sides[c]));
                         if (plan.kind == CLIPC_GEMM_SM90)
                             assert_true(plan.blocks <= devices[d]->multiprocessors);
                         else
@@ -76,8 +78,15 @@ static void waves_decide(void **state)
     assert_int_equal(clipc_gemm_select(&h200, 1600, 3072, 768, false).tile_columns, 160);
     const clipc_gemm_plan many = clipc_gemm_select(&h200, 51200, 2304, 768, false);
     assert_int_equal(many.tile_columns, 256);
+    assert_int_equal(many.cluster, 2);
     assert_int_equal(many.blocks, 132);
     assert_int_equal(clipc_gemm_select(&h200, 51200, 768, 768, true).tile_columns, 256);
+    /* Few tiles start sooner alone, and columns that are no 32s have tiles of their own. */
+    assert_int_equal(clipc_gemm_select(&h200, 1600, 2304, 768, false).cluster, 1);
+    const clipc_gemm_plan odd = clipc_gemm_select(&h200, 51200, 2312, 768, false);
+    assert_true(odd.tile_columns == 128 && odd.cluster == 1);
+    const clipc_gemm_plan wide = {.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 256, .cluster = 2};
+    assert_true(clipc_gemm_takes(&wide, 2304) && !clipc_gemm_takes(&wide, 2312));
 }
 
 static void bytes_have_tiles_of_their_own(void **state)
@@ -137,7 +146,7 @@ static void plans_have_words(void **state)
     const clipc_gemm_plan plan = clipc_gemm_select(&h200, 51200, 2304, 768, false);
     char text[64];
     clipc_gemm_plan_text(&plan, text, sizeof text);
-    assert_string_equal(text, "sm90 128x256, cluster 1, 132 blocks");
+    assert_string_equal(text, "sm90 128x256, cluster 2, 132 blocks");
     char small[5];
     clipc_gemm_plan_text(&plan, small, sizeof small);
     assert_string_equal(small, "sm90");

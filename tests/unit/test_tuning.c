@@ -168,7 +168,7 @@ static void a_measured_tile_is_taken(void **state)
     clipc_gemm_plan wanted;
     size_t index = 0;
     while (clipc_gemm_same_bits(&device, &shape, &own, index, &wanted) && wanted.tile_columns == own.tile_columns &&
-           wanted.tile_rows == own.tile_rows)
+           wanted.tile_rows == own.tile_rows && wanted.cluster == own.cluster)
         index++;
     clipc_gemm_shape_name(&shape, name);
     assert_string_equal(name, "tile.fp16.1600x3072x768.activation");
@@ -182,6 +182,8 @@ static void a_measured_tile_is_taken(void **state)
         {NULL, "1x1", false},
         {NULL, "16x64", false}, /* of another kind of kernel */
         {NULL, "128x0256", false},
+        {NULL, "128x256x3", false},
+        {NULL, "128x256x1", false}, /* written without */
         {NULL, "128", false},
         {"tile.fp16.1600x3072x768", NULL, false},
         {"tile.bf16.1600x3072x768.activation", NULL, false},
@@ -201,6 +203,7 @@ static void a_measured_tile_is_taken(void **state)
         const clipc_gemm_plan *expected = cases[i].taken ? &wanted : &own;
         assert_int_equal(plan.tile_rows, expected->tile_rows);
         assert_int_equal(plan.tile_columns, expected->tile_columns);
+        assert_int_equal(plan.cluster, expected->cluster);
         assert_int_equal(plan.blocks, expected->blocks);
         clipc_gemm_tiles_free(&tiles);
     }

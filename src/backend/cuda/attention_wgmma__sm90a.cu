@@ -2,7 +2,8 @@
  * their queries, keys and values through the copy engine, a few pairs ahead, and warpgroups take 64 queries each:
  * scores with all keys by wgmma into registers, where they become weights, which are the operand of a second wgmma.
  * No running maximum: every row sees all its scores at once. */
-#include "backend/cuda/epilogue_wgmma.cuh"
+#include "backend/cuda/boxes.cuh"
+#include "backend/cuda/epilogue.cuh"
 #include "backend/cuda/launch.cuh"
 #include "backend/cuda/steps.h"
 #include "backend/cuda/tensor_map.h"

@@ -149,6 +149,11 @@ static cudaError_t try_tile(clipc_cuda_tuner *tuner, const clipc_cuda_gemm *gemm
     return cudaSuccess;
 }
 
+static bool is_same_tile(const clipc_gemm_plan *a, const clipc_gemm_plan *b)
+{
+    return a->tile_rows == b->tile_rows && a->tile_columns == b->tile_columns && a->cluster == b->cluster;
+}
+
 static cudaError_t choose(clipc_cuda_tuner *tuner, const clipc_cuda_gemm *gemm, const clipc_gemm_shape *shape,
                           const clipc_gemm_plan *own, const struct output *output, cudaStream_t stream,
                           clipc_gemm_plan *best, float *speedup)
@@ -165,7 +170,7 @@ static cudaError_t choose(clipc_cuda_tuner *tuner, const clipc_cuda_gemm *gemm, 
     best_time = own_time / LEAST_GAIN;
     for (size_t i = 0; clipc_gemm_same_bits(&tuner->device, shape, own, i, &plan); i++) {
         float time = 0;
-        if (plan.tile_rows == own->tile_rows && plan.tile_columns == own->tile_columns)
+        if (is_same_tile(&plan, own))
             continue;
         TRY(try_tile(tuner, gemm, &plan, output, stream, &same, &time));
         if (!same || time >= best_time)
@@ -173,7 +178,7 @@ static cudaError_t choose(clipc_cuda_tuner *tuner, const clipc_cuda_gemm *gemm, 
         best_time = time;
         *best = plan;
     }
-    *speedup = best->tile_rows == own->tile_rows && best->tile_columns == own->tile_columns ? 1 : own_time / best_time;
+    *speedup = is_same_tile(best, own) ? 1 : own_time / best_time;
     return copy(output->place, tuner->before, output->bytes, stream);
 }
 

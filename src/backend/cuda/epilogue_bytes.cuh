@@ -144,4 +144,12 @@ finish_bytes(const clipc_cuda_gemm &gemm, const typename operand::sum (&sums)[n8
     default: return cudaErrorInvalidValue;                                                                            \
     }
 
+/* The same of those whose output is halves for every operand. */
+#define BY_HALVES_EPILOGUE(gemm, launch, ...)                                                                         \
+    switch (epilogue_of(*(gemm))) {                                                                                   \
+    case EPILOGUE_PLAIN: return launch(EPILOGUE_PLAIN, __VA_ARGS__);                                                  \
+    case EPILOGUE_RESIDUAL: return launch(EPILOGUE_RESIDUAL, __VA_ARGS__);                                            \
+    default: return cudaErrorInvalidValue;                                                                            \
+    }
+
 #endif

@@ -2,9 +2,9 @@
 
 #include <stdio.h>
 
-/* What the tiles sustained on an H200 (docs/performance-gpu.md): `rate`, TFLOP/s over a long depth, and what the
- * epilogue costs beside it, as so many more columns of depth, without a residual and with one; `tail`, the same for
- * the last epilogue of a block, which hides behind nothing. */
+/* What the tiles sustained (docs/performance-gpu.md; sm90 on an H100): `rate`, TFLOP/s over a long depth, and what the
+ * epilogue costs beside it, as so many more columns of depth, without a residual and with one; `tail`, the same once a
+ * launch, less than nothing where a launch of few tiles runs at a higher clock. */
 static const struct {
     clipc_gemm_plan plan;
     float rate;
@@ -12,15 +12,15 @@ static const struct {
     float residual_epilogue;
     float tail;
 } variants[] = {
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 256, .cluster = 1}, 841, 285, 390, 140},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 240, .cluster = 1}, 838, 290, 390, 200},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 192, .cluster = 1}, 690, 250, 220, 140},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 160, .cluster = 1}, 700, 220, 210, 140},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 128, .cluster = 1}, 720, 200, 300, 140},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 96, .cluster = 1}, 640, 250, 250, 140},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 256, .tile_columns = 128, .cluster = 1}, 690, 200, 300, 0},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 64, .tile_columns = 128, .cluster = 1}, 560, 340, 340, 100},
-    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 64, .tile_columns = 64, .cluster = 1}, 390, 300, 300, 100},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 256, .cluster = 2}, 897, 190, 460, 140},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 256, .cluster = 1}, 849, 190, 400, 40},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 192, .cluster = 1}, 807, 180, 410, -70},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 160, .cluster = 1}, 731, 230, 480, -100},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 128, .cluster = 1}, 758, 250, 480, -50},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 128, .tile_columns = 96, .cluster = 1}, 599, 120, 370, -30},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 256, .tile_columns = 128, .cluster = 1}, 772, 230, 630, -100},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 64, .tile_columns = 128, .cluster = 1}, 509, 190, 270, -100},
+    {{.kind = CLIPC_GEMM_SM90, .tile_rows = 64, .tile_columns = 64, .cluster = 1}, 366, 90, 280, -100},
     {{.kind = CLIPC_GEMM_SM80, .tile_rows = 128, .tile_columns = 128, .cluster = 1}, 260, 200, 200, 0},
     {{.kind = CLIPC_GEMM_SM80, .tile_rows = 64, .tile_columns = 128, .cluster = 1}, 220, 200, 200, 0},
     {{.kind = CLIPC_GEMM_SM80, .tile_rows = 64, .tile_columns = 64, .cluster = 1}, 180, 200, 200, 0},
@@ -85,8 +85,8 @@ static float cost(size_t index, const clipc_gemm_device *device, int32_t rows, i
 {
     const clipc_gemm_plan *plan = &variants[index].plan;
     const float epilogue = residual ? variants[index].residual_epilogue : variants[index].epilogue;
-    const int32_t tiles = divide_up(rows, plan->tile_rows) * divide_up(columns, plan->tile_columns);
-    const int32_t waves = divide_up(tiles, device->multiprocessors);
+    const int32_t clusters = divide_up(rows, plan->tile_rows * plan->cluster) * divide_up(columns, plan->tile_columns);
+    const int32_t waves = divide_up(clusters, device->multiprocessors / plan->cluster);
     return (float)(plan->tile_rows * plan->tile_columns) / variants[index].rate *
            ((float)waves * ((float)depth + epilogue) + variants[index].tail);
 }
@@ -109,7 +109,7 @@ clipc_gemm_plan clipc_gemm_select(const clipc_gemm_device *device, int32_t rows,
     clipc_gemm_plan best = {0};
     float lowest = 0;
     for (size_t i = 0; i < VARIANT_COUNT; i++) {
-        if (variants[i].plan.kind != kind)
+        if (variants[i].plan.kind != kind || !clipc_gemm_takes(&variants[i].plan, columns))
             continue;
         const float time = cost(i, device, rows, columns, depth, residual);
         if (best.tile_rows != 0 && time >= lowest)
@@ -126,6 +126,13 @@ void clipc_gemm_plan_text(const clipc_gemm_plan *plan, char *text, size_t size)
     static const char *const kinds[] = {"sm80", "skinny", "sm90"};
     snprintf(text, size, "%s %dx%d%s, cluster %d, %d blocks", kinds[plan->kind], (int)plan->tile_rows,
              (int)plan->tile_columns, plan->ping_pong ? " ping-pong" : "", (int)plan->cluster, (int)plan->blocks);
+}
+
+bool clipc_gemm_takes(const clipc_gemm_plan *plan, int32_t columns)
+{
+    const bool any =
+        (plan->tile_rows == 128 && plan->tile_columns == 128) || (plan->tile_rows == 64 && plan->tile_columns == 64);
+    return plan->kind != CLIPC_GEMM_SM90 || columns % 32 == 0 || any;
 }
 
 int32_t clipc_gemm_part_width(const clipc_gemm_plan *plan)

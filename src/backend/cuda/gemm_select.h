@@ -43,6 +43,9 @@ typedef struct clipc_gemm_device {
 clipc_gemm_plan clipc_gemm_select(const clipc_gemm_device *device, int32_t rows, int32_t columns, int32_t depth,
                                   bool residual);
 
+/* Whether the tile can compute a matrix of so many columns: most tiles of sm90 take 32 at a time. */
+bool clipc_gemm_takes(const clipc_gemm_plan *plan, int32_t columns);
+
 /* Columns that one pair of row statistics covers when this plan's kernel leaves them (gemm.h). */
 int32_t clipc_gemm_part_width(const clipc_gemm_plan *plan);
 

@@ -16,6 +16,7 @@ static const struct {
     {{CLIPC_GEMM_SM90, 128, 128, true, 2, 0}, 1430, 130, 100, 1700, 900, 1500},
     {{CLIPC_GEMM_SM90, 64, 256, true, 1, 0}, 830, 30, 30, 100, 0, 0},
     {{CLIPC_GEMM_SM90, 128, 256, false, 1, 0}, 1303, 90, 100, 320, 300, 300},
+    {{CLIPC_GEMM_SM90, 128, 96, false, 1, 0}, 1150, 200, 0, 500, 200, 300},
     {{CLIPC_GEMM_SM90, 64, 128, true, 1, 0}, 640, 0, 0, 0, 0, 0},
     {{CLIPC_GEMM_SM90, 64, 64, true, 1, 0}, 580, 0, 0, 0, 0, 0},
     {{CLIPC_GEMM_SM80, 128, 128, false, 1, 0}, 400, 300, 300, 300, 0, 0},
@@ -38,6 +39,11 @@ bool clipc_gemm_variant_bytes(size_t index, clipc_gemm_plan *out)
     return true;
 }
 
+bool clipc_gemm_takes_bytes(const clipc_gemm_plan *plan, bool activation)
+{
+    return !activation || plan->tile_columns % 64 == 0;
+}
+
 clipc_gemm_plan clipc_gemm_select_bytes(const clipc_gemm_device *device, int32_t rows, int32_t columns, int32_t depth,
                                         bool residual, bool activation)
 {
@@ -46,7 +52,7 @@ clipc_gemm_plan clipc_gemm_select_bytes(const clipc_gemm_device *device, int32_t
     float lowest = 0;
     for (size_t i = 0; i < VARIANT_COUNT; i++) {
         const clipc_gemm_plan *plan = &variants[i].plan;
-        if (plan->kind != kind)
+        if (plan->kind != kind || !clipc_gemm_takes_bytes(plan, activation))
             continue;
         /* Whole waves of tiles, each at its tile's rate. */
         const int32_t tiles = divide_up(rows, plan->tile_rows) * divide_up(columns, plan->tile_columns);

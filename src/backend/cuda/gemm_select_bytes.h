@@ -15,6 +15,9 @@ clipc_gemm_plan clipc_gemm_select_bytes(const clipc_gemm_device *device, int32_t
 /* The index-th tile; false past the last. clipc_gemm_fit fills the rest of the plan. */
 bool clipc_gemm_variant_bytes(size_t index, clipc_gemm_plan *out);
 
+/* Whether the tile can compute a product with or without an activation: bytes go out in groups of 64 columns. */
+bool clipc_gemm_takes_bytes(const clipc_gemm_plan *plan, bool activation);
+
 #ifdef __cplusplus
 }
 #endif

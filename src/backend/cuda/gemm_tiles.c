@@ -20,7 +20,11 @@ void clipc_gemm_shape_name(const clipc_gemm_shape *shape, char name[CLIPC_CHOICE
 
 void clipc_gemm_tile_value(const clipc_gemm_plan *plan, char value[CLIPC_CHOICE_VALUE])
 {
-    snprintf(value, CLIPC_CHOICE_VALUE, "%dx%d", (int)plan->tile_rows, (int)plan->tile_columns);
+    if (plan->cluster > 1)
+        snprintf(value, CLIPC_CHOICE_VALUE, "%dx%dx%d", (int)plan->tile_rows, (int)plan->tile_columns,
+                 (int)plan->cluster);
+    else
+        snprintf(value, CLIPC_CHOICE_VALUE, "%dx%d", (int)plan->tile_rows, (int)plan->tile_columns);
 }
 
 static bool variant(clipc_cuda_type type, size_t index, clipc_gemm_plan *out)
@@ -30,7 +34,9 @@ static bool variant(clipc_cuda_type type, size_t index, clipc_gemm_plan *out)
 
 static bool keeps_bits(const clipc_gemm_shape *shape, const clipc_gemm_plan *plan, const clipc_gemm_plan *other)
 {
-    return other->kind == plan->kind && plan->kind != CLIPC_GEMM_SKINNY &&
+    const bool takes = clipc_cuda_is_bytes(shape->type) ? clipc_gemm_takes_bytes(other, shape->activation)
+                                                        : clipc_gemm_takes(other, shape->columns);
+    return takes && other->kind == plan->kind && plan->kind != CLIPC_GEMM_SKINNY &&
            (!shape->leaves_statistics || clipc_gemm_part_width(other) == clipc_gemm_part_width(plan));
 }
 
@@ -64,11 +70,11 @@ static bool read_tile(const clipc_choice *choice, clipc_gemm_tile *out)
     char type[8];
     char name[CLIPC_CHOICE_NAME];
     char value[CLIPC_CHOICE_VALUE];
-    int sizes[5] = {0};
+    int sizes[6] = {0, 0, 0, 0, 0, 1};
     if (strncmp(choice->name, prefix, sizeof prefix - 1) != 0 ||
         sscanf(choice->name + sizeof prefix - 1, "%7[a-z0-9].%9dx%9dx%9d", type, &sizes[0], &sizes[1], &sizes[2]) !=
             4 ||
-        sscanf(choice->value, "%9dx%9d", &sizes[3], &sizes[4]) != 2)
+        sscanf(choice->value, "%9dx%9dx%9d", &sizes[3], &sizes[4], &sizes[5]) < 2)
         return false;
     *out = (clipc_gemm_tile){.shape = {.rows = sizes[0],
                                        .columns = sizes[1],
@@ -77,11 +83,13 @@ static bool read_tile(const clipc_choice *choice, clipc_gemm_tile *out)
                                        .activation = strstr(choice->name, ".activation") != NULL,
                                        .leaves_statistics = strstr(choice->name, ".statistics") != NULL},
                              .tile_rows = sizes[3],
-                             .tile_columns = sizes[4]};
+                             .tile_columns = sizes[4],
+                             .cluster = sizes[5]};
     if (!read_type(type, &out->shape.type))
         return false;
     clipc_gemm_shape_name(&out->shape, name);
-    clipc_gemm_tile_value(&(clipc_gemm_plan){.tile_rows = sizes[3], .tile_columns = sizes[4]}, value);
+    clipc_gemm_tile_value(&(clipc_gemm_plan){.tile_rows = sizes[3], .tile_columns = sizes[4], .cluster = sizes[5]},
+                          value);
     return strcmp(name, choice->name) == 0 && strcmp(value, choice->value) == 0;
 }
 
@@ -121,7 +129,8 @@ void clipc_gemm_tiles_apply(const clipc_gemm_tiles *tiles, const clipc_gemm_devi
         if (is_same(&tiles->items[i].shape, shape))
             found = &tiles->items[i];
     for (size_t i = 0; found && clipc_gemm_same_bits(device, shape, plan, i, &other); i++)
-        if (other.tile_rows == found->tile_rows && other.tile_columns == found->tile_columns) {
+        if (other.tile_rows == found->tile_rows && other.tile_columns == found->tile_columns &&
+            other.cluster == found->cluster) {
             *plan = other;
             return;
         }

@@ -21,6 +21,7 @@ typedef struct clipc_gemm_tile {
     clipc_gemm_shape shape;
     int32_t tile_rows;
     int32_t tile_columns;
+    int32_t cluster;
 } clipc_gemm_tile;
 
 typedef struct clipc_gemm_tiles {
@@ -28,7 +29,7 @@ typedef struct clipc_gemm_tiles {
     size_t count;
 } clipc_gemm_tiles;
 
-/* "tile.fp16.1600x768x3072.residual", and the tile as "128x192". */
+/* "tile.fp16.1600x768x3072.residual", and the tile as "128x192", or "128x256x2" in a cluster of two. */
 void clipc_gemm_shape_name(const clipc_gemm_shape *shape, char name[CLIPC_CHOICE_NAME]);
 void clipc_gemm_tile_value(const clipc_gemm_plan *plan, char value[CLIPC_CHOICE_VALUE]);
 

@@ -37,7 +37,7 @@ template <int tile_rows, int tile_columns, bool ping_pong> struct tile {
      * warpgroups take turns it is asked for before the products, into registers. */
     static constexpr int box_bytes = tile_rows * tile_depth;
     static constexpr int stage_boxes = stage_bytes / box_bytes;
-    static constexpr int boxes = tile_columns / 64;
+    static constexpr int boxes = (tile_columns + 63) / 64;
     static constexpr int residual_steps = ping_pong ? 0 : (boxes + stage_boxes - 1) / stage_boxes;
     static_assert(stages >= 3, "the pipeline");
 };
@@ -291,8 +291,14 @@ cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cud
         return result;
 #define LAUNCH(kind, ...)                                                                                             \
     launch_kernel(gemm_wgmma_bytes<operand, kind, tile_rows, tile_columns, ping_pong, cluster>, __VA_ARGS__)
-    BY_BYTES_EPILOGUE(gemm, LAUNCH, dim3((unsigned)plan->blocks), dim3(threads), shape::shared_bytes, cluster, stream,
-                      input_map, weight_map, residual_map, *gemm)
+    const dim3 blocks((unsigned)plan->blocks);
+    if constexpr (tile_columns % 64 == 0) {
+        BY_BYTES_EPILOGUE(gemm, LAUNCH, blocks, dim3(threads), shape::shared_bytes, cluster, stream, input_map,
+                          weight_map, residual_map, *gemm)
+    } else {
+        BY_HALVES_EPILOGUE(gemm, LAUNCH, blocks, dim3(threads), shape::shared_bytes, cluster, stream, input_map,
+                           weight_map, residual_map, *gemm)
+    }
 #undef LAUNCH
 }
 
@@ -304,6 +310,7 @@ cudaError_t launch(const clipc_cuda_gemm *gemm, const clipc_gemm_plan *plan, cud
     case 12812812: return launch<operand, 128, 128, true, 2>(gemm, plan, stream);
     case 6425611: return launch<operand, 64, 256, true, 1>(gemm, plan, stream);
     case 12825601: return launch<operand, 128, 256, false, 1>(gemm, plan, stream);
+    case 12809601: return launch<operand, 128, 96, false, 1>(gemm, plan, stream);
     case 6412811: return launch<operand, 64, 128, true, 1>(gemm, plan, stream);
     case 6406411: return launch<operand, 64, 64, true, 1>(gemm, plan, stream);
     default: return cudaErrorInvalidConfiguration;

@@ -54,9 +54,30 @@ static __device__ __forceinline__ float2 load_shared_x2f(uint32_t shared)
     return value;
 }
 
+/* 1, 2 or 4 words. */
+template <int count> static __device__ __forceinline__ void load_shared_words(uint32_t *to, uint32_t shared)
+{
+    if constexpr (count == 4)
+        asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3])
+                     : "r"(shared)
+                     : "memory");
+    else if constexpr (count == 2)
+        asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(to[0]), "=r"(to[1]) : "r"(shared) : "memory");
+    else
+        asm volatile("ld.shared.b32 %0, [%1];" : "=r"(to[0]) : "r"(shared) : "memory");
+}
+
 static __device__ __forceinline__ void store_shared_x2f(uint32_t shared, float2 value)
 {
     asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(shared), "f"(value.x), "f"(value.y) : "memory");
+}
+
+static __device__ __forceinline__ void store_shared_x4f(uint32_t shared, float4 value)
+{
+    asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(shared), "f"(value.x), "f"(value.y), "f"(value.z),
+                 "f"(value.w)
+                 : "memory");
 }
 
 static __device__ __forceinline__ void store_shared_16(uint32_t shared, uint16_t value)
@@ -204,6 +225,25 @@ static __device__ __forceinline__ void copy_tensor_2d_to(uint32_t shared, const 
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
                  "[%0], [%1, {%3, %4}], [%2], %5;" ::"r"(shared),
                  "l"(map), "r"(barrier), "r"(column), "r"(row), "h"(blocks)
+                 : "memory");
+}
+
+/* The same of a tensor of weights as clipc_cuda_weight_map describes it: `group` is the first group of columns. */
+static __device__ __forceinline__ void copy_weights(uint32_t shared, const void *map, uint32_t barrier, int depth,
+                                                    int group)
+{
+    asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes "
+                 "[%0], [%1, {%3, %5, %5, %5, %4}], [%2];" ::"r"(shared),
+                 "l"(map), "r"(barrier), "r"(depth), "r"(group), "r"(0)
+                 : "memory");
+}
+
+static __device__ __forceinline__ void copy_weights_to(uint32_t shared, const void *map, uint32_t barrier, int depth,
+                                                       int group, uint16_t blocks)
+{
+    asm volatile("cp.async.bulk.tensor.5d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
+                 "[%0], [%1, {%3, %5, %5, %5, %4}], [%2], %6;" ::"r"(shared),
+                 "l"(map), "r"(barrier), "r"(depth), "r"(group), "r"(0), "h"(blocks)
                  : "memory");
 }
 

@@ -44,10 +44,10 @@ static __device__ __forceinline__ uint64_t wgmma_descriptor(uint32_t shared)
     WGMMA_NUMBERS_16 ", %64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79"
 #define WGMMA_NUMBERS_24                                                                                              \
     WGMMA_NUMBERS_20 ", %80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95"
-#define WGMMA_NUMBERS_30                                                                                              \
+#define WGMMA_NUMBERS_32                                                                                              \
     WGMMA_NUMBERS_24 ", %96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, "       \
-                     "%111, %112, %113, %114, %115, %116, %117, %118, %119"
-#define WGMMA_NUMBERS_32 WGMMA_NUMBERS_30 ", %120, %121, %122, %123, %124, %125, %126, %127"
+                     "%111, %112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, "     \
+                     "%126, %127"
 
 #define WGMMA_BLOCK(kind, j)    kind(sum[j][0]), kind(sum[j][1]), kind(sum[j][2]), kind(sum[j][3])
 #define WGMMA_BLOCKS_2(kind, j) WGMMA_BLOCK(kind, j), WGMMA_BLOCK(kind, j + 1)
@@ -59,11 +59,10 @@ static __device__ __forceinline__ uint64_t wgmma_descriptor(uint32_t shared)
 #define WGMMA_SUMS_16(kind)     WGMMA_SUMS_12(kind), WGMMA_BLOCKS_4(kind, 12)
 #define WGMMA_SUMS_20(kind)     WGMMA_SUMS_16(kind), WGMMA_BLOCKS_4(kind, 16)
 #define WGMMA_SUMS_24(kind)     WGMMA_SUMS_20(kind), WGMMA_BLOCKS_4(kind, 20)
-#define WGMMA_SUMS_30(kind)     WGMMA_SUMS_24(kind), WGMMA_BLOCKS_4(kind, 24), WGMMA_BLOCKS_2(kind, 28)
 #define WGMMA_SUMS_32(kind)     WGMMA_SUMS_24(kind), WGMMA_BLOCKS_4(kind, 24), WGMMA_BLOCKS_4(kind, 28)
 
 /* One width of one type. The last three operands follow the sums: both descriptors, and whether to accumulate. */
-#define WGMMA_WIDTH(operand, n8, columns, descriptors, predicate, shape, kind, tail)                                  \
+#define WGMMA_WIDTH(operand, n8, columns, descriptors, predicate, shape, kind, fresh, tail)                           \
     template <> struct wgmma<operand, n8> {                                                                           \
         static __device__ __forceinline__ void run(operand::sum (&sum)[n8][4], uint64_t a, uint64_t b,                \
                                                    int accumulate)                                                    \
@@ -74,23 +73,31 @@ static __device__ __forceinline__ uint64_t wgmma_descriptor(uint32_t shared)
                          : WGMMA_SUMS_##n8(kind)                                                                      \
                          : "l"(a), "l"(b), "r"(accumulate));                                                          \
         }                                                                                                             \
+        static __device__ __forceinline__ void start(operand::sum (&sum)[n8][4], uint64_t a, uint64_t b)              \
+        {                                                                                                             \
+            asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, " predicate ", 0;\n"                                       \
+                         "wgmma.mma_async.sync.aligned.m64n" columns shape " {" WGMMA_NUMBERS_##n8 "}, " descriptors  \
+                                                                                                   ", p" tail ";\n}"  \
+                         : WGMMA_SUMS_##n8(fresh)                                                                     \
+                         : "l"(a), "l"(b), "n"(0));                                                                   \
+        }                                                                                                             \
     };
-#define WGMMA(operand, shape, kind, tail)                                                                             \
-    WGMMA_WIDTH(operand, 1, "8", "%4, %5", "%6", shape, kind, tail)                                                   \
-    WGMMA_WIDTH(operand, 7, "56", "%28, %29", "%30", shape, kind, tail)                                               \
-    WGMMA_WIDTH(operand, 8, "64", "%32, %33", "%34", shape, kind, tail)                                               \
-    WGMMA_WIDTH(operand, 12, "96", "%48, %49", "%50", shape, kind, tail)                                              \
-    WGMMA_WIDTH(operand, 16, "128", "%64, %65", "%66", shape, kind, tail)                                             \
-    WGMMA_WIDTH(operand, 20, "160", "%80, %81", "%82", shape, kind, tail)                                             \
-    WGMMA_WIDTH(operand, 24, "192", "%96, %97", "%98", shape, kind, tail)                                             \
-    WGMMA_WIDTH(operand, 30, "240", "%120, %121", "%122", shape, kind, tail)                                          \
-    WGMMA_WIDTH(operand, 32, "256", "%128, %129", "%130", shape, kind, tail)
+#define WGMMA(operand, shape, kind, fresh, tail)                                                                      \
+    WGMMA_WIDTH(operand, 1, "8", "%4, %5", "%6", shape, kind, fresh, tail)                                            \
+    WGMMA_WIDTH(operand, 7, "56", "%28, %29", "%30", shape, kind, fresh, tail)                                        \
+    WGMMA_WIDTH(operand, 8, "64", "%32, %33", "%34", shape, kind, fresh, tail)                                        \
+    WGMMA_WIDTH(operand, 12, "96", "%48, %49", "%50", shape, kind, fresh, tail)                                       \
+    WGMMA_WIDTH(operand, 16, "128", "%64, %65", "%66", shape, kind, fresh, tail)                                      \
+    WGMMA_WIDTH(operand, 20, "160", "%80, %81", "%82", shape, kind, fresh, tail)                                      \
+    WGMMA_WIDTH(operand, 24, "192", "%96, %97", "%98", shape, kind, fresh, tail)                                      \
+    WGMMA_WIDTH(operand, 32, "256", "%128, %129", "%130", shape, kind, fresh, tail)
 
-/* sum[64 × 8·n8] += a · bᵀ over 32 bytes of depth; `accumulate` 0: sum is overwritten. */
+/* sum[64 × 8·n8] += a · bᵀ over 32 bytes of depth; `accumulate` 0, and start: sum is overwritten. After start the
+ * compiler, too, knows that nothing is left of it. */
 template <typename operand, int n8> struct wgmma;
-WGMMA(f16, "k16.f32.f16.f16", "+f", ", 1, 1, 0, 0")
-WGMMA(bf16, "k16.f32.bf16.bf16", "+f", ", 1, 1, 0, 0")
-WGMMA(e4m3, "k32.f32.e4m3.e4m3", "+f", ", 1, 1")
-WGMMA(s8, "k32.s32.s8.s8", "+r", "")
+WGMMA(f16, "k16.f32.f16.f16", "+f", "=f", ", 1, 1, 0, 0")
+WGMMA(bf16, "k16.f32.bf16.bf16", "+f", "=f", ", 1, 1, 0, 0")
+WGMMA(e4m3, "k32.f32.e4m3.e4m3", "+f", "=f", ", 1, 1")
+WGMMA(s8, "k32.s32.s8.s8", "+r", "=r", "")
 
 #endif
