@@ -37,6 +37,11 @@ void set_file_size(size_t size)
     limit = (int64_t)(4 * size + ALLOWANCE);
 }
 
+void stop_watching(void)
+{
+    watching = false;
+}
+
 int __wrap_LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     static bool hooked = false;

@@ -7,5 +7,7 @@
 
 /* Where the file that is read is not the input itself: its size. What is already held goes on counting. */
 void set_file_size(size_t size);
+/* What follows is the target's own and not counted. */
+void stop_watching(void);
 
 #endif

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define VOCABULARY ((size_t)1024)
+#define VOCABULARY ((size_t)1 << 20)
 #define LIMIT      ((size_t)77)
 #define MAX_BLOCK  ((size_t)1 << 20)
 

@@ -1,5 +1,4 @@
 /* Timing caches: what is accepted can be searched, written, and read again as the same text. */
-#include "allocation_limit.h"
 #include "backend/cuda/gemm_tiles.h"
 #include "base/memory.h"
 #include "model/tuning.h"
@@ -31,7 +30,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     clipc_tuning *tuning = NULL;
     clipc_tuning *again = NULL;
-    set_file_size(size);
     if (clipc_tuning_create(bytes, size, "fuzz", &tuning, NULL) != CLIPC_OK)
         return 0;
     for (size_t i = 0; i < tuning->count; i++)

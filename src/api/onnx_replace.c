@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-#define SPARE_BYTES ((size_t)64 << 20)
+#define SPARE_BYTES ((size_t)63 << 20)
 #define MOST_BYTES  ((size_t)INT32_MAX) /* of a protocol buffer */
 
 static void *allocate(void *arena, size_t size)

@@ -11,7 +11,9 @@
 
 /* The reference's limit on the table. */
 #define MAX_HEADER_SIZE ((size_t)100000000)
-#define LENGTH_SIZE     ((size_t)8)
+/* {"dtype":"F32","shape":[],"data_offsets":[0,4]} has 47 bytes. */
+#define LEAST_ENTRY ((size_t)40)
+#define LENGTH_SIZE ((size_t)8)
 
 typedef struct entry {
     clipc_tensor tensor;
@@ -138,10 +140,12 @@ static clipc_status check_cover(const clipc_safetensors *file, const char *name,
     return CLIPC_OK;
 }
 
-static clipc_status read_table(clipc_safetensors *file, const char *name, const uint8_t *data, size_t data_size,
-                               clipc_error *error)
+static clipc_status read_table(clipc_safetensors *file, size_t header_size, const char *name, const uint8_t *data,
+                               size_t data_size, clipc_error *error)
 {
     const size_t capacity = json_object_size(file->header);
+    CLIPC_FAIL_IF(capacity > header_size / LEAST_ENTRY + 1, error, CLIPC_ERROR_FORMAT,
+                  "%s: %zu tensors are too many for a header of %zu bytes", name, capacity, header_size);
     file->entries = clipc_allocate(capacity, sizeof *file->entries);
     file->table.by_name = clipc_allocate(capacity, sizeof *file->table.by_name);
     if (!file->entries || !file->table.by_name)
@@ -194,7 +198,7 @@ clipc_status clipc_safetensors_open(const void *bytes, size_t size, const char *
     clipc_status status = CLIPC_OK;
     const size_t data_begin = LENGTH_SIZE + (size_t)length;
     CLIPC_CHECK(clipc_json_parse(at + LENGTH_SIZE, (size_t)length, name, 0, &file->header, error));
-    CLIPC_CHECK(read_table(file, name, at + data_begin, size - data_begin, error));
+    CLIPC_CHECK(read_table(file, (size_t)length, name, at + data_begin, size - data_begin, error));
     *out = file;
     return CLIPC_OK;
 fail:

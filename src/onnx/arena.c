@@ -32,7 +32,7 @@ void *clipc_onnx_arena_cut(clipc_onnx_arena *arena, size_t count, size_t size)
     bytes = clipc_round_up(bytes ? bytes : 1, 16);
     if (!block || block->size - block->used < bytes) {
         const size_t room = clipc_max(bytes, BLOCK_BYTES);
-        if (room > arena->limit - arena->used)
+        if (room + sizeof *block > arena->limit - arena->used)
             return fail_limit(arena);
         block = clipc_allocate(1, sizeof *block + room);
         if (!block) {
@@ -41,7 +41,7 @@ void *clipc_onnx_arena_cut(clipc_onnx_arena *arena, size_t count, size_t size)
         }
         *block = (struct clipc_onnx_arena_block){.next = arena->blocks, .size = room};
         arena->blocks = block;
-        arena->used += room;
+        arena->used += room + sizeof *block;
     }
     block->used += bytes;
     return block->bytes + block->used - bytes;

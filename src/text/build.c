@@ -140,6 +140,8 @@ static clipc_status build_with(const clipc_packed_parts *parts, const clipc_piec
     if (pieces)
         clipc_pieces_plan(pieces, edges_bits, &planned);
     const size_t size = (size_t)planned.base.size;
+    CLIPC_FAIL_IF(size > parts->most_bytes, error, CLIPC_ERROR_LIMIT,
+                  "tokenizer: its tables, of %zu bytes, are too much for the size of its files", size);
     uint8_t *block = clipc_allocate_aligned(size, 1);
     if (!block)
         return clipc_fail_memory(error, size, "a tokenizer");

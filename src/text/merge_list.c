@@ -47,6 +47,15 @@ static clipc_status add_merge_text(const clipc_vocabulary *vocabulary, const cha
     return add_merge(vocabulary, &merge, name, parts, error);
 }
 
+/* No file may make the library hold more than four times its size and 64 MiB: a merge takes one here and, in the table
+ * that is made of them, at least one and a half. */
+static clipc_status check_count(size_t count, const clipc_tokenizer_file *file, clipc_error *error)
+{
+    CLIPC_FAIL_IF(count * sizeof(clipc_packed_merge) / 2 * 5 > 3 * file->size + ((size_t)48 << 20), error,
+                  CLIPC_ERROR_LIMIT, "%s: %zu merges are too many for its size", file->name, count);
+    return CLIPC_OK;
+}
+
 static clipc_status reserve_merges(clipc_packed_parts *parts, size_t count, const char *name, clipc_error *error)
 {
     CLIPC_FAIL_IF(count >= (size_t)1 << (CLIPC_MAX_TABLE_BITS - 1), error, CLIPC_ERROR_LIMIT,
@@ -69,6 +78,7 @@ clipc_status clipc_merges_read_text(const clipc_tokenizer_file *file, const clip
     size_t lines = 1;
     for (size_t i = 0; i < file->size; i++)
         lines += bytes[i] == '\n';
+    CLIPC_TRY(check_count(lines, file, error));
     CLIPC_TRY(reserve_merges(parts, lines, file->name, error));
     for (size_t at = 0; at < file->size;) {
         const char *line = bytes + at;

@@ -163,6 +163,7 @@ typedef struct clipc_packed_parts {
         uint32_t id;
     } * words;
     size_t word_count;
+    size_t most_bytes; /* that the block may take */
 } clipc_packed_parts;
 
 /* Lays the parts out as a tokenizer that owns its block: CLIP's, or with `pieces` (which it sorts) one of pieces. */

@@ -145,6 +145,25 @@ static clipc_status find_values(clipc_quick_json *reader, size_t most, clipc_tok
     return CLIPC_OK;
 }
 
+/* Gives back what was reserved for merges and entries and not needed, where that is much. */
+static clipc_status shrink(clipc_token_source *source, size_t reserved, clipc_error *error)
+{
+    clipc_vocabulary *vocabulary = &source->vocabulary;
+    clipc_merge_text *merges = source->merges;
+    clipc_vocabulary_entry *entries = vocabulary->entries;
+    if (source->merge_count < reserved / 2)
+        merges = clipc_reallocate(merges, source->merge_count, sizeof *merges);
+    if (!merges)
+        return clipc_fail_memory(error, source->merge_count * sizeof *merges, "merges");
+    source->merges = merges;
+    if (vocabulary->count < reserved / 2)
+        entries = clipc_reallocate(entries, vocabulary->count, sizeof *entries);
+    if (!entries)
+        return clipc_fail_memory(error, vocabulary->count * sizeof *entries, "a vocabulary");
+    vocabulary->entries = entries;
+    return CLIPC_OK;
+}
+
 /* The file with placeholders for the two values, by jansson. */
 static clipc_status parse_rest(const clipc_tokenizer_file *file, const cut cuts[2], json_t **out, clipc_error *error)
 {
@@ -189,6 +208,7 @@ static clipc_status read_tokenizer_quickly(const clipc_tokenizer_file *file, cli
     CLIPC_TRY(find_values(reader, most, source, cuts, &source->quick, error));
     if (!source->quick)
         return CLIPC_OK;
+    CLIPC_TRY(shrink(source, most, error));
     const clipc_status status = parse_rest(file, cuts, &source->root, error);
     source->quick = status == CLIPC_OK;
     return status == CLIPC_ERROR_MEMORY ? status : CLIPC_OK; /* jansson will say it of the whole file */
@@ -273,6 +293,14 @@ clipc_status clipc_token_source_vocabulary(clipc_token_source *source, size_t vo
         CLIPC_TRY(clipc_vocabulary_read_json(object, source->name, &source->vocabulary, error));
     }
     return clipc_vocabulary_check(&source->vocabulary, source->name, vocabulary_size, error);
+}
+
+void clipc_token_source_forget_tables(clipc_token_source *source)
+{
+    clipc_vocabulary_free(&source->vocabulary);
+    clipc_free(source->merges);
+    source->merges = NULL;
+    source->merge_count = 0;
 }
 
 void clipc_token_source_close(clipc_token_source *source)

@@ -80,6 +80,8 @@ clipc_status clipc_token_source_open(const clipc_tokenizer_files *files, bool ex
                                      clipc_error *error);
 /* Makes and checks source->vocabulary. */
 clipc_status clipc_token_source_vocabulary(clipc_token_source *source, size_t vocabulary_size, clipc_error *error);
+/* Frees what the parts of a tokenizer were collected from, but for the texts and scores that they view. */
+void clipc_token_source_forget_tables(clipc_token_source *source);
 void clipc_token_source_close(clipc_token_source *source);
 
 /* Checks that tokenizer.json describes CLIP's pipeline and nothing else. */

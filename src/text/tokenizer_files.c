@@ -35,6 +35,21 @@ static void close_files(opened_files *files)
     clipc_token_source_close(&files->source);
     json_decref(files->config);
     json_decref(files->map);
+    files->config = NULL;
+    files->map = NULL;
+}
+
+/* No files may make the library hold more than four times their size and 64 MiB. Most of what the parts need beside
+ * the block is counted: they are what is held while it is made. */
+static size_t most_block_bytes(const clipc_tokenizer_files *files, const clipc_token_source *source,
+                               const clipc_packed_parts *parts, const clipc_pieces_parts *pieces)
+{
+    const size_t size = files->tokenizer_json.size + files->vocab.size + files->merges.size;
+    const size_t most = 4 * size + ((size_t)60 << 20);
+    const size_t held = parts->merge_count * sizeof *parts->merges + parts->word_count * sizeof *parts->words +
+                        (pieces ? pieces->piece_count * sizeof *pieces->pieces : 0) +
+                        (source->decoded ? files->tokenizer_json.size : 0);
+    return held < most ? most - held : 0;
 }
 
 /* The text to look for: the token's own, or its normalised form. */
@@ -238,6 +253,8 @@ clipc_status clipc_tokenizer_create(const clipc_tokenizer_files *files, size_t v
     const json_t *tokenizer = opened.source.is_tokenizer_json ? opened.source.root : NULL;
     if (clipc_pieces_classify(tokenizer, opened.config, files->model_type) == CLIPC_CLASS_NONE) {
         CLIPC_CHECK(collect(files, &opened, vocabulary_size, tokens, &parts, error));
+        close_files(&opened);
+        parts.most_bytes = most_block_bytes(files, &opened.source, &parts, NULL);
         CLIPC_CHECK(clipc_packed_build(&parts, NULL, vocabulary_size, out, error));
     } else {
         const clipc_pieces_source from = {files, &opened.source, opened.config, opened.map};
@@ -247,6 +264,8 @@ clipc_status clipc_tokenizer_create(const clipc_tokenizer_files *files, size_t v
             goto fail;
         }
         CLIPC_CHECK(clipc_pieces_collect(&from, vocabulary_size, tokens, &parts, pieces, error));
+        clipc_token_source_forget_tables(&opened.source);
+        parts.most_bytes = most_block_bytes(files, &opened.source, &parts, pieces);
         CLIPC_CHECK(clipc_packed_build(&parts, pieces, vocabulary_size, out, error));
     }
 fail:
