@@ -1,5 +1,6 @@
-/* The tokenizers' files, their packed blocks and their texts. The first byte says which: a JSON file, merges, the
- * packed block of a small tokenizer with bytes changed, or a text for it; CLIP's tokenizer, or one of pieces. */
+/* The tokenizers' files, their packed blocks and their texts. The first byte says which: a JSON file, merges, a model
+ * of SentencePiece, the packed block of a small tokenizer with bytes changed, or a text for it; CLIP's tokenizer, or
+ * one of pieces. */
 #include "base/memory.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
@@ -137,7 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
                                           "{\"tokenizer_class\": \"Siglip2Tokenizer\"}", "{\"pad_token\": \"<pad>\"}"};
     clipc_tokenizer_files files = {.vocab = view(vocab, strlen(vocab)), .merges = view("a b\n", 4)};
     clipc_tokenizer *opened = NULL;
-    const uint8_t kind = bytes[0] % 15;
+    const uint8_t kind = bytes[0] % 18;
     bytes++;
     size--;
     switch (kind) {
@@ -152,6 +153,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     case 8: change_block(pieces[kind - 7], bytes, size); return 0;
     case 9:
     case 10: encode(pieces[kind - 9], bytes, size); return 0;
+    case 15:
+    case 16:
+    case 17: /* a file of SentencePiece for SiglipTokenizer, Siglip2Tokenizer, or without a class */
+        files.vocab = files.merges = (clipc_tokenizer_file){0};
+        files.sentencepiece = view(bytes, size);
+        if (kind < 17)
+            files.tokenizer_config = view(configs[kind - 14], strlen(configs[kind - 14]));
+        break;
     default: /* a tokenizer.json as each class that overrules it reads it */
         files.tokenizer_json = view(bytes, size);
         files.tokenizer_config = view(configs[kind - 11], strlen(configs[kind - 11]));

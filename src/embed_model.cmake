@@ -5,7 +5,7 @@ set(demo_tokenizer ${CMAKE_CURRENT_BINARY_DIR}/demo_tokenizer.bin)
 
 file(GLOB text_sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} text/*.c)
 add_executable(clipc_pack_tokenizer ${PROJECT_SOURCE_DIR}/models/pack_tokenizer.c ${text_sources} base/error.c
-               base/json.c base/mapped_file.c base/memory.c)
+               base/json.c base/mapped_file.c base/memory.c base/wire.c)
 target_include_directories(clipc_pack_tokenizer PRIVATE ${CMAKE_CURRENT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/include)
 target_compile_options(clipc_pack_tokenizer PRIVATE ${CLIPC_WARNINGS})
 target_link_libraries(clipc_pack_tokenizer PRIVATE PkgConfig::jansson PkgConfig::libutf8proc m)

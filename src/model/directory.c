@@ -208,9 +208,13 @@ clipc_status clipc_directory_read_tokenizer(clipc_model *model, clipc_text_clean
     CLIPC_TRY(add_tokenizer_file(model, "tokenizer.json", &files.tokenizer_json, error));
     CLIPC_TRY(add_tokenizer_file(model, "vocab.json", &files.vocab, error));
     CLIPC_TRY(add_tokenizer_file(model, "merges.txt", &files.merges, error));
+    if (!files.tokenizer_json.bytes)
+        CLIPC_TRY(add_tokenizer_file(model, "spiece.model", &files.sentencepiece, error));
+    if (!files.tokenizer_json.bytes && !files.sentencepiece.bytes)
+        CLIPC_TRY(add_tokenizer_file(model, "tokenizer.model", &files.sentencepiece, error));
     CLIPC_TRY(add_tokenizer_file(model, "tokenizer_config.json", &files.tokenizer_config, error));
     CLIPC_TRY(add_tokenizer_file(model, "special_tokens_map.json", &files.special_tokens_map, error));
-    *found = files.tokenizer_json.bytes || (files.vocab.bytes && files.merges.bytes);
+    *found = files.tokenizer_json.bytes || files.sentencepiece.bytes || (files.vocab.bytes && files.merges.bytes);
     return *found ? clipc_tokenizer_create(&files, model->config.vocabulary_size, &model->tokenizer, error) : CLIPC_OK;
 }
 

@@ -1,7 +1,7 @@
 #include "onnx/file.h"
 
 #include "base/checked.h"
-#include "onnx/wire.h"
+#include "base/wire.h"
 
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /* Stored arrays of an ONNX file. Their data stay where they lie; only numbers that were written as lists of varints
  * are unpacked. */
 #include "base/checked.h"
+#include "base/wire.h"
 #include "onnx/file.h"
-#include "onnx/wire.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -46,23 +46,43 @@ static bool replacement_at(const clipc_charsmap *map, size_t place, const uint8_
     return true;
 }
 
-bool clipc_charsmap_find(const clipc_charsmap *map, const uint8_t *text, size_t length, const uint8_t **replacement,
-                         size_t *replacement_length)
+/* Walks down the trie from its root. Each rule that ends on the way is offered; a rule that is damaged ends it. */
+static bool walk(const clipc_charsmap *map, const uint8_t *text, size_t length, bool longest,
+                 const uint8_t **replacement, size_t *replacement_length, size_t *used)
 {
     size_t place = unit_offset(unit_at(map, 0));
+    bool found = false;
     for (size_t i = 0; i < length && text[i] != 0; i++) {
         place ^= text[i];
         if (place >= map->unit_count)
-            return false;
+            break;
         const uint32_t unit = unit_at(map, place);
         if ((unit & 0x800000FFU) != text[i])
-            return false;
+            break;
         place ^= unit_offset(unit);
         if (!(unit >> 8 & 1))
             continue;
-        if (place >= map->unit_count)
-            return false;
-        return replacement_at(map, unit_at(map, place) & 0x7FFFFFFFU, replacement, replacement_length);
+        if (place >= map->unit_count ||
+            !replacement_at(map, unit_at(map, place) & 0x7FFFFFFFU, replacement, replacement_length))
+            break;
+        found = true;
+        *used = i + 1;
+        if (!longest)
+            break;
     }
-    return false;
+    return found;
+}
+
+bool clipc_charsmap_find(const clipc_charsmap *map, const uint8_t *text, size_t length, const uint8_t **replacement,
+                         size_t *replacement_length)
+{
+    size_t used = 0;
+    return walk(map, text, length, false, replacement, replacement_length, &used);
+}
+
+size_t clipc_charsmap_longest(const clipc_charsmap *map, const uint8_t *text, size_t length,
+                              const uint8_t **replacement, size_t *replacement_length)
+{
+    size_t used = 0;
+    return walk(map, text, length, true, replacement, replacement_length, &used) ? used : 0;
 }

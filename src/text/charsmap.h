@@ -22,4 +22,8 @@ bool clipc_charsmap_open(const uint8_t *bytes, size_t size, clipc_charsmap *out)
 bool clipc_charsmap_find(const clipc_charsmap *map, const uint8_t *text, size_t length, const uint8_t **replacement,
                          size_t *replacement_length);
 
+/* The longest rule that the text begins with: how many of its bytes it replaces, or 0. */
+size_t clipc_charsmap_longest(const clipc_charsmap *map, const uint8_t *text, size_t length,
+                              const uint8_t **replacement, size_t *replacement_length);
+
 #endif

@@ -133,6 +133,11 @@ size_t clipc_tokenizer_max_length(const clipc_tokenizer *tokenizer)
     return length > SIZE_MAX ? SIZE_MAX : (size_t)length;
 }
 
+bool clipc_tokenizer_is_of_pieces(const clipc_tokenizer *tokenizer)
+{
+    return tokenizer->pieces != NULL;
+}
+
 void clipc_tokenizer_get_padding(const clipc_tokenizer *tokenizer, clipc_tokenizer_padding *out)
 {
     *out = (clipc_tokenizer_padding){.token = (int32_t)tokenizer->header->end_token};

@@ -33,6 +33,9 @@ typedef enum clipc_pieces_prepend { CLIPC_PREPEND_NEVER, CLIPC_PREPEND_FIRST, CL
 #define CLIPC_PIECES_SPLIT_WORDS   ((uint32_t)64) /* … at a mark behind another character: no token crosses that */
 #define CLIPC_PIECES_PADS          ((uint32_t)128)
 #define CLIPC_PIECES_PAD_LEFT      ((uint32_t)256)
+/* As SentencePiece itself splits a text (sentence.h): in one, sums in float. What CLIPC_STEP_PREFIX put before it is
+ * taken away again, and no end is added to a text that has one. */
+#define CLIPC_PIECES_SENTENCE ((uint32_t)512)
 
 /* Flags of an added token, beside `normalized` in bit 0: white space before or after it goes with it. */
 #define CLIPC_ADDED_LEFT_STRIP  ((uint32_t)2)
@@ -135,6 +138,9 @@ size_t clipc_pieces_symbols(const clipc_tokenizer *tokenizer, const uint8_t *byt
 /* Unigram: adds the ids of the likeliest split of a word. */
 clipc_status clipc_unigram_word(const clipc_tokenizer *tokenizer, const uint8_t *bytes, size_t length,
                                 clipc_token_sink *sink, clipc_error *error);
+/* The same of a whole text behind a prefix, whose ids are left out. */
+clipc_status clipc_unigram_sentence(const clipc_tokenizer *tokenizer, const uint8_t *bytes, size_t length,
+                                    size_t prefix, clipc_token_sink *sink, clipc_error *error);
 /* clipc_tokenizer_encode for these tokenizers; the text is UTF-8. */
 clipc_status clipc_pieces_encode(const clipc_tokenizer *tokenizer, const uint8_t *text, size_t length, size_t limit,
                                  int32_t *ids, size_t *count, clipc_error *error);

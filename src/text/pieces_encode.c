@@ -122,12 +122,29 @@ static size_t field_end(const uint8_t *bytes, size_t at, size_t length)
     return at;
 }
 
+/* The bytes that the last prefix of the normalizer became: it stands behind the space that every text gets. */
+static size_t prefix_length(const clipc_pieces *pieces)
+{
+    size_t length = 0;
+    for (size_t i = 0; i < pieces->normalizer.count; i++) {
+        const clipc_step *step = &pieces->normalizer.steps[i];
+        if (step->kind == CLIPC_STEP_PREFIX)
+            length = step->content_length;
+        else if (step->kind == CLIPC_STEP_SENTENCE && (step->flags & CLIPC_SENTENCE_PREFIX))
+            length += step->flags & CLIPC_SENTENCE_ESCAPES ? CLIPC_SPACE_MARK_BYTES : 1;
+    }
+    return length;
+}
+
 static clipc_status split_text(pieces_encoder *encoder, const uint8_t *bytes, size_t length, bool at_start,
                                clipc_error *error)
 {
     const uint32_t flags = encoder->pieces->header->flags;
     if (length == 0)
         return CLIPC_OK;
+    if (flags & CLIPC_PIECES_SENTENCE)
+        return clipc_unigram_sentence(encoder->tokenizer, bytes, length, prefix_length(encoder->pieces),
+                                      &encoder->sink, error);
     if (!(flags & (CLIPC_PIECES_SPLIT_SPACE | CLIPC_PIECES_SPLIT_AFTER)))
         return mark_piece(encoder, bytes, length, at_start, error);
     for (size_t at = 0; at < length && !is_full(encoder);) {
@@ -269,8 +286,11 @@ clipc_status clipc_pieces_encode(const clipc_tokenizer *tokenizer, const uint8_t
     CLIPC_TRY(status);
     for (size_t i = 0; i < header->before_count; i++)
         ids[i] = (int32_t)header->before[i];
-    for (size_t i = 0; i < header->after_count; i++)
+    const bool has_end = (header->flags & CLIPC_PIECES_SENTENCE) && header->after_count == 1 &&
+                         encoder.sink.count > 0 &&
+                         encoder.sink.ids[encoder.sink.count - 1] == (int32_t)header->after[0];
+    for (size_t i = 0; !has_end && i < header->after_count; i++)
         ids[header->before_count + encoder.sink.count + i] = (int32_t)header->after[i];
-    *count = encoder.sink.count + ends;
+    *count = encoder.sink.count + ends - (has_end ? 1 : 0);
     return CLIPC_OK;
 }

@@ -2,7 +2,7 @@
 #include "base/checked.h"
 #include "base/memory.h"
 #include "text/json_values.h"
-#include "text/tokenizer_build.h"
+#include "text/sentencepiece.h"
 #include "text/unicode.h"
 
 #include <math.h>
@@ -117,16 +117,17 @@ static clipc_status collect_words(const clipc_vocabulary *vocabulary, clipc_pack
     return CLIPC_OK;
 }
 
-/* The trie's texts: all tokens, or those of one character. */
-static clipc_status collect_pieces(const clipc_vocabulary *vocabulary, bool characters, clipc_pieces_parts *out,
-                                   clipc_error *error)
+/* The trie's texts: all tokens, or those of one character, or those that SentencePiece itself finds in texts. */
+static clipc_status collect_pieces(const clipc_vocabulary *vocabulary, bool characters, const uint8_t *types,
+                                   clipc_pieces_parts *out, clipc_error *error)
 {
     out->pieces = clipc_allocate(vocabulary->count, sizeof *out->pieces);
     if (!out->pieces)
         return clipc_fail_memory(error, vocabulary->count * sizeof *out->pieces, "a vocabulary");
     for (size_t i = 0; i < vocabulary->count; i++) {
         const clipc_vocabulary_entry *entry = &vocabulary->entries[i];
-        if (entry->length == 0 || (characters && !is_one_character(entry)))
+        if (entry->length == 0 || (characters && !is_one_character(entry)) ||
+            (types && types[i] != CLIPC_PIECE_NORMAL))
             continue;
         out->pieces[out->piece_count++] =
             (struct clipc_piece){.text = entry->text, .length = entry->length, .id = (uint32_t)entry->id};
@@ -163,7 +164,11 @@ static clipc_status collect_unigram(const json_t *model, clipc_pieces_class clas
     out->scores = source->scores;
     set_flag(header, CLIPC_PIECES_FUSE_UNKNOWN, true);
     set_flag(header, CLIPC_PIECES_BYTE_FALLBACK, !rebuilt && clipc_json_is_flag(model, "byte_fallback", true, false));
-    CLIPC_TRY(collect_pieces(vocabulary, false, out, error));
+    if (header->flags & CLIPC_PIECES_SENTENCE) {
+        header->unknown_score = (double)(source->sentencepiece->least - (float)UNKNOWN_PENALTY);
+        return collect_pieces(vocabulary, false, source->sentencepiece->types, out, error);
+    }
+    CLIPC_TRY(collect_pieces(vocabulary, false, NULL, out, error));
     return header->flags & CLIPC_PIECES_SPLIT_MARKS ? collect_words(vocabulary, parts, error) : CLIPC_OK;
 }
 
@@ -214,7 +219,7 @@ static clipc_status collect_byte_pairs(const json_t *model, clipc_pieces_class c
         source->quick
             ? clipc_merges_read_pairs(source->merges, source->merge_count, source->name, vocabulary, parts, error)
             : clipc_merges_read_json(json_object_get(model, "merges"), source->name, vocabulary, parts, error));
-    CLIPC_TRY(collect_pieces(vocabulary, true, out, error));
+    CLIPC_TRY(collect_pieces(vocabulary, true, NULL, out, error));
     CLIPC_FAIL_IF(parts->merge_count == 0 && vocabulary->count > out->piece_count + 256 + parts->added_count, error,
                   CLIPC_ERROR_FORMAT, "%s: holds no merges, though there are %zu tokens", source->name,
                   vocabulary->count);
@@ -374,13 +379,48 @@ static void collect_padding(const clipc_pieces_source *from, clipc_pieces_class 
         header->pad_token = clipc_added_id(&from->source->vocabulary, tokens, pad);
 }
 
+/* Where nothing names the class of a file of SentencePiece, its model tells: SigLIP's are unigram models, SigLIP 2's
+ * byte pairs. */
+static clipc_pieces_class class_of(const clipc_pieces_source *from)
+{
+    const clipc_pieces_class class = clipc_pieces_classify(from->source->root, from->config, from->files->model_type);
+    const clipc_sentencepiece *model = from->source->sentencepiece;
+    const bool named = json_is_string(json_object_get(from->config, "tokenizer_class"));
+    if (!model || named || (class != CLIPC_CLASS_NONE && class != CLIPC_CLASS_BACKEND))
+        return class;
+    return model->unigram ? CLIPC_CLASS_SIGLIP : CLIPC_CLASS_GEMMA;
+}
+
+/* What such a file may say that is not followed here. */
+static clipc_status check_sentencepiece(const clipc_token_source *source, clipc_pieces_class class, clipc_error *error)
+{
+    const clipc_sentencepiece *model = source->sentencepiece;
+    const bool siglip = class == CLIPC_CLASS_SIGLIP;
+    CLIPC_FAIL_IF(
+        !siglip && class != CLIPC_CLASS_GEMMA && class != CLIPC_CLASS_SIGLIP2, error, CLIPC_ERROR_UNSUPPORTED,
+        "%s: is read for SiglipTokenizer, Siglip2Tokenizer and GemmaTokenizer; another tokenizer_class needs "
+        "tokenizer.json",
+        source->name);
+    CLIPC_FAIL_IF(siglip != model->unigram, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: is a model of %s, which is not the one of the tokenizer_class", source->name,
+                  model->unigram ? "unigrams" : "byte pairs");
+    CLIPC_FAIL_IF(siglip && (model->space_is_suffix || !model->strips), error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: %s, which clipc does not follow", source->name,
+                  model->space_is_suffix ? "treats white space as a suffix" : "keeps spaces at the ends of texts");
+    for (size_t i = 0; siglip && i < source->vocabulary.count; i++)
+        CLIPC_FAIL_IF(model->types[i] == CLIPC_PIECE_USER_DEFINED, error, CLIPC_ERROR_UNSUPPORTED,
+                      "%s: piece %zu is user-defined, which clipc does not follow in a unigram model", source->name,
+                      i);
+    return CLIPC_OK;
+}
+
 clipc_status clipc_pieces_collect(const clipc_pieces_source *from, size_t vocabulary_size,
                                   clipc_special_tokens *tokens, clipc_packed_parts *parts, clipc_pieces_parts *pieces,
                                   clipc_error *error)
 {
     clipc_token_source *source = from->source;
     const char *config_name = from->files->tokenizer_config.name;
-    const clipc_pieces_class class = clipc_pieces_classify(source->root, from->config, from->files->model_type);
+    const clipc_pieces_class class = class_of(from);
     CLIPC_FAIL_IF(!source->is_tokenizer_json, error, CLIPC_ERROR_UNSUPPORTED,
                   "a tokenizer of this kind is read from tokenizer.json, which is missing");
     const json_t *model = json_object_get(source->root, "model");
@@ -399,11 +439,19 @@ clipc_status clipc_pieces_collect(const clipc_pieces_source *from, size_t vocabu
         if (json_object_get(from->config, "model_max_length"))
             CLIPC_TRY(clipc_tokenizer_config_max_length(from->config, config_name, &parts->max_length, error));
     }
-    CLIPC_TRY(clipc_pieces_pipeline(source->root, source->name, class, from->files->cleaning,
-                                    clipc_json_is_flag(from->config, "do_lower_case", true, true), pieces, error));
+    const bool lower_case = clipc_json_is_flag(from->config, "do_lower_case", true, true);
+    const bool sentences = source->sentencepiece && class == CLIPC_CLASS_SIGLIP;
+    if (source->sentencepiece)
+        CLIPC_TRY(check_sentencepiece(source, class, error));
+    if (!sentences)
+        CLIPC_TRY(clipc_pieces_pipeline(source->root, source->name, class, from->files->cleaning, lower_case, pieces,
+                                        error));
     CLIPC_TRY(clipc_token_source_vocabulary(source, vocabulary_size, error));
     CLIPC_TRY(clipc_special_tokens_read(from->config, config_name, from->map, from->files->special_tokens_map.name,
                                         source->root, source->name, &named_by_class[class], tokens, error));
+    if (sentences)
+        CLIPC_TRY(clipc_pieces_sentence_pipeline(source->sentencepiece, source->name, from->files->cleaning,
+                                                 lower_case, tokens->unknown ? tokens->unknown : "", pieces, error));
     CLIPC_TRY(collect_added(&source->vocabulary, tokens, source->name, vocabulary_size, parts, pieces, error));
     find_byte_tokens(&source->vocabulary, parts);
     CLIPC_TRY(unigram ? collect_unigram(model, class, source, parts, pieces, error)

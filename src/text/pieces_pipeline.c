@@ -2,7 +2,7 @@
  * its place. Whatever is not understood is refused in words. */
 #include "base/memory.h"
 #include "text/json_values.h"
-#include "text/tokenizer_build.h"
+#include "text/sentencepiece.h"
 #include "text/unicode.h"
 
 #define PUNCTUATION "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~" /* Python's string.punctuation */
@@ -312,6 +312,47 @@ static clipc_status add_siglip_cleaning(const pipeline *to, bool lower_case, cli
         CLIPC_TRY(add_step(to, (clipc_step){.kind = CLIPC_STEP_PYTHON_LOWER}, error));
     CLIPC_TRY(add_replace_run(to, PUNCTUATION, 0, true, "", error));
     return add_collapse(to, error);
+}
+
+/* SiglipTokenizer: a mark before the text, and none within it; then, of each part between special tokens, the
+ * cleaning, and SentencePiece's own steps behind the unknown token's text, whose pieces are taken away again. */
+clipc_status clipc_pieces_sentence_pipeline(const clipc_sentencepiece *from, const char *name,
+                                            clipc_text_cleaning cleaning, bool lower_case, const char *unknown,
+                                            clipc_pieces_parts *out, clipc_error *error)
+{
+    const pipeline to = {name, out};
+    clipc_step step = {.kind = CLIPC_STEP_REPLACE_TEXT};
+    clipc_charsmap map;
+    CLIPC_TRY(add_cleaning(&to, cleaning, error));
+    out->header.normalizer_count = out->header.cleaning_count;
+    out->header.cleaning_count = 0;
+    CLIPC_TRY(add_text(&to, CLIPC_SPACE_MARK, CLIPC_SPACE_MARK_BYTES, &step.find, &step.find_length, error));
+    CLIPC_TRY(add_text(&to, " ", 1, &step.content, &step.content_length, error));
+    CLIPC_TRY(add_step(&to, step, error));
+    step = (clipc_step){.kind = CLIPC_STEP_PREFIX};
+    CLIPC_TRY(add_text(&to, CLIPC_SPACE_MARK, CLIPC_SPACE_MARK_BYTES, &step.content, &step.content_length, error));
+    CLIPC_TRY(add_step(&to, step, error));
+    out->header.cleaning_count = out->header.normalizer_count;
+    out->header.normalizer_count = 0;
+    CLIPC_TRY(add_siglip_cleaning(&to, lower_case, error));
+    CLIPC_TRY(add_text(&to, unknown, strlen(unknown), &step.content, &step.content_length, error));
+    CLIPC_TRY(add_step(&to, step, error));
+    if (from->charsmap_size > 0) {
+        CLIPC_FAIL_IF(!clipc_charsmap_open(from->charsmap, from->charsmap_size, &map), error, CLIPC_ERROR_FORMAT,
+                      "%s: its charsmap is damaged", name);
+        out->charsmap = clipc_allocate(from->charsmap_size, 1);
+        if (!out->charsmap)
+            return clipc_fail_memory(error, from->charsmap_size, "a charsmap");
+        memcpy(out->charsmap, from->charsmap, from->charsmap_size);
+        out->charsmap_size = from->charsmap_size;
+    }
+    out->header.flags |= CLIPC_PIECES_SENTENCE;
+    return add_step(&to,
+                    (clipc_step){.kind = CLIPC_STEP_SENTENCE,
+                                 .flags = (from->dummy_prefix ? CLIPC_SENTENCE_PREFIX : 0) |
+                                          (from->strips ? CLIPC_SENTENCE_STRIPS : 0) |
+                                          (from->escapes ? CLIPC_SENTENCE_ESCAPES : 0)},
+                    error);
 }
 
 /* ---- splitting ---- */

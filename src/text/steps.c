@@ -1,4 +1,4 @@
-#include "text/steps.h"
+#include "text/sentence.h"
 
 #include "base/checked.h"
 #include "base/memory.h"
@@ -255,6 +255,10 @@ static clipc_status run_step(const clipc_steps *steps, const clipc_step *step, c
     case CLIPC_STEP_STRIP: return strip(step, text, length, out, at_start, error);
     case CLIPC_STEP_REPLACE_RUN: return replace_run(step, content, text, length, out, at_start, error);
     case CLIPC_STEP_REPLACE_TEXT: return replace_text(step, steps->text, text, length, out, at_start, error);
+    case CLIPC_STEP_PREFIX:
+        CLIPC_TRY(clipc_text_buffer_add(out, content, step->content_length, error));
+        return clipc_text_buffer_add(out, text, length, error);
+    case CLIPC_STEP_SENTENCE: return clipc_sentence_normalize(step, steps->charsmap, text, length, out, error);
     default: return map_text(steps->charsmap, text, length, out, error);
     }
 }
@@ -275,6 +279,8 @@ bool clipc_step_is_valid(const clipc_step *step, const uint8_t *text, size_t tex
     case CLIPC_STEP_REPLACE_TEXT:
         return content_fits && step->find_length > 0 && is_text(text, text_size, step->find, step->find_length);
     case CLIPC_STEP_CHARSMAP: return has_charsmap;
+    case CLIPC_STEP_PREFIX: return content_fits;
+    case CLIPC_STEP_SENTENCE: return true;
     default: return false;
     }
 }

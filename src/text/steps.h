@@ -18,13 +18,18 @@ typedef enum clipc_step_kind {
     CLIPC_STEP_STRIP,        /* white space at the ends */
     CLIPC_STEP_REPLACE_RUN,  /* runs of characters of a set */
     CLIPC_STEP_REPLACE_TEXT, /* a text */
-    CLIPC_STEP_CHARSMAP      /* sentencepiece's table */
+    CLIPC_STEP_CHARSMAP,     /* sentencepiece's table, as the tokenizers package reads it */
+    CLIPC_STEP_PREFIX,       /* `content` before the text, empty or not */
+    CLIPC_STEP_SENTENCE      /* SentencePiece's own normalizer (sentence.h) */
 } clipc_step_kind;
 
 #define CLIPC_STRIP_LEFT         ((uint32_t)1)
 #define CLIPC_STRIP_RIGHT        ((uint32_t)2)
-#define CLIPC_SET_SPACE          ((uint32_t)4) /* Unicode's white space belongs to the set */
-#define CLIPC_SET_PYTHON_CONTROL ((uint32_t)8) /* and U+001C … U+001F, which str.isspace() counts in */
+#define CLIPC_SET_SPACE          ((uint32_t)4)  /* Unicode's white space belongs to the set */
+#define CLIPC_SET_PYTHON_CONTROL ((uint32_t)8)  /* and U+001C … U+001F, which str.isspace() counts in */
+#define CLIPC_SENTENCE_PREFIX    ((uint32_t)16) /* a space before the text */
+#define CLIPC_SENTENCE_STRIPS    ((uint32_t)32) /* none at the ends, and one for several */
+#define CLIPC_SENTENCE_ESCAPES   ((uint32_t)64) /* U+2581 for each */
 
 /* A step as the packed form holds it. Texts are places in the text that lies beside the steps. */
 typedef struct clipc_step {
@@ -44,7 +49,7 @@ typedef struct clipc_steps {
     size_t count;
     const uint8_t *text;
     size_t text_size;
-    const clipc_charsmap *charsmap; /* of CLIPC_STEP_CHARSMAP */
+    const clipc_charsmap *charsmap; /* of CLIPC_STEP_CHARSMAP and, where there is one, CLIPC_STEP_SENTENCE */
 } clipc_steps;
 
 /* A growing text; ordinary ones fit in the buffer itself. */

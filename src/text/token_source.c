@@ -3,7 +3,7 @@
 #include "base/checked.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include "text/tokenizer_build.h"
+#include "text/sentencepiece.h"
 #include "text/unicode.h"
 
 /* A value that was read quickly, and what stands in its place for jansson. */
@@ -240,7 +240,8 @@ clipc_status clipc_token_source_open(const clipc_tokenizer_files *files, bool ex
 {
     *out = (clipc_token_source){.is_tokenizer_json = files->tokenizer_json.bytes != NULL, .exact = exact};
     CLIPC_FAIL_IF(!out->is_tokenizer_json && (!files->vocab.bytes || !files->merges.bytes), error,
-                  CLIPC_ERROR_NOT_FOUND, "a tokenizer needs tokenizer.json, or vocab.json and merges.txt");
+                  CLIPC_ERROR_NOT_FOUND,
+                  "a tokenizer needs tokenizer.json, or vocab.json and merges.txt, or spiece.model");
     const clipc_tokenizer_file *file = out->is_tokenizer_json ? &files->tokenizer_json : &files->vocab;
     out->name = file->name;
     CLIPC_FAIL_IF(file->size > CLIPC_MAX_TOKENIZER_FILE, error, CLIPC_ERROR_LIMIT, "%s: %zu bytes are too many",
@@ -306,6 +307,8 @@ void clipc_token_source_forget_tables(clipc_token_source *source)
 void clipc_token_source_close(clipc_token_source *source)
 {
     forget_quick(source);
+    clipc_sentencepiece_free(source->sentencepiece);
+    source->sentencepiece = NULL;
     json_decref(source->root);
     source->root = NULL;
 }

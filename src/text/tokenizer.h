@@ -32,12 +32,13 @@ const char *clipc_text_cleaning_name(clipc_text_cleaning cleaning);
 /* False for a name that is none of those. */
 bool clipc_text_cleaning_parse(const char *name, clipc_text_cleaning *out);
 
-/* What the model directory holds. tokenizer_json alone, or vocab + merges; the others are optional. Zero what is not
- * known. */
+/* What the model directory holds. tokenizer_json alone, or vocab + merges, or sentencepiece; the others are optional.
+ * Zero what is not known. */
 typedef struct clipc_tokenizer_files {
     clipc_tokenizer_file tokenizer_json;
     clipc_tokenizer_file vocab;
     clipc_tokenizer_file merges;
+    clipc_tokenizer_file sentencepiece;    /* where there is no tokenizer.json: spiece.model or tokenizer.model */
     clipc_tokenizer_file tokenizer_config; /* model_max_length, special tokens */
     clipc_tokenizer_file special_tokens_map;
     /* model_type of config.json, or NULL. transformers reads the tokenizer of "siglip2" as Siglip2Tokenizer where the
@@ -94,6 +95,9 @@ typedef struct clipc_tokenizer_padding {
 /* CLIP's tokenizer does not pad (its token would be the end token); those of the two other kinds do if they name a
  * token for it. */
 void clipc_tokenizer_get_padding(const clipc_tokenizer *tokenizer, clipc_tokenizer_padding *out);
+
+/* Whether it is one of pieces, not CLIP's: clipc_tokenizer_write cannot write those. */
+bool clipc_tokenizer_is_of_pieces(const clipc_tokenizer *tokenizer);
 
 /* Writes the text's ids to `ids`, at most `limit` of them, with what the files put around every text: CLIP's start and
  * end token (limit ≥ 2), the tokens of the other kinds' post_processor, mostly "</s>" or "<eos>" at the end, or none.

@@ -57,6 +57,8 @@ typedef struct clipc_merge_text {
     size_t right_length;
 } clipc_merge_text;
 
+typedef struct clipc_sentencepiece clipc_sentencepiece;
+
 /* The file of the vocabulary, read quickly where that is possible: vocab.json, or tokenizer.json with its merges. */
 typedef struct clipc_token_source {
     const char *name;
@@ -68,7 +70,8 @@ typedef struct clipc_token_source {
     clipc_vocabulary vocabulary;
     clipc_merge_text *merges;
     size_t merge_count;
-    double *scores; /* [vocabulary.count], of a unigram model read quickly */
+    double *scores;                     /* [vocabulary.count], of a unigram model read quickly */
+    clipc_sentencepiece *sentencepiece; /* where the file is SentencePiece's; else NULL */
 } clipc_token_source;
 
 /* GPT-2's letter, a code point, for a byte. */
@@ -146,6 +149,10 @@ void clipc_pieces_parts_free(clipc_pieces_parts *pieces);
 clipc_status clipc_pieces_pipeline(const json_t *tokenizer, const char *name, clipc_pieces_class class,
                                    clipc_text_cleaning cleaning, bool lower_case, clipc_pieces_parts *out,
                                    clipc_error *error);
+/* The same for SiglipTokenizer with spiece.model; `unknown` is the text of the unknown token. */
+clipc_status clipc_pieces_sentence_pipeline(const clipc_sentencepiece *from, const char *name,
+                                            clipc_text_cleaning cleaning, bool lower_case, const char *unknown,
+                                            clipc_pieces_parts *out, clipc_error *error);
 /* model_max_length (UINT64_MAX: none). */
 clipc_status clipc_tokenizer_config_max_length(const json_t *config, const char *name, uint64_t *max_length,
                                                clipc_error *error);

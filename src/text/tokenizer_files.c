@@ -3,7 +3,7 @@
 #include "base/json.h"
 #include "base/memory.h"
 #include "text/normalize.h"
-#include "text/tokenizer_build.h"
+#include "text/sentencepiece.h"
 
 typedef struct opened_files {
     clipc_token_source source;
@@ -26,6 +26,8 @@ static clipc_status open_files(const clipc_tokenizer_files *files, opened_files 
     if (files->special_tokens_map.bytes)
         CLIPC_TRY(read_json(&files->special_tokens_map, 0, &out->map, error));
     /* T5Tokenizer and XLMRobertaTokenizer take the scores from Python's reading of the file. */
+    if (files->sentencepiece.bytes && !files->tokenizer_json.bytes)
+        return clipc_sentencepiece_open(&files->sentencepiece, out->config, &out->source, error);
     const bool exact = clipc_pieces_class_is_t5_like(clipc_pieces_classify(NULL, out->config, files->model_type));
     return clipc_token_source_open(files, exact, &out->source, error);
 }
@@ -251,7 +253,8 @@ clipc_status clipc_tokenizer_create(const clipc_tokenizer_files *files, size_t v
         return clipc_fail_memory(error, sizeof *tokens, "a tokenizer");
     CLIPC_CHECK(open_files(files, &opened, error));
     const json_t *tokenizer = opened.source.is_tokenizer_json ? opened.source.root : NULL;
-    if (clipc_pieces_classify(tokenizer, opened.config, files->model_type) == CLIPC_CLASS_NONE) {
+    if (!opened.source.sentencepiece &&
+        clipc_pieces_classify(tokenizer, opened.config, files->model_type) == CLIPC_CLASS_NONE) {
         CLIPC_CHECK(collect(files, &opened, vocabulary_size, tokens, &parts, error));
         close_files(&opened);
         parts.most_bytes = most_block_bytes(files, &opened.source, &parts, NULL);

@@ -29,6 +29,12 @@ static size_t character_bytes(uint8_t first)
     return first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
 }
 
+/* SentencePiece's sums are floats. */
+static double sum(const clipc_pieces *pieces, double score, double before)
+{
+    return pieces->header->flags & CLIPC_PIECES_SENTENCE ? (double)((float)score + (float)before) : score + before;
+}
+
 static clipc_status find_path(const clipc_pieces *pieces, const uint8_t *bytes, size_t length, path_end *ends,
                               clipc_error *error)
 {
@@ -46,13 +52,14 @@ static clipc_status find_path(const clipc_pieces *pieces, const uint8_t *bytes, 
             node = edge->to;
             if (edge->token >= pieces->header->score_count)
                 continue;
-            offer(&ends[i + 1], pieces->scores[edge->token] + score, edge->token, at);
+            offer(&ends[i + 1], sum(pieces, pieces->scores[edge->token], score), edge->token, at);
             single = single || i + 1 == at + character;
         }
         if (!single) {
             CLIPC_FAIL_IF(pieces->header->unknown_token == CLIPC_NO_TOKEN, error, CLIPC_ERROR_FORMAT,
                           "the text has a character that the tokenizer has no token for");
-            offer(&ends[at + character], pieces->header->unknown_score + score, pieces->header->unknown_token, at);
+            offer(&ends[at + character], sum(pieces, pieces->header->unknown_score, score),
+                  pieces->header->unknown_token, at);
         }
         at += character;
     }
@@ -78,7 +85,8 @@ static clipc_status add_unknown(const clipc_tokenizer *tokenizer, const uint8_t 
                                 clipc_token_sink *sink, clipc_error *error)
 {
     const clipc_pieces_header *header = tokenizer->pieces->header;
-    uint32_t token = clipc_pieces_find(tokenizer->pieces, bytes, length);
+    const bool sentence = header->flags & CLIPC_PIECES_SENTENCE;
+    uint32_t token = sentence ? CLIPC_NO_TOKEN : clipc_pieces_find(tokenizer->pieces, bytes, length);
     bool falls_back = token == CLIPC_NO_TOKEN && (header->flags & CLIPC_PIECES_BYTE_FALLBACK);
     for (size_t i = 0; i < length && falls_back; i++)
         falls_back = header->base.byte_tokens[0][bytes[i]] != CLIPC_NO_TOKEN;
@@ -109,8 +117,11 @@ static clipc_status add_path(const clipc_tokenizer *tokenizer, const uint8_t *by
     return CLIPC_OK;
 }
 
-clipc_status clipc_unigram_word(const clipc_tokenizer *tokenizer, const uint8_t *bytes, size_t length,
-                                clipc_token_sink *sink, clipc_error *error)
+typedef clipc_status (*use_path)(const clipc_tokenizer *tokenizer, const uint8_t *bytes, size_t length, path_end *ends,
+                                 clipc_token_sink *sink, clipc_error *error);
+
+static clipc_status split(const clipc_tokenizer *tokenizer, const uint8_t *bytes, size_t length, use_path use,
+                          clipc_token_sink *sink, clipc_error *error)
 {
     CLIPC_FAIL_IF(length >= UINT32_MAX / 4, error, CLIPC_ERROR_LIMIT, "a word of %zu bytes is too long", length);
     path_end own[SHORT_WORD + 1];
@@ -122,8 +133,39 @@ clipc_status clipc_unigram_word(const clipc_tokenizer *tokenizer, const uint8_t 
     }
     clipc_status status = find_path(tokenizer->pieces, bytes, length, ends, error);
     if (status == CLIPC_OK)
-        status = add_path(tokenizer, bytes, length, ends, sink, error);
+        status = use(tokenizer, bytes, length, ends, sink, error);
     if (ends != own)
         clipc_free(ends);
+    return status;
+}
+
+clipc_status clipc_unigram_word(const clipc_tokenizer *tokenizer, const uint8_t *bytes, size_t length,
+                                clipc_token_sink *sink, clipc_error *error)
+{
+    return split(tokenizer, bytes, length, add_path, sink, error);
+}
+
+/* ---- whole texts behind a prefix ---- */
+
+#define LONGEST_PREFIX ((size_t)256)
+
+clipc_status clipc_unigram_sentence(const clipc_tokenizer *tokenizer, const uint8_t *bytes, size_t length,
+                                    size_t prefix, clipc_token_sink *sink, clipc_error *error)
+{
+    int32_t ids[LONGEST_PREFIX];
+    clipc_token_sink before = {.ids = ids, .limit = LONGEST_PREFIX};
+    CLIPC_FAIL_IF(prefix > length || prefix > LONGEST_PREFIX / 4, error, CLIPC_ERROR_LIMIT,
+                  "the unknown token is %zu bytes long", prefix);
+    CLIPC_TRY(split(tokenizer, bytes, prefix, add_path, &before, error));
+    /* Room for what is left out again. */
+    const size_t wanted = sink->limit - sink->count + before.count;
+    clipc_token_sink all = {.ids = clipc_allocate(wanted, sizeof *all.ids), .limit = wanted};
+    if (!all.ids)
+        return clipc_fail_memory(error, wanted * sizeof *all.ids, "ids");
+    clipc_status status = split(tokenizer, bytes, length, add_path, &all, error);
+    const size_t left_out = all.count >= before.count ? before.count : 0;
+    for (size_t i = left_out; status == CLIPC_OK && i < all.count && sink->count < sink->limit; i++)
+        sink->ids[sink->count++] = all.ids[i];
+    clipc_free(all.ids);
     return status;
 }

@@ -2,6 +2,7 @@
 import functools
 import json
 import pathlib
+import shutil
 import sys
 
 import families
@@ -17,6 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "parity"))
 import pieces_reference as reference  # noqa: E402
 
 CONTEXT = 64
+PIECES = pathlib.Path(__file__).resolve().parents[1] / "unit" / "pieces"
 
 
 # ---- tokenizers, and the files they are read from ----
@@ -52,6 +54,8 @@ def open_clip_unigram():
 
 def write_tokenizer(folder, made):
     """Returns the vocabulary's size and the function from texts to ids [texts, 64]."""
+    if callable(made):
+        return made(folder)
     tokenizer, config, pad, before = made
     (folder / "tokenizer.json").write_text(tokenizer.to_str())
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
@@ -63,6 +67,23 @@ def write_tokenizer(folder, made):
         return torch.tensor([encoding.ids for encoding in padded.encode_batch([before(line) for line in lines])])
 
     return tokenizer.get_vocab_size(), encode
+
+
+def of_sentencepiece(model, name, tokenizer_class, **config):
+    """A directory without tokenizer.json: transformers' own reading of the file of SentencePiece."""
+    def write(folder):
+        shutil.copy(PIECES / model, folder / name)
+        named = dict({"tokenizer_class": tokenizer_class, "model_max_length": CONTEXT}, **config)
+        (folder / "tokenizer_config.json").write_text(json.dumps(named))
+        tokenizer = getattr(transformers, tokenizer_class).from_pretrained(folder)
+
+        def encode(lines):
+            made = tokenizer(lines, padding="max_length", truncation=True, max_length=CONTEXT)
+            return torch.tensor(made.input_ids)
+
+        return len(tokenizer), encode
+
+    return lambda: write
 
 
 # ---- transformers ----
@@ -231,17 +252,22 @@ def graph_case(family, make_modules, **keywords):
 # How open_clip cleans texts its config alone says, which lies beside no graph.
 SIGLIP = "transformers SiglipModel"
 CASES = [
-    Case(SIGLIP + ", unigram tokenizer", "safetensors", "fp32", siglip(torch.float32, unigram), unpacks=False),
-    Case(SIGLIP + ", unigram tokenizer", "safetensors", "fp16", siglip(torch.float16, unigram, resample=2), unpacks=False),
-    Case(SIGLIP + ", unigram tokenizer", "pytorch_model.bin", "bf16", siglip(torch.bfloat16, unigram, form="bin"), unpacks=False),
-    Case(SIGLIP + ", SigLIP 2's tokenizer", "safetensors", "fp32", siglip(torch.float32, gemma(False), resample=2), unpacks=False),
-    Case(SIGLIP + ", SigLIP 2's tokenizer", "safetensors", "fp16", siglip(torch.float16, gemma(True), size=64), unpacks=False),
+    Case(SIGLIP + ", unigram tokenizer", "safetensors", "fp32", siglip(torch.float32, unigram)),
+    Case(SIGLIP + ", unigram tokenizer", "safetensors", "fp16", siglip(torch.float16, unigram, resample=2)),
+    Case(SIGLIP + ", unigram tokenizer", "pytorch_model.bin", "bf16", siglip(torch.bfloat16, unigram, form="bin")),
+    Case(SIGLIP + ", SigLIP 2's tokenizer", "safetensors", "fp32", siglip(torch.float32, gemma(False), resample=2)),
+    Case(SIGLIP + ", SigLIP 2's tokenizer", "safetensors", "fp16", siglip(torch.float16, gemma(True), size=64)),
+    Case(SIGLIP + ", spiece.model", "safetensors", "fp32",
+         siglip(torch.float32, of_sentencepiece("unigram.model", "spiece.model", "SiglipTokenizer"))),
+    Case(SIGLIP + ", tokenizer.model", "safetensors", "fp32",
+         siglip(torch.float32, of_sentencepiece("pairs.model", "tokenizer.model", "GemmaTokenizer", padding_side="right",
+                                                pad_token="<pad>", add_bos_token=False, add_eos_token=True))),
     Case("transformers SiglipVisionModel", "safetensors", "fp32", siglip_vision),
-    Case("transformers SiglipTextModel", "safetensors", "fp32", siglip_text, unpacks=False),
+    Case("transformers SiglipTextModel", "safetensors", "fp32", siglip_text),
     Case("open_clip, ViT-B-16-SigLIP's image tower", "safetensors", "fp32",
-         open_clip_siglip(torch.float32, write_open_clip_safetensors, "vit_base_patch16_siglip_224", 224, False), unpacks=False, graphs=False),
+         open_clip_siglip(torch.float32, write_open_clip_safetensors, "vit_base_patch16_siglip_224", 224, False), graphs=False),
     Case("open_clip, ViT-B-32-SigLIP2-256's image tower", "state dict .bin", "bf16",
-         open_clip_siglip(torch.bfloat16, write_open_clip_bin, "vit_base_patch32_siglip_256", 256, True), unpacks=False, graphs=False),
+         open_clip_siglip(torch.bfloat16, write_open_clip_bin, "vit_base_patch32_siglip_256", 256, True), graphs=False),
     *(graph_case(SIGLIP + ", eager", lambda: siglip_modules("eager"), opset=opset) for opset in (14, 17)),
     graph_case(SIGLIP + ", eager", lambda: siglip_modules("eager"), opset=14, fold=False),
     graph_case(SIGLIP + ", eager", lambda: siglip_modules("eager"), opset=14, batch=False),

@@ -40,7 +40,6 @@ class Case:
     format: str
     precision: str  # of the stored weights
     make: typing.Callable  # folder -> Source
-    unpacks: bool = True  # an engine file becomes a directory again; not with a tokenizer of pieces
     directory: bool = True  # transformers has such a model
     graphs: bool = True  # export-onnx writes its towers, and clipc reads them again
 

@@ -10,3 +10,4 @@ cmake --build "$build" --target resize_helper
 "$python" -W ignore "$here/preprocess_reference.py" "$build/tests/parity/resize_helper"
 cmake --build "$build" --target tokenizer_ids
 "$python" "$here/pieces_construction.py" "$build/tests/parity/tokenizer_ids"
+"$python" -W ignore "$here/tokenizer_sentencepiece.py" "$build/tests/parity/tokenizer_ids"

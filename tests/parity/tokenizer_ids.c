@@ -17,6 +17,8 @@
 #include <string.h>
 #include <time.h>
 
+#define FILES 7
+
 static clipc_status open_file(const char *directory, const char *name, clipc_mapped_file *file,
                               clipc_tokenizer_file *out, clipc_error *error)
 {
@@ -81,18 +83,20 @@ static clipc_status reopen(clipc_tokenizer **tokenizer, void **block, clipc_erro
 static clipc_status open_tokenizer(const char *directory, const options *wanted, clipc_tokenizer **out,
                                    clipc_error *error)
 {
-    static const char *const names[5] = {"tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json",
-                                         "special_tokens_map.json"};
+    static const char *const names[FILES] = {
+        "tokenizer.json",          "vocab.json",   "merges.txt",     "tokenizer_config.json",
+        "special_tokens_map.json", "spiece.model", "tokenizer.model"};
     clipc_tokenizer_files files = {.model_type = wanted->model_type, .cleaning = wanted->cleaning};
-    clipc_tokenizer_file *const places[5] = {&files.tokenizer_json, &files.vocab, &files.merges,
-                                             &files.tokenizer_config, &files.special_tokens_map};
-    clipc_mapped_file mapped[5] = {0};
+    clipc_tokenizer_file *const places[FILES] = {
+        &files.tokenizer_json,     &files.vocab,         &files.merges,       &files.tokenizer_config,
+        &files.special_tokens_map, &files.sentencepiece, &files.sentencepiece};
+    clipc_mapped_file mapped[FILES] = {0};
     clipc_status status = CLIPC_OK;
-    for (size_t i = 0; i < 5 && status == CLIPC_OK; i++)
+    for (size_t i = 0; i < FILES && status == CLIPC_OK; i++)
         status = open_file(directory, names[i], &mapped[i], places[i], error);
     if (status == CLIPC_OK)
         status = clipc_tokenizer_create(&files, 1 << 20, out, error);
-    for (size_t i = 0; i < 5; i++)
+    for (size_t i = 0; i < FILES; i++)
         clipc_mapped_file_close(&mapped[i]);
     return status;
 }

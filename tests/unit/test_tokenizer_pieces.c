@@ -60,13 +60,12 @@ static void expect_ids(const clipc_tokenizer *tokenizer, const char *text, const
     assert_string_equal(found, expected);
 }
 
-/* Every line of expected.txt, with the tokenizers and with their packed forms. */
-static void test_expected_ids(void **state)
+/* Every line of a file of expected ids, with the tokenizers, which are destroyed, and with their packed forms: the
+ * second is the one whose name is `second`. */
+static void expect_lines(const char *path, clipc_tokenizer *tokenizers[2], const char *second)
 {
-    (void)state;
-    FILE *lines = fopen(FOLDER "expected.txt", "r");
+    FILE *lines = fopen(path, "r");
     assert_non_null(lines);
-    clipc_tokenizer *tokenizers[2] = {open_named("unigram.json", NULL), open_named("pairs.json", NULL)};
     clipc_tokenizer *reopened[2] = {0};
     for (size_t i = 0; i < 2; i++) {
         const void *bytes = NULL;
@@ -86,7 +85,7 @@ static void test_expected_ids(void **state)
         *ids++ = '\0';
         json_t *value = json_loads(text, JSON_DECODE_ANY, NULL);
         assert_true(json_is_string(value));
-        const size_t which = strcmp(line, "pairs.json") == 0;
+        const size_t which = strcmp(line, second) == 0;
         expect_ids(tokenizers[which], json_string_value(value), ids);
         expect_ids(reopened[which], json_string_value(value), ids);
         json_decref(value);
@@ -97,6 +96,113 @@ static void test_expected_ids(void **state)
         clipc_tokenizer_destroy(&tokenizers[i]);
     }
     fclose(lines);
+}
+
+static void test_expected_ids(void **state)
+{
+    (void)state;
+    clipc_tokenizer *tokenizers[2] = {open_named("unigram.json", NULL), open_named("pairs.json", NULL)};
+    expect_lines(FOLDER "expected.txt", tokenizers, "pairs.json");
+}
+
+/* ---- files of SentencePiece ---- */
+
+#define GEMMA "{\"tokenizer_class\": \"GemmaTokenizer\", \"add_eos_token\": true}"
+
+static clipc_status create_sentencepiece(const void *bytes, size_t size, const char *config, clipc_tokenizer **out,
+                                         clipc_error *error)
+{
+    const clipc_tokenizer_files files = {
+        .sentencepiece = {.bytes = bytes, .size = size, .name = "spiece.model"},
+        .tokenizer_config = {.bytes = config, .size = config ? strlen(config) : 0, .name = "tokenizer_config.json"}};
+    return clipc_tokenizer_create(&files, VOCABULARY, out, error);
+}
+
+static clipc_tokenizer *open_sentencepiece(const char *name, const char *config)
+{
+    clipc_tokenizer *tokenizer = NULL;
+    clipc_error error = {0};
+    clipc_mapped_file file = read_file(name);
+    if (create_sentencepiece(file.bytes, file.size, config, &tokenizer, &error) != CLIPC_OK)
+        fail_msg("%s: %s", name, error.message);
+    clipc_mapped_file_close(&file);
+    return tokenizer;
+}
+
+/* SiglipTokenizer's ids, which are the library's own, and GemmaTokenizer's. */
+static void test_sentencepiece_ids(void **state)
+{
+    (void)state;
+    clipc_tokenizer *named[2] = {open_sentencepiece("unigram.model", "{\"tokenizer_class\": \"SiglipTokenizer\"}"),
+                                 open_sentencepiece("pairs.model", GEMMA)};
+    expect_lines(FOLDER "sentencepiece.txt", named, "pairs.model");
+    clipc_tokenizer *unnamed[2] = {open_sentencepiece("unigram.model", NULL),
+                                   open_sentencepiece("pairs.model", "{\"add_eos_token\": true}")};
+    expect_lines(FOLDER "sentencepiece.txt", unnamed, "pairs.model");
+}
+
+static void expect_refused_sentencepiece(const void *bytes, size_t size, const char *config, const char *words)
+{
+    clipc_tokenizer *tokenizer = NULL;
+    clipc_error error = {0};
+    assert_int_not_equal(create_sentencepiece(bytes, size, config, &tokenizer, &error), CLIPC_OK);
+    assert_null(tokenizer);
+    if (!strstr(error.message, words))
+        fail_msg("%s (expected: %s)", error.message, words);
+}
+
+static void test_refused_sentencepiece(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *bytes;
+        size_t size;
+        const char *words;
+    } cases[] = {
+        {"", 0, "is no model of SentencePiece"},
+        {"{\"model\": 1}", 12, "is no model of SentencePiece"},
+        {"\x0A\x05\x0A\x01"
+         "a\x18\x01",
+         7, "has no unknown piece"},
+        {"\x0A\x05\x0A\x01"
+         "a\x18\x02\x0A\x05\x0A\x01"
+         "b\x18\x02",
+         14, "has two unknown pieces"},
+        {"\x0A\x05\x0A\x01"
+         "a\x18\x02\x0A\x03\x0A\x01"
+         "a",
+         12, "has a piece twice"},
+        {"\x0A\x05\x0A\x01\xFF\x18\x02", 7, "no text"},
+        {"\x0A\x02\x0A\x00", 4, "is empty"},
+        {"\x0A\x05\x0A\x01"
+         "a\x18\x07",
+         7, "damaged"},
+        {"\x0A\x05\x0A\x01"
+         "a\x18\x02\x12\x02\x18\x03",
+         11, "of words or characters"},
+        {"\x0A\x05\x0A\x01"
+         "a\x18\x02\x12\x03\xC0\x01\x01",
+         12, "suffix"},
+        {"\x0A\x05\x0A\x01"
+         "a\x18\x02\x1A\x02\x20\x00",
+         11, "keeps spaces"},
+        {"\x0A\x05\x0A\x01"
+         "a\x18\x02\x1A\x03\x12\x01x",
+         12, "charsmap is damaged"},
+        {"\x0A\x05\x0A\x01"
+         "a\x18\x02\x0A\x05\x0A\x01"
+         "b\x18\x04",
+         14, "piece 1 is user-defined"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        expect_refused_sentencepiece(cases[i].bytes, cases[i].size, "{\"tokenizer_class\": \"SiglipTokenizer\"}",
+                                     cases[i].words);
+    clipc_mapped_file file = read_file("unigram.model");
+    expect_refused_sentencepiece(file.bytes, file.size, GEMMA, "the model is not the one");
+    expect_refused_sentencepiece(file.bytes, file.size, "{\"tokenizer_class\": \"T5Tokenizer\"}",
+                                 "needs tokenizer.json");
+    expect_refused_sentencepiece(file.bytes, file.size - 1, NULL, "damaged");
+    clipc_mapped_file_close(&file);
 }
 
 static void test_padding(void **state)
@@ -229,10 +335,9 @@ static void test_damaged_blocks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expected_ids),
-        cmocka_unit_test(test_padding),
-        cmocka_unit_test(test_refused_files),
-        cmocka_unit_test(test_damaged_blocks),
+        cmocka_unit_test(test_expected_ids),          cmocka_unit_test(test_sentencepiece_ids),
+        cmocka_unit_test(test_refused_sentencepiece), cmocka_unit_test(test_padding),
+        cmocka_unit_test(test_refused_files),         cmocka_unit_test(test_damaged_blocks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* The wire format of protocol buffers (https://protobuf.dev/programming-guides/encoding), field by field: enough to
  * leave large fields where they lie. */
-#ifndef CLIPC_ONNX_WIRE_H
-#define CLIPC_ONNX_WIRE_H
+#ifndef CLIPC_BASE_WIRE_H
+#define CLIPC_BASE_WIRE_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "onnx/wire.h"
+#include "base/wire.h"
 
 #define LONGEST_VARINT 10
 
