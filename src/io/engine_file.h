@@ -12,7 +12,8 @@
 #include <stdbool.h>
 
 #define CLIPC_ENGINE_FILE_VERSION 1u
-#define CLIPC_SECTION_NAME        64 /* bytes, the terminating NUL included */
+#define CLIPC_SECTION_NAME        64        /* bytes, the terminating NUL included */
+#define CLIPC_SECTION_SOURCE      "source/" /* names of files that only a conversion back reads begin so */
 #define CLIPC_SECTION_MAX_RANK    4
 
 typedef enum clipc_section_kind {
@@ -46,8 +47,8 @@ typedef struct clipc_engine_file clipc_engine_file;
 bool clipc_engine_file_matches(const void *bytes, size_t size);
 /* Reads the table of `size` bytes at `bytes`, which are aligned to CLIPC_ALIGNMENT and must outlive the result; `name`
  * is what messages call the file. Checks header, trailer, table, every place and size, and the checksums of the
- * sections of bytes. A tensor's size agrees with its shape; a packed section's and a block's are left to the
- * backend. */
+ * sections of bytes but those of CLIPC_SECTION_SOURCE. A tensor's size agrees with its shape; a packed section's and a
+ * block's are left to the backend. */
 clipc_status clipc_engine_file_open(const void *bytes, size_t size, const char *name, clipc_engine_file **out,
                                     clipc_error *error);
 void clipc_engine_file_close(clipc_engine_file **file);

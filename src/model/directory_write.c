@@ -229,29 +229,9 @@ static clipc_status list_and_write_weights(const clipc_model *model, clipc_dtype
 
 /* ---- tokenizer ---- */
 
-static const char *base_name(const char *path)
+static clipc_status copy_source(void *context, const char *name, const void *bytes, size_t size, clipc_error *error)
 {
-    const char *slash = strrchr(path, '/');
-    return slash ? slash + 1 : path;
-}
-
-/* The files that the model was opened with, byte for byte. *found: there were any. */
-static clipc_status copy_tokenizer(const clipc_model *model, const clipc_directory_sink *sink, bool *found,
-                                   clipc_error *error)
-{
-    static const char *const names[] = {"tokenizer.json", "vocab.json", "merges.txt", "tokenizer_config.json",
-                                        "special_tokens_map.json"};
-    *found = false;
-    for (size_t i = 0; i < model->file_count; i++) {
-        const char *name = base_name(model->files[i].path);
-        for (size_t j = 0; j < sizeof names / sizeof names[0]; j++) {
-            if (strcmp(name, names[j]) != 0)
-                continue;
-            CLIPC_TRY(write_file(sink, name, model->files[i].file.bytes, model->files[i].file.size, error));
-            *found = *found || j < 2;
-        }
-    }
-    return CLIPC_OK;
+    return write_file(context, name, bytes, size, error);
 }
 
 static clipc_status write_tokenizer(const clipc_model *model, const clipc_directory_sink *sink, clipc_error *error)
@@ -259,7 +239,8 @@ static clipc_status write_tokenizer(const clipc_model *model, const clipc_direct
     bool found = false;
     clipc_tokenizer_texts texts;
     clipc_status status = CLIPC_OK;
-    CLIPC_TRY(copy_tokenizer(model, sink, &found, error));
+    clipc_directory_sink to = *sink;
+    CLIPC_TRY(clipc_model_each_tokenizer_source(model, copy_source, &to, &found, error));
     if (found)
         return CLIPC_OK;
     status = clipc_tokenizer_write(model->tokenizer, model->context_length, &texts, error);

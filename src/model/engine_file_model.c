@@ -204,6 +204,9 @@ static clipc_status read_origin(clipc_model *model, const json_t *root, clipc_er
     CLIPC_TRY(read_logit_bias(model, json_object_get(root, "logit_bias"), error));
     const char *written_by = json_string_value(json_object_get(root, "written_by"));
     snprintf(model->written_by, sizeof model->written_by, "%s", written_by ? written_by : "");
+    const char *cleaning = json_string_value(json_object_get(root, "text_cleaning"));
+    CLIPC_FAIL_IF(cleaning && !clipc_text_cleaning_parse(cleaning, &model->cleaning), error, CLIPC_ERROR_FORMAT,
+                  "%s: clipc.json: unknown text_cleaning '%s'", model->path, cleaning);
     const bool image = clipc_config_has_tower(&model->config, true);
     snprintf(model->packed_isa, sizeof model->packed_isa, "%s", origin.isa);
     if (model->block_layout)

@@ -63,11 +63,12 @@ void clipc_engine_block_name(bool image, const char *part, char name[CLIPC_SECTI
 static clipc_status write_origin(clipc_engine_writer *writer, const clipc_model *model,
                                  const clipc_engine_origin *origin, clipc_error *error)
 {
-    json_t *root = json_pack("{s:s, s:s, s:f, s:s, s:s, s:s, s:s, s:s}", "family", model->family->name, "template",
-                             model->default_template, "logit_scale", (double)model->weights.logit_scale,
-                             "preprocessing_order", clipc_preprocess_order_name(model->preprocess.order), "precision",
-                             clipc_precision_name(origin->precision), "backend", origin->backend, "isa", origin->isa,
-                             "written_by", clipc_version());
+    json_t *root =
+        json_pack("{s:s, s:s, s:f, s:s, s:s*, s:s, s:s, s:s, s:s}", "family", model->family->name, "template",
+                  model->default_template, "logit_scale", (double)model->weights.logit_scale, "preprocessing_order",
+                  clipc_preprocess_order_name(model->preprocess.order), "text_cleaning",
+                  clipc_text_cleaning_name(model->cleaning), "precision", clipc_precision_name(origin->precision),
+                  "backend", origin->backend, "isa", origin->isa, "written_by", clipc_version());
     if (root && origin->block_layout && json_object_set_new(root, "layout", json_integer(origin->block_layout)) != 0) {
         json_decref(root);
         root = NULL;
@@ -79,6 +80,26 @@ static clipc_status write_origin(clipc_engine_writer *writer, const clipc_model 
     }
     char *text = clipc_json_write(root);
     return text ? write_json(writer, "clipc.json", text, error) : clipc_fail_memory(error, 512, "clipc.json");
+}
+
+static clipc_status write_source(void *context, const char *name, const void *bytes, size_t size, clipc_error *error)
+{
+    char section[CLIPC_SECTION_NAME];
+    snprintf(section, sizeof section, CLIPC_SECTION_SOURCE "%s", name);
+    return clipc_engine_writer_add_bytes(context, section, bytes, size, error);
+}
+
+/* The packed form, and the files of one that cannot be written anew: one of pieces. */
+static clipc_status write_tokenizer(clipc_engine_writer *writer, const clipc_model *model, clipc_error *error)
+{
+    const void *tokenizer = NULL;
+    size_t size = 0;
+    bool found = false;
+    clipc_tokenizer_packed(model->tokenizer, &tokenizer, &size);
+    CLIPC_TRY(clipc_engine_writer_add_bytes(writer, "tokenizer", tokenizer, size, error));
+    return clipc_tokenizer_is_of_pieces(model->tokenizer)
+               ? clipc_model_each_tokenizer_source(model, write_source, writer, &found, error)
+               : CLIPC_OK;
 }
 
 static clipc_status write_card(clipc_engine_writer *writer, const clipc_model *model, clipc_error *error)
@@ -97,15 +118,11 @@ clipc_status clipc_engine_file_write_rest(clipc_engine_writer *writer, const cli
 {
     tensor_job job = {writer, model};
     char *json = NULL;
-    const void *tokenizer = NULL;
-    size_t tokenizer_size = 0;
     if (!origin->block_layout)
         CLIPC_TRY(clipc_family_each(&clipc_family_transformers, &model->config, &model->weights, true, true,
                                     write_slot, &job, error));
-    if (clipc_config_has_tower(&model->config, false)) {
-        clipc_tokenizer_packed(model->tokenizer, &tokenizer, &tokenizer_size);
-        CLIPC_TRY(clipc_engine_writer_add_bytes(writer, "tokenizer", tokenizer, tokenizer_size, error));
-    }
+    if (clipc_config_has_tower(&model->config, false))
+        CLIPC_TRY(write_tokenizer(writer, model, error));
     CLIPC_TRY(clipc_config_write(&model->config, &json, error));
     CLIPC_TRY(write_json(writer, "config.json", json, error));
     if (clipc_config_has_tower(&model->config, true)) {

@@ -53,7 +53,7 @@ struct clipc_model {
     const char *format;                /* in words */
     char absent[2][CLIPC_ABSENT_TEXT]; /* [text, image]: why the model lacks that tower; empty when it has it */
     char *default_template;
-    clipc_text_cleaning cleaning; /* with which the tokenizer was made of its files; not that of a packed one */
+    clipc_text_cleaning cleaning; /* with which the tokenizer was made of its files */
     const char *weights_dtype;
     size_t image_parameters;
     size_t text_parameters;
@@ -158,6 +158,13 @@ void clipc_engine_block_name(bool image, const char *part, char name[CLIPC_SECTI
 /* Appends all sections of an engine file but the packed layers, or the blocks. */
 clipc_status clipc_engine_file_write_rest(clipc_engine_writer *writer, const clipc_model *model,
                                           const clipc_engine_origin *origin, clipc_error *error);
+
+/* Calls `function` for every file that the tokenizer was read from, in a directory or as sections of an engine file.
+ * *found: they are enough to read it again. */
+typedef clipc_status (*clipc_source_function)(void *context, const char *name, const void *bytes, size_t size,
+                                              clipc_error *error);
+clipc_status clipc_model_each_tokenizer_source(const clipc_model *model, clipc_source_function function, void *context,
+                                               bool *found, clipc_error *error);
 
 /* Random weights for a config (random.c). */
 clipc_status clipc_random_weights_create(clipc_model *model, uint64_t seed, clipc_error *error);

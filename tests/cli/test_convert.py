@@ -6,6 +6,7 @@ import shutil
 
 from program import DEMO_MODEL, SOURCE, Case, main, read_npy, sample, scale_tensor
 
+SIGLIP = os.path.join(SOURCE, "tests/golden/models/siglip")
 GOLDEN = os.path.join(SOURCE, "tests/golden/models/odd_widths")
 
 
@@ -40,6 +41,25 @@ class Convert(Case):
         isa = self.json_lines("bench", "--json", "-n", "1", "--precision", "fp32")[0]["isa"]
         self.assertEqual(self.embed(["--model", "c.clipc"]), expected)
         self.assertEqual("repacked" in self.stderr, isa.startswith("avx512"))
+
+    def test_a_tokenizer_of_pieces_becomes_files_again(self):
+        for source, made, name in [("with_json", "unigram.json", "tokenizer.json"),
+                                   ("with_spiece", "unigram.model", "spiece.model")]:
+            shutil.copytree(SIGLIP, self.path(source), ignore=shutil.ignore_patterns("vocab.json", "merges.txt"))
+            with open(self.path(source, "tokenizer_config.json"), "w", encoding="utf-8") as file:
+                json.dump({"pad_token": "<pad>"}, file)
+            shutil.copy(os.path.join(SOURCE, "tests/unit/pieces", made), self.path(source, name))
+            self.run_clipc("convert", source, "packed.clipc", "--precision", "fp32")
+            self.run_clipc("convert", "packed.clipc", "back/")
+            with open(self.path(source, name), "rb") as one, open(self.path("back", name), "rb") as other:
+                self.assertEqual(one.read(), other.read())
+            texts = ["A photo of a cat!", "", "na\u00efve caf\u00e9"]
+            for command in [["tokenize", *texts], ["embed", "text", *texts, "-o", "-", "--precision", "fp32"]]:
+                expected = self.run_clipc(*command, "--model", source)
+                self.assertEqual(self.run_clipc(*command, "--model", "packed.clipc"), expected)
+                self.assertEqual(self.run_clipc(*command, "--model", "back"), expected)
+            self.run_clipc("inspect", "--model", "packed.clipc", "--verify")
+            shutil.rmtree(self.path("back"))
 
     def test_inspect(self):
         self.run_clipc("convert", GOLDEN, "golden.clipc", "--precision", "fp32")
