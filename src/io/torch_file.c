@@ -206,6 +206,44 @@ static void strip_module(clipc_torch_file *file)
             file->tensors[i].name += length;
 }
 
+/* TinyCLIP keeps the parts of open_clip's CLIP in modules of their own, each perhaps within a DistributedDataParallel
+ * (https://github.com/wkcn/TinyCLIP, src/open_clip/model.py: CLIPBase, convert_to_new_checkpoint, load_pruned_model).
+ */
+static const char *const tiny_parts[] = {
+    "_image_encoder.",           "_text_encoder.",          "_logit_scale.", "image_encoder_without_ddp.",
+    "text_encoder_without_ddp.", "logit_scale_without_ddp."};
+
+/* What follows the part's name; NULL when the tensor is of none. */
+static const char *without_part(const char *name)
+{
+    static const char within[] = "module.";
+    for (size_t i = 0; i < sizeof tiny_parts / sizeof tiny_parts[0]; i++) {
+        const size_t length = strlen(tiny_parts[i]);
+        if (strncmp(name, tiny_parts[i], length) != 0)
+            continue;
+        name += length;
+        return strncmp(name, within, sizeof within - 1) == 0 ? name + sizeof within - 1 : name;
+    }
+    return NULL;
+}
+
+/* Its masks of a network that is being pruned have no place in a model that is run. */
+static clipc_status strip_parts(clipc_torch_file *file, const char *file_name, clipc_error *error)
+{
+    static const char masks[] = "l0_module.";
+    for (size_t i = 0; i < file->table.count; i++) {
+        const char *name = without_part(file->tensors[i].name);
+        CLIPC_FAIL_IF(
+            name && strncmp(name, masks, sizeof masks - 1) == 0, error, CLIPC_ERROR_UNSUPPORTED,
+            "%s: tensor '%s' is a mask of TinyCLIP's automatic weight inheritance; clipc reads no model whose "
+            "layers are pruned each by itself",
+            file_name, file->tensors[i].name);
+        if (name)
+            file->tensors[i].name = name;
+    }
+    return CLIPC_OK;
+}
+
 static clipc_status sort(clipc_torch_file *file, const char *name, clipc_error *error)
 {
     const clipc_tensor_table *table = &file->table;
@@ -228,6 +266,7 @@ static clipc_status read_tensors(clipc_torch_file *file, const clipc_torch_parts
         root->kind == CLIPC_PICKLE_DICT ? clipc_pickle_get(parts->pickle, root, "state_dict") : NULL;
     CLIPC_TRY(fill(&at, inner && inner->kind == CLIPC_PICKLE_DICT ? inner : root, error));
     strip_module(file);
+    CLIPC_TRY(strip_parts(file, name, error));
     return sort(file, name, error);
 }
 

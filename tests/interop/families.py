@@ -70,6 +70,23 @@ def family(named, changes, dtype=torch.float32, write=write_open_clip_safetensor
     return make
 
 
+# ---- TinyCLIP's own checkpoints ----
+
+def tiny_writer(distributed):
+    """The names of TinyCLIP's CLIPBase, whose encoders and scale are modules of their own, as its training saves them."""
+    def write(state, folder):
+        within = "module." if distributed else ""
+        renamed = {}
+        for name, tensor in state.items():
+            part = "image_encoder" if name.startswith("visual.") else "text_encoder"
+            part = "logit_scale" if name == "logit_scale" else part
+            renamed[f"_{part}.{within}{name}"] = tensor
+        torch.save({"epoch": 1, "name": "run", "state_dict": renamed}, folder / "TinyCLIP.pt")
+        return folder / "TinyCLIP.pt"
+
+    return write
+
+
 # ---- MetaCLIP 2, whose texts are XLM-RoBERTa's pieces ----
 
 @functools.lru_cache(None)
@@ -144,6 +161,13 @@ CASES = [
          family("ViT-H-14-378-quickgelu", towers(70, 14, 160, 80), rule={"resize_mode": "squash"})),
     Case("TinyCLIP, ViT-39M-16-Text-19M", "safetensors", "fp32",
          family("ViT-B-16", towers(64, 16, 64, 64, text_width=64, dimension=64))),
+    Case("TinyCLIP, ViT-39M-16-Text-19M", "TinyCLIP's own checkpoint .pt", "fp32",
+         family("ViT-B-16", towers(64, 16, 64, 64, text_width=64, dimension=64), write=tiny_writer(True))),
+    Case("TinyCLIP, ViT-40M-32-Text-19M", "TinyCLIP's own checkpoint .pt", "fp16",
+         family("ViT-B-32", towers(64, 16, 64, 64, text_width=64, dimension=64), torch.float16, tiny_writer(False))),
+    Case("TinyCLIP, ResNet-19M-Text-19M", "TinyCLIP's own checkpoint .pt", "fp32",
+         family("RN50", {"embed_dim": 40, "vision_cfg": {"layers": [1, 2, 1, 1], "width": 12, "image_size": 64, "head_width": 32},
+                         "text_cfg": {"width": 64, "heads": 2, "layers": 2}}, write=tiny_writer(True)), directory=False),
     Case("CLIPA, ViT-L-14-CLIPA, image tower", "safetensors", "fp32",
          family("ViT-L-14-CLIPA", towers(56, 14, 128, 64), texts=False), directory=False),
     Case("CLIPA, ViT-H-14-CLIPA-336, image tower", "safetensors", "bf16",

@@ -137,6 +137,10 @@ def make_torch_files(directory):
     inner = {"module." + name: tensor for name, tensor in state().items()}
     torch.save({"epoch": 3, "lr": 1e-3, "betas": (0.9, 0.98), "done": True, "big": 1 << 80, "none": None,
                 "state_dict": inner, "list": [torch.zeros(1), "text"]}, directory / "checkpoint.pt")
+    parts = ("_image_encoder.module.", "_text_encoder.", "image_encoder_without_ddp.", "_logit_scale.module.")
+    tiny = {parts[i % len(parts)] + name: tensor for i, (name, tensor) in enumerate(state().items())}
+    torch.save({"epoch": 3, "state_dict": tiny}, directory / "tinyclip.pt")
+    torch.save({"_image_encoder.l0_module.lambda_1": torch.zeros(1)}, directory / "tinyclip_masks.pt")
     torch.save({"a": torch.zeros(1).expand(1 << 20)}, directory / "expanded.pt")
     torch.save({"a": torch.zeros(1), "b": Stranger()}, directory / "stranger.pt")
     torch.save({"a": torch.zeros(1), "b": numpy.float64(1.0)}, directory / "numpy.pt")

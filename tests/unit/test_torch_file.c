@@ -70,7 +70,8 @@ static void expect_state(const clipc_torch_file *file)
 static void reads_state_dicts_of_every_form(void **state)
 {
     (void)state;
-    static const char *const names[] = {"state.pt", "old.pt", "protocol4.pt", "zip64.pt", "checkpoint.pt"};
+    static const char *const names[] = {"state.pt", "old.pt",        "protocol4.pt",
+                                        "zip64.pt", "checkpoint.pt", "tinyclip.pt"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         clipc_mapped_file file;
         open_file(names[i], &file);
@@ -135,6 +136,8 @@ static void refuses_by_name(void **state)
          "the pickle names __main__.Stranger, which saved weights do not need"},
         {"numpy.pt", CLIPC_ERROR_UNSUPPORTED, "the pickle names numpy"},
         {"list.pt", CLIPC_ERROR_UNSUPPORTED, "holds neither a state dict nor a TorchScript module"},
+        {"tinyclip_masks.pt", CLIPC_ERROR_UNSUPPORTED,
+         "tensor '_image_encoder.l0_module.lambda_1' is a mask of TinyCLIP's automatic weight inheritance"},
         {"deflated.pt", CLIPC_ERROR_UNSUPPORTED, "data.pkl is compressed"},
         {"expanded.pt", CLIPC_ERROR_UNSUPPORTED, "tensor 'a' is no dense array, and larger than what it is made of"},
     };
