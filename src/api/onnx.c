@@ -97,8 +97,9 @@ static clipc_status unpack_slot(void *context, const clipc_slot *slot, clipc_err
     clipc_linear_place place;
     if (slot->tensor != of->tensor)
         return CLIPC_OK;
-    CLIPC_FAIL_IF(!clipc_slot_linear(&of->model->config, &of->model->weights, slot, &place), error,
-                  CLIPC_ERROR_INTERNAL, "%s: tensor '%s' has no bytes", of->model->path, slot->name);
+    CLIPC_FAIL_IF(!clipc_slot_linear(&of->model->config, &of->model->weights, slot, &place) &&
+                      !clipc_slot_folded(&of->model->config, &of->model->weights, slot, &place),
+                  error, CLIPC_ERROR_INTERNAL, "%s: tensor '%s' has no bytes", of->model->path, slot->name);
     return clipc_backend_cpu.unpack(of->model, slot->image, &place, of->values, error);
 }
 
@@ -135,8 +136,8 @@ clipc_status clipc_model_export_onnx(const clipc_model *model, const clipc_onnx_
 
     const clipc_tower_config *tower = options->text ? &model->config.text : &model->config.image;
     const size_t convolutions = options->text ? 0 : clipc_resnet_count(&model->config);
-    CLIPC_FAIL_IF(convolutions && (options->quantize_dynamic || model->engine_file), error, CLIPC_ERROR_UNSUPPORTED,
-                  "%s: a ResNet's graph is made of its own weights, in floats", model->path);
+    CLIPC_FAIL_IF(convolutions && options->quantize_dynamic, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: a ResNet's graph is made in floats alone", model->path);
     CLIPC_FAIL_IF(!options->text && options->quantize_dynamic && model->config.image_pooling == CLIPC_IMAGE_POOL_QUERY,
                   error, CLIPC_ERROR_UNSUPPORTED,
                   "%s: the graph of attentional pooling (CoCa) is made in floats alone", model->path);

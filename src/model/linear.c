@@ -203,6 +203,21 @@ bool clipc_slot_linear(const clipc_config *config, const clipc_weights *weights,
            (layer < count - after && find_among(config, weights, slot, layer, LINEARS_A_LAYER, out));
 }
 
+bool clipc_slot_folded(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot,
+                       clipc_linear_place *out)
+{
+    const size_t convolutions = clipc_resnet_count(config);
+    if (!slot->image || convolutions == 0)
+        return false;
+    for (size_t i = 0; i < convolutions; i++) {
+        const clipc_convolution_weights *at = &weights->image.convolutions[i];
+        *out = (clipc_linear_place){.index = i, .is_bias = slot->tensor == &at->norm_bias};
+        if (out->is_bias || slot->tensor == &at->kernel)
+            return true;
+    }
+    return find_among(config, weights, slot, convolutions, RESNET_POOLING_LINEARS, out);
+}
+
 bool clipc_slot_is_linear(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot)
 {
     if (slot->image && clipc_config_is_resnet(config))

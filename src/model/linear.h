@@ -34,6 +34,10 @@ typedef struct clipc_linear_place {
 /* False when it is of none. */
 bool clipc_slot_linear(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot,
                        clipc_linear_place *out);
+/* The same of a ResNet, for what a packed tower still holds: kernels with BatchNorm folded in, and as norm_bias the
+ * bias that is left of it; false for the rest of BatchNorm, too. */
+bool clipc_slot_folded(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot,
+                       clipc_linear_place *out);
 /* Whether the slot's tensor is the weight or bias of a linear layer. */
 bool clipc_slot_is_linear(const clipc_config *config, const clipc_weights *weights, const clipc_slot *slot);
 

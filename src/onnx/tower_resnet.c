@@ -1,5 +1,5 @@
 /* The image tower of a ResNet: pixels [batch, 3, size, size] to embeddings [batch, D]. BatchNorm stays an operator of
- * its own, with the numbers of the file: runtimes fold it. */
+ * its own, with the numbers of the file, as runtimes fold it; but of an engine file it is folded in already. */
 #include "model/resnet.h"
 #include "onnx/tower.h"
 
@@ -36,10 +36,14 @@ static clipc_onnx_value convolve(clipc_onnx_graph *graph, const clipc_convolutio
     const int64_t padding[4] = {before, before, before, before};
     if (at->pool > 1)
         x = halve(graph, at->name, x);
-    x = NODE(graph, "Conv", within(graph, at->name, "output"), x, weight(graph, at->name, "weight", &weights->kernel));
+    const bool folded = !weights->kernel.data; /* as an engine file holds it */
+    x = NODE(graph, "Conv", within(graph, at->name, "output"), x, weight(graph, at->name, "weight", &weights->kernel),
+             folded ? weight(graph, at->name, "bias", &weights->norm_bias) : NULL);
     clipc_onnx_set_integers(graph, "kernel_shape", kernel, 2);
     clipc_onnx_set_integers(graph, "strides", stride, 2);
     clipc_onnx_set_integers(graph, "pads", padding, 4);
+    if (folded)
+        return x;
     x = NODE(graph, "BatchNormalization", within(graph, at->norm, "output"), x,
              weight(graph, at->norm, "weight", &weights->norm_weight),
              weight(graph, at->norm, "bias", &weights->norm_bias),

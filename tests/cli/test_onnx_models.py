@@ -3,7 +3,7 @@
 import os
 import shutil
 
-from program import SAMPLES, Case, main
+from program import SAMPLES, SOURCE, Case, main
 
 IMAGES = [os.path.join(SAMPLES, name) for name in ("cat.png", "fish.png")]
 TEXTS = ["a photo of a cat", "two green triangles"]
@@ -39,6 +39,14 @@ class OnnxModels(Case):
         self.run_clipc("convert", "--precision", "int8", "rounded.clipc")
         self.run_clipc("export-onnx", "-o", "graphs", "--model", "rounded.clipc", status=3)
         self.assertIn("rounded to int8", self.stderr)
+
+    def test_a_resnet_by_way_of_an_engine_file(self):
+        source = os.path.join(SOURCE, "tests/golden/models/openai_resnet")
+        expected = self.embed("image", IMAGES, "--model", source)
+        for environment in [{}, {"CLIPC_CPU": "c"}]:  # panels of another width
+            self.run_clipc("convert", source, "resnet.clipc", "--precision", "fp32", env=environment)
+            self.run_clipc("export-onnx", "-o", "resnet", "--model", "resnet.clipc", "--visual-only")
+            self.assertEqual(self.embed("image", IMAGES, "--model", "resnet/clip_visual.onnx"), expected)
 
     def test_two_files(self):
         self.run_clipc("export-onnx", "-o", ".", "--opset", "12", "--no-fold", "--normalize")

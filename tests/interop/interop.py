@@ -82,13 +82,12 @@ def run_case(clipc, case, images):
         check_same(clipc, source, images, folder, engine)
         rows.append((case.family, f"{case.format} → engine file", case.precision,
                      compare(clipc, source, images, folder, engine)))
-        resnet = "ResNet" in case.family or "RN50" in case.family  # BatchNorm is folded in engine files
         if case.graphs:
-            graphs = export(clipc, source, source.path if resnet else engine, made / "graphs")
+            graphs = export(clipc, source, engine, made / "graphs")
             check_same(clipc, source, images, folder, graphs)
-            way = "ONNX graphs" if resnet else "engine file → ONNX graphs"
-            rows.append((case.family, f"{case.format} → {way}", case.precision,
+            rows.append((case.family, f"{case.format} → engine file → ONNX graphs", case.precision,
                          compare(clipc, source, images, folder, graphs)))
+        resnet = "ResNet" in case.family or "RN50" in case.family  # which transformers does not have
         if not case.directory or resnet:
             return rows
         directory = made / "converted"
@@ -109,9 +108,8 @@ def convert(clipc, source, target, *arguments):
 
 def export(clipc, source, model, target):
     """Graphs of what towers there are; a tokenizer that is not CLIP's must lie beside them."""
-    options = source.options if model == source.path else ()
     tower = [] if source.images and source.texts else ["--visual-only" if source.images else "--textual-only"]
-    subprocess.run([clipc, "export-onnx", "--model", str(model), "--out-dir", str(target), "--quiet", *options, *tower],
+    subprocess.run([clipc, "export-onnx", "--model", str(model), "--out-dir", str(target), "--quiet", *tower],
                    check=True)
     beside = source.path if source.path.is_dir() else source.path.parent
     for name in ("tokenizer.json", "spiece.model", "tokenizer.model", "tokenizer_config.json"):

@@ -1,5 +1,7 @@
 #include "backend/cpu/packed_section.h"
 
+#include "backend/cpu/weight_builder.h"
+
 #include "io/bf16.h"
 
 #include <string.h>
@@ -40,12 +42,34 @@ static float unpacked(const clipc_packed_weights *packed, const void *panel, siz
     }
 }
 
+/* How the values of one output of a layer are packed: tap after tap, each padded, where it is a convolution. */
+typedef struct order {
+    size_t taps;
+    size_t tap_length; /* 0: as they were */
+    size_t inner;      /* as packed */
+} order;
+
+static order order_of(const clipc_model *model, bool image, const clipc_section *section, size_t index)
+{
+    order made = {.taps = 1, .inner = section->shape[2]};
+    if (!image || index >= clipc_resnet_count(&model->config))
+        return made;
+    const clipc_convolution at = clipc_resnet_at(&model->config, index);
+    if (at.role == CLIPC_CONVOLUTION_PIXELS)
+        return made;
+    made.taps = at.kernel * at.kernel;
+    made.tap_length = clipc_tap_units(&at, section->dtype) * (sizeof(float) / clipc_dtype_size(section->dtype));
+    made.inner = made.taps * made.tap_length;
+    return made;
+}
+
 clipc_status clipc_cpu_unpack(const clipc_model *model, bool image, const clipc_linear_place *place, float *values,
                               clipc_error *error)
 {
     const clipc_section *section = model->linears[image][place->index];
     clipc_packed_weights packed;
-    CLIPC_TRY(clipc_packed_section(model, section, CLIPC_DTYPE_I8, section->shape[2], &packed, error));
+    const order packed_as = order_of(model, image, section, place->index);
+    CLIPC_TRY(clipc_packed_section(model, section, CLIPC_DTYPE_I8, packed_as.inner, &packed, error));
     const size_t outputs = section->shape[1];
     const size_t inner = section->shape[2];
     const size_t columns = packed.layout.panel_columns;
@@ -57,8 +81,11 @@ clipc_status clipc_cpu_unpack(const clipc_model *model, bool image, const clipc_
     for (size_t row = 0; row < outputs; row++) {
         const size_t column = first + row;
         const void *panel = clipc_packed_panel(&packed, column / columns);
-        for (size_t k = 0; k < inner; k++)
-            values[row * inner + k] = unpacked(&packed, panel, column, k);
+        for (size_t k = 0; k < inner; k++) {
+            const size_t at =
+                packed_as.tap_length ? k % packed_as.taps * packed_as.tap_length + k / packed_as.taps : k;
+            values[row * inner + k] = unpacked(&packed, panel, column, at);
+        }
     }
     return CLIPC_OK;
 }

@@ -13,7 +13,8 @@ clipc_status clipc_packed_section(const clipc_model *model, const clipc_section 
                                   size_t inner, clipc_packed_weights *out, clipc_error *error);
 
 /* One tensor of an engine file, [outputs, inner] or, of a bias, [outputs]. Of fp32 it is what it was before it was
- * packed, as packing moves numbers and changes none; of bf16 and int8 what the numbers in the file stand for. */
+ * packed, as packing moves numbers and changes none; of bf16 and int8 what the numbers in the file stand for. A
+ * ResNet's convolutions come with BatchNorm folded in (clipc_slot_folded). */
 clipc_status clipc_cpu_unpack(const clipc_model *model, bool image, const clipc_linear_place *place, float *values,
                               clipc_error *error);
 
