@@ -204,18 +204,22 @@ static clipc_status make_merges(const reader *from)
 /* ---- as tokenizer.json would say it ---- */
 
 /* Control and user-defined pieces are looked for in texts, as TokenizersBackend adds them. */
+static bool is_added(const reader *from, size_t index)
+{
+    const uint8_t type = from->model->types[index];
+    return type == CLIPC_PIECE_CONTROL || type == CLIPC_PIECE_USER_DEFINED;
+}
+
 static json_t *added_tokens(const reader *from)
 {
     json_t *list = json_array();
     for (size_t i = 0; list && i < from->out->vocabulary.count; i++) {
         const clipc_vocabulary_entry *entry = &from->out->vocabulary.entries[i];
-        const uint8_t type = from->model->types[i];
-        if (type != CLIPC_PIECE_CONTROL && type != CLIPC_PIECE_USER_DEFINED)
+        if (!is_added(from, i))
             continue;
-        if (json_array_size(list) == CLIPC_MAX_ADDED_TOKENS ||
-            json_array_append_new(list, json_pack("{s:I, s:s%, s:b, s:b}", "id", entry->id, "content", entry->text,
+        if (json_array_append_new(list, json_pack("{s:I, s:s%, s:b, s:b}", "id", entry->id, "content", entry->text,
                                                   entry->length, "normalized", 0, "special",
-                                                  type == CLIPC_PIECE_CONTROL)) != 0) {
+                                                  from->model->types[i] == CLIPC_PIECE_CONTROL)) != 0) {
             json_decref(list);
             return NULL;
         }
@@ -257,13 +261,22 @@ static clipc_status make_root(const reader *from, const json_t *config)
     from->out->root =
         json_pack("{s:{s:s, s:I, s:b, s:b}}", "model", "type", unigram ? "Unigram" : "BPE", "unk_id",
                   (json_int_t)from->model->unknown, "byte_fallback", from->model->byte_fallback, "fuse_unk", 1);
-    const bool made =
-        from->out->root &&
-        (unigram || (json_object_set_new(from->out->root, "added_tokens", added_tokens(from)) == 0 &&
-                     json_object_set_new(from->out->root, "post_processor", end_template(from, config)) == 0));
-    CLIPC_FAIL_IF(!made, from->error, CLIPC_ERROR_LIMIT,
-                  "%s: has more than %zu control and user-defined pieces, or there is no memory for them",
-                  from->file->name, CLIPC_MAX_ADDED_TOKENS);
+    bool made = from->out->root != NULL;
+    if (made && !unigram)
+        made = json_object_set_new(from->out->root, "added_tokens", added_tokens(from)) == 0 &&
+               json_object_set_new(from->out->root, "post_processor", end_template(from, config)) == 0;
+    return made ? CLIPC_OK : clipc_fail_memory(from->error, 1024, "a tokenizer");
+}
+
+/* As many as a tokenizer.json may name. */
+static clipc_status check_added(const reader *from)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < from->out->vocabulary.count; i++)
+        count += is_added(from, i);
+    CLIPC_FAIL_IF(count > CLIPC_MAX_ADDED_TOKENS, from->error, CLIPC_ERROR_LIMIT,
+                  "%s: has %zu control and user-defined pieces, more than %zu", from->file->name, count,
+                  CLIPC_MAX_ADDED_TOKENS);
     return CLIPC_OK;
 }
 
@@ -284,8 +297,14 @@ clipc_status clipc_sentencepiece_open(const clipc_tokenizer_file *file, const js
     const reader from = {file, out, model, error};
     CLIPC_TRY(read_pieces(&from));
     CLIPC_TRY(read_specs(&from));
-    if (!model->unigram)
+    if (clipc_json_is_flag(config, "legacy", false, true)) /* transformers takes it away then */
+        model->dummy_prefix = false;
+    CLIPC_FAIL_IF(json_object_size(json_object_get(config, "sp_model_kwargs")) > 0, error, CLIPC_ERROR_UNSUPPORTED,
+                  "%s: sp_model_kwargs of tokenizer_config.json is not empty", file->name);
+    if (!model->unigram) {
+        CLIPC_TRY(check_added(&from));
         CLIPC_TRY(make_merges(&from));
+    }
     return make_root(&from, config);
 }
 

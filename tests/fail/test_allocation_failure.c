@@ -339,8 +339,12 @@ static void test_every_allocation_of_measuring_peaks_may_fail(void **state)
 static void test_every_allocation_of_reading_graphs_may_fail(void **state)
 {
     (void)state;
-    static const char *const graphs[] = {GRAPHS "openai_12_textual.onnx", GRAPHS "openai_17_quint8_textual.onnx",
-                                         GRAPHS "transformers_20_export_visual.onnx"};
+    static const char *const graphs[] = {GRAPHS "openai_12_textual.onnx",
+                                         GRAPHS "openai_17_quint8_textual.onnx",
+                                         GRAPHS "transformers_20_export_visual.onnx",
+                                         GRAPHS "resnet_17_visual.onnx",
+                                         GRAPHS "coca_14_textual.onnx",
+                                         GRAPHS "coca_14_visual.onnx"};
     for (size_t i = 0; i < sizeof graphs / sizeof *graphs; i++) {
         scenario run = {.model_path = graphs[i]};
         fail_each_in_turn(import_graph, &run, false);
@@ -370,14 +374,17 @@ static void test_encoding_allocates_nothing(void **state)
     expect_no_allocation(file_path, "cpu");
 }
 
-/* SigLIP's tokenizers, built from their file, packed and used on a text that is too long for the buffers at hand. */
-static clipc_status tokenize_pieces(const clipc_mapped_file *file, clipc_text_cleaning cleaning, clipc_error *error)
+/* SigLIP's tokenizers, built from a file of either kind, packed and used on a text that is too long for the buffers at
+ * hand. */
+static clipc_status tokenize_pieces(const clipc_mapped_file *file, bool sentencepiece, clipc_text_cleaning cleaning,
+                                    clipc_error *error)
 {
     static char text[4000];
     static int32_t tokens[64];
     clipc_tokenizer *tokenizer = NULL;
-    const clipc_tokenizer_files files = {
-        .tokenizer_json = {.bytes = file->bytes, .size = file->size, .name = "tokenizer.json"}, .cleaning = cleaning};
+    const clipc_tokenizer_file view = {.bytes = file->bytes, .size = file->size, .name = "a tokenizer"};
+    clipc_tokenizer_files files = {.cleaning = cleaning};
+    *(sentencepiece ? &files.sentencepiece : &files.tokenizer_json) = view;
     size_t count = 0;
     memset(text, 'q', sizeof text);
     clipc_status status = clipc_tokenizer_create(&files, 4096, &tokenizer, error);
@@ -391,9 +398,10 @@ static clipc_status tokenize_pieces(const clipc_mapped_file *file, clipc_text_cl
 static void test_tokenizers_of_pieces(void **state)
 {
     (void)state;
-    static const char *const paths[] = {CLIPC_SOURCE_DIR "/tests/unit/pieces/unigram.json",
-                                        CLIPC_SOURCE_DIR "/tests/unit/pieces/pairs.json"};
-    for (size_t i = 0; i < 2; i++) {
+    static const char *const paths[] = {
+        CLIPC_SOURCE_DIR "/tests/unit/pieces/unigram.json", CLIPC_SOURCE_DIR "/tests/unit/pieces/pairs.json",
+        CLIPC_SOURCE_DIR "/tests/unit/pieces/unigram.model", CLIPC_SOURCE_DIR "/tests/unit/pieces/pairs.model"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
         clipc_mapped_file file = {0};
         assert_int_equal(clipc_mapped_file_open(paths[i], 0, &file, NULL), CLIPC_OK);
         const ptrdiff_t blocks = failing_allocator_blocks();
@@ -401,7 +409,7 @@ static void test_tokenizers_of_pieces(void **state)
         for (size_t n = 1; calls >= n - 1; n++) {
             clipc_error error = {0};
             failing_allocator_arm(n, false);
-            const clipc_status status = tokenize_pieces(&file, CLIPC_CLEAN_CANONICALIZE, &error);
+            const clipc_status status = tokenize_pieces(&file, i >= 2, CLIPC_CLEAN_CANONICALIZE, &error);
             calls = failing_allocator_calls();
             failing_allocator_arm(0, false);
             assert_int_equal(failing_allocator_blocks(), blocks);

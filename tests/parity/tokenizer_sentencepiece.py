@@ -120,6 +120,7 @@ def main():
         ("SiglipTokenizer, nmt_nfkc_cf, bytes", unigram(normalization_rule_name="nmt_nfkc_cf", byte_fallback=True), siglip, 53),
         ("SiglipTokenizer, identity", unigram(normalization_rule_name="identity"), siglip, 53),
         ("SiglipTokenizer, no dummy prefix", unigram(add_dummy_prefix=False), siglip, 53),
+        ("SiglipTokenizer, not legacy", unigram(), dict(siglip, legacy=False), 53),
         ("SiglipTokenizer, pieces across words", unigram(split_by_whitespace=False), siglip, 53),
         ("GemmaTokenizer", pairs(), dict(GEMMA, tokenizer_class="GemmaTokenizer"), 29, "tokenizer.model"),
         ("GemmaTokenizer, both ends", pairs(split_digits=True),

@@ -201,6 +201,8 @@ static void test_refused_sentencepiece(void **state)
     expect_refused_sentencepiece(file.bytes, file.size, GEMMA, "the model is not the one");
     expect_refused_sentencepiece(file.bytes, file.size, "{\"tokenizer_class\": \"T5Tokenizer\"}",
                                  "needs tokenizer.json");
+    expect_refused_sentencepiece(file.bytes, file.size, "{\"sp_model_kwargs\": {\"enable_sampling\": true}}",
+                                 "sp_model_kwargs of tokenizer_config.json is not empty");
     expect_refused_sentencepiece(file.bytes, file.size - 1, NULL, "damaged");
     clipc_mapped_file_close(&file);
 }
