@@ -65,8 +65,8 @@ check-threads: setup-check
 
 check-fuzz: setup-check
 	cmake --preset fuzz -G Ninja
-	cmake --build build-fuzz -j $(JOBS)
-	$(CTEST) --test-dir build-fuzz -R fuzz
+	cmake --build build-fuzz --target fuzz_targets -j $(JOBS)
+	$(CTEST) --test-dir build-fuzz -R "^fuzz"
 
 # Left out are the tests that take minutes under emulation. Where kernels are chosen is run again on a processor that
 # has dot products of bytes but no bf16, and on one that has neither.

@@ -2,19 +2,32 @@
 #ifndef CLIPC_BASE_DOT_H
 #define CLIPC_BASE_DOT_H
 
-#include <stddef.h>
+#include "base/checked_range.h"
 
 /* In double, with four sums side by side: one addition alone would have to wait for the one before it. */
+static CLIPC_RANGES_ARE_CHECKED double clipc_dot_of_checked(const float *a, const float *b, size_t count)
+{
+    double first = 0;
+    double second = 0;
+    double third = 0;
+    double fourth = 0;
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        first += (double)a[i] * (double)b[i];
+        second += (double)a[i + 1] * (double)b[i + 1];
+        third += (double)a[i + 2] * (double)b[i + 2];
+        fourth += (double)a[i + 3] * (double)b[i + 3];
+    }
+    for (; i < count; i++)
+        first += (double)a[i] * (double)b[i];
+    return (first + second) + (third + fourth);
+}
+
 static inline double clipc_dot(const float *a, const float *b, size_t count)
 {
-    double sums[4] = {0};
-    size_t i = 0;
-    for (; i + 4 <= count; i += 4)
-        for (size_t lane = 0; lane < 4; lane++)
-            sums[lane] += (double)a[i + lane] * (double)b[i + lane];
-    for (; i < count; i++)
-        sums[0] += (double)a[i] * (double)b[i];
-    return (sums[0] + sums[1]) + (sums[2] + sums[3]);
+    clipc_check_range(a, count * sizeof *a);
+    clipc_check_range(b, count * sizeof *b);
+    return clipc_dot_of_checked(a, b, count);
 }
 
 #endif

@@ -162,8 +162,11 @@ static void check_level(subject *with, const char *backend, const char *level)
     check_callers(with, backend, level);
 }
 
+static size_t checked; /* models */
+
 static void check_model(const char *path, const char *expected_path, bool with_ref)
 {
+    checked++;
     clipc_error error = {0};
     subject with = {.precision = CLIPC_PRECISION_FP32};
     must(clipc_model_open(path, NULL, &with.model, &error), &error);
@@ -214,21 +217,31 @@ static void test_siglip(void **state)
     check_model(MODELS "siglip", MODELS "siglip/expected.safetensors", true);
 }
 
-static void test_resnets(void **state)
+static void test_openai_resnet(void **state)
 {
     (void)state;
     check_model(MODELS "openai_resnet", MODELS "openai_resnet/expected.safetensors", true);
+}
+
+static void test_open_clip_resnet(void **state)
+{
+    (void)state;
     check_model(MODELS "open_clip_resnet", MODELS "open_clip_resnet/expected.safetensors", false);
 }
 
-int main(void)
+/* With an argument: only the test of that name. */
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_odd_widths),
         cmocka_unit_test(test_one_patch),
         cmocka_unit_test(test_half_precision_weights),
         cmocka_unit_test(test_siglip),
-        cmocka_unit_test(test_resnets),
+        cmocka_unit_test(test_openai_resnet),
+        cmocka_unit_test(test_open_clip_resnet),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    const int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return failed || checked == 0;
 }

@@ -288,12 +288,16 @@ static void test_widths_and_reasons(void **state)
 typedef struct bytes {
     uint8_t *data;
     size_t size;
+    size_t capacity;
 } bytes;
 
 static int append(void *user, const void *from, size_t size)
 {
     bytes *to = user;
-    to->data = realloc(to->data, to->size + size);
+    if (to->size + size > to->capacity) {
+        to->capacity = 2 * (to->size + size);
+        to->data = realloc(to->data, to->capacity);
+    }
     assert_non_null(to->data);
     memcpy(to->data + to->size, from, size);
     to->size += size;
@@ -380,7 +384,7 @@ static void test_damaged_files(void **state)
     assert_int_equal(clipc_onnx_replace_layer_norm(NULL, append, &none, NULL, &error), CLIPC_ERROR_ARGUMENT);
     static const char *const damaged[] = {"", "\x3a\x7f", "not an ONNX graph", "\x3a\x03\x0a\x7f\x01"};
     for (size_t i = 0; i < 4; i++) {
-        const bytes from = {(uint8_t *)(uintptr_t)damaged[i], strlen(damaged[i])};
+        const bytes from = {.data = (uint8_t *)(uintptr_t)damaged[i], .size = strlen(damaged[i])};
         write_file(&from);
         assert_int_equal(clipc_onnx_replace_layer_norm(path, append, &none, NULL, &error), CLIPC_ERROR_FORMAT);
     }

@@ -1,4 +1,5 @@
 #include "backend/cpu/kernels.h"
+#include "base/checked_range.h"
 #include "io/bf16.h"
 
 #define ROWS    CLIPC_GEMM_BF16_ROWS__c
@@ -15,10 +16,9 @@ static inline float odd(uint32_t pair)
     return clipc_float_of_bf16((uint16_t)(pair >> 16));
 }
 
-void clipc_gemm_tile_bf16__c(size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b, float *out,
-                             size_t out_stride)
+static CLIPC_RANGES_ARE_CHECKED void sum_products(size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b,
+                                                  float sums[ROWS][COLUMNS])
 {
-    float sums[ROWS][COLUMNS] = {{0.0f}};
     const size_t second = rows > 1 ? CLIPC_BLOCK : 0; /* with one row, the second is the first again */
     for (; blocks; blocks--, a += rows * CLIPC_BLOCK) {
         for (size_t k = 0; k < CLIPC_BLOCK; k++, b += COLUMNS) {
@@ -30,6 +30,15 @@ void clipc_gemm_tile_bf16__c(size_t rows, size_t blocks, const uint32_t *a, cons
             }
         }
     }
+}
+
+void clipc_gemm_tile_bf16__c(size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b, float *out,
+                             size_t out_stride)
+{
+    float sums[ROWS][COLUMNS] = {{0.0f}};
+    clipc_check_range(a, rows * blocks * CLIPC_BLOCK * sizeof *a);
+    clipc_check_range(b, blocks * CLIPC_BLOCK * COLUMNS * sizeof *b);
+    sum_products(rows, blocks, a, b, sums);
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < COLUMNS; j++)
             out[i * out_stride + j] = sums[i][j];

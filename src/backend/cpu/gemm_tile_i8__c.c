@@ -1,4 +1,5 @@
 #include "backend/cpu/kernels.h"
+#include "base/checked_range.h"
 
 #define ROWS    CLIPC_GEMM_I8_ROWS__c
 #define COLUMNS CLIPC_GEMM_I8_COLUMNS__c
@@ -14,10 +15,9 @@ static inline uint32_t dot(uint32_t a, uint32_t b)
     return sum;
 }
 
-void clipc_gemm_tile_i8__c(size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b, int32_t *out,
-                           size_t out_stride)
+static CLIPC_RANGES_ARE_CHECKED void sum_products(size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b,
+                                                  uint32_t sums[ROWS][COLUMNS])
 {
-    uint32_t sums[ROWS][COLUMNS] = {{0}};
     const size_t second = rows > 1 ? CLIPC_BLOCK : 0; /* with one row, the second is the first again */
     for (; blocks; blocks--, a += rows * CLIPC_BLOCK) {
         for (size_t k = 0; k < CLIPC_BLOCK; k++, b += COLUMNS) {
@@ -27,6 +27,15 @@ void clipc_gemm_tile_i8__c(size_t rows, size_t blocks, const uint32_t *a, const 
             }
         }
     }
+}
+
+void clipc_gemm_tile_i8__c(size_t rows, size_t blocks, const uint32_t *a, const uint32_t *b, int32_t *out,
+                           size_t out_stride)
+{
+    uint32_t sums[ROWS][COLUMNS] = {{0}};
+    clipc_check_range(a, rows * blocks * CLIPC_BLOCK * sizeof *a);
+    clipc_check_range(b, blocks * CLIPC_BLOCK * COLUMNS * sizeof *b);
+    sum_products(rows, blocks, a, b, sums);
     for (size_t i = 0; i < rows; i++)
         for (size_t j = 0; j < COLUMNS; j++)
             out[i * out_stride + j] = (int32_t)sums[i][j];
