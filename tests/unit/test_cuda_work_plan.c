@@ -95,6 +95,16 @@ static void large_calls_are_shared_out(void **state)
     assert_int_equal(clipc_cuda_pass_items(700, 1, 2, 1024), 234); /* three parts, nearly equal */
 }
 
+static void uploads_are_cut_while_their_parts_are_worth_it(void **state)
+{
+    (void)state;
+    const size_t mebibyte = (size_t)1 << 20;
+    assert_int_equal(clipc_cuda_upload_part(1, 32 * mebibyte), 2 * mebibyte);
+    assert_int_equal(clipc_cuda_upload_part(18 * mebibyte, 32 * mebibyte), 4 * mebibyte);
+    assert_int_equal(clipc_cuda_upload_part(600 * mebibyte, 32 * mebibyte), 32 * mebibyte);
+    assert_int_equal(clipc_cuda_upload_part(600 * mebibyte, 1000), 1000); /* an area for small passes */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +113,7 @@ int main(void)
         cmocka_unit_test(passes_cover_a_call_and_keep_within_bounds),
         cmocka_unit_test(small_calls_stay_whole),
         cmocka_unit_test(large_calls_are_shared_out),
+        cmocka_unit_test(uploads_are_cut_while_their_parts_are_worth_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

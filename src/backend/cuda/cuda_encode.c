@@ -6,40 +6,6 @@
 
 #include <string.h>
 
-static bool is_pinned(const void *memory)
-{
-    struct cudaPointerAttributes attributes = {0};
-    if (cudaPointerGetAttributes(&attributes, memory) != cudaSuccess) {
-        (void)cudaGetLastError();
-        return false;
-    }
-    return attributes.type == cudaMemoryTypeHost;
-}
-
-/* By way of the two pinned areas: one is filled while the other travels. */
-static clipc_status upload_staged(clipc_cuda_engine *engine, const uint8_t *from, size_t bytes, uint8_t *to,
-                                  clipc_error *error)
-{
-    for (size_t done = 0, turn = 0; done < bytes; turn ^= 1) {
-        const size_t part = clipc_min(bytes - done, engine->staging_bytes);
-        CLIPC_CUDA_TRY(cudaEventSynchronize(engine->transferred[turn]), "copying to the device");
-        memcpy(engine->staging[turn], from + done, part);
-        CLIPC_CUDA_TRY(cudaMemcpyAsync(to + done, engine->staging[turn], part, cudaMemcpyHostToDevice, engine->stream),
-                       "copying to the device");
-        CLIPC_CUDA_TRY(cudaEventRecord(engine->transferred[turn], engine->stream), "copying to the device");
-        done += part;
-    }
-    return CLIPC_OK;
-}
-
-clipc_status clipc_cuda_upload(clipc_cuda_engine *engine, const void *from, size_t bytes, void *to, clipc_error *error)
-{
-    if (!is_pinned(from))
-        return upload_staged(engine, from, bytes, to, error);
-    return clipc_cuda_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, engine->stream),
-                            "copying to the device", error);
-}
-
 /* Whether the pass computes on what the one before it has left on the device. */
 static bool stays(const clipc_cuda_engine *engine, const clipc_cuda_inputs *inputs)
 {

@@ -326,6 +326,7 @@ void clipc_cuda_engine_destroy(clipc_cuda_engine **out)
         if (engine->transferred[i])
             (void)cudaEventDestroy(engine->transferred[i]);
     }
+    clipc_thread_pool_destroy(&engine->copiers);
     clipc_cuda_steps_destroy(&engine->steps);
     clipc_cuda_tap_free(&engine->tap);
     clipc_cuda_parts_destroy(&engine->parts);

@@ -14,6 +14,7 @@
 #include "backend/cuda/gemm.h"
 #include "backend/cuda/gemm_tiles.h"
 #include "backend/cuda/steps.h"
+#include "base/thread_pool.h"
 
 #define CLIPC_CUDA_GRAPHS     128
 #define CLIPC_CUDA_TRANSFER   ((size_t)32 << 20) /* bytes of a pinned staging area at most; there are two */
@@ -55,7 +56,8 @@ typedef struct clipc_cuda_engine {
     cudaEvent_t transferred[2];
     void *staging[2]; /* pinned */
     size_t staging_bytes;
-    bool borrows_towers; /* from another engine on this device */
+    clipc_thread_pool *copiers; /* fill the areas; NULL: the calling thread alone */
+    bool borrows_towers;        /* from another engine on this device */
     bool has_image;
     bool has_text;
     clipc_cuda_tower image;
@@ -120,6 +122,8 @@ size_t clipc_cuda_fitting_batch(const clipc_cuda_engine *engine, size_t bytes);
  * pinned memory. */
 clipc_status clipc_cuda_upload(clipc_cuda_engine *engine, const void *from, size_t bytes, void *to,
                                clipc_error *error);
+/* So many threads of the host fill the pinned areas, the calling one counted, or fewer, where more would not help. */
+clipc_status clipc_cuda_use_copiers(clipc_cuda_engine *engine, size_t threads, clipc_error *error);
 /* As clipc_backend's, in as many passes as it takes. Pixels are floats, or with `as_bytes` bytes [count, image_size,
  * image_size, 3]. */
 clipc_status clipc_cuda_encode_images(clipc_cuda_engine *engine, const void *pixels, bool as_bytes, size_t count,

@@ -86,6 +86,8 @@ clipc_status clipc_cuda_lanes_use_streams(clipc_cuda_lanes *lanes, size_t stream
     lanes->streams = streams;
     lanes->lane_count = count;
     lanes->next_lane = 0;
+    for (size_t i = 0; i < count; i++)
+        CLIPC_TRY(clipc_cuda_use_copiers(lanes->lanes[i].engine, lanes->options.threads / count, error));
     return count > 1 ? clipc_thread_pool_create(count, &lanes->pool, error) : CLIPC_OK;
 }
 

@@ -11,6 +11,9 @@
 /* A part of a share: large enough to run at nearly full speed, small enough that the first copy, which overlaps
  * nothing, is short. */
 #define PART ((size_t)256)
+/* An upload's parts: about so many, of so many bytes at least. */
+#define UPLOAD_PARTS ((size_t)8)
+#define UPLOAD_LEAST ((size_t)2 << 20)
 
 static clipc_status add_device(unsigned long number, size_t present, int *devices, size_t *count, clipc_error *error)
 {
@@ -57,4 +60,10 @@ size_t clipc_cuda_pass_items(size_t count, size_t devices, size_t streams, size_
     if (streams > 1 && items >= 2 * PART)
         items = divide_up(items, divide_up(items, PART));
     return clipc_max(clipc_min(items, most), 1);
+}
+
+size_t clipc_cuda_upload_part(size_t bytes, size_t area)
+{
+    const size_t part = clipc_round_up(bytes / UPLOAD_PARTS, UPLOAD_LEAST);
+    return clipc_min(clipc_max(part, UPLOAD_LEAST), area);
 }

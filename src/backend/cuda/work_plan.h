@@ -15,4 +15,8 @@ clipc_status clipc_cuda_devices_parse(const char *list, size_t present, int devi
  * so that one part travels while another is computed. */
 size_t clipc_cuda_pass_items(size_t count, size_t devices, size_t streams, size_t most);
 
+/* Bytes that travel at once of an upload of so many by way of pinned areas of `area` bytes: few enough that the first
+ * part, while which nothing travels, is short, enough that each is worth its start. */
+size_t clipc_cuda_upload_part(size_t bytes, size_t area);
+
 #endif
