@@ -110,17 +110,18 @@ clipc_status clipc_mapped_file_read(const char *path, size_t limit, clipc_mapped
     return open_file(path, limit, false, out, error);
 }
 
+/* A fault may map all of a large folio of the page cache, so what lies beside the bytes is let go with them. */
+#define LARGEST_FOLIO ((size_t)2 << 20)
+
 void clipc_mapped_file_forget(const clipc_mapped_file *file, const void *bytes, size_t size)
 {
-    const long page = sysconf(_SC_PAGESIZE);
-    if (!file->mapping || page <= 0)
+    if (!file->mapping || size == 0)
         return;
     uint8_t *base = file->mapping;
     const size_t first = (size_t)((const uint8_t *)bytes - file->bytes);
-    const size_t begin = clipc_round_up(first, (size_t)page);
-    const size_t end = (first + size) & ~((size_t)page - 1);
-    if (end > begin)
-        madvise(base + begin, end - begin, MADV_DONTNEED); /* a wish, too */
+    const size_t begin = first & ~(LARGEST_FOLIO - 1);
+    const size_t end = clipc_min(clipc_round_up(first + size, LARGEST_FOLIO), file->size);
+    madvise(base + begin, end - begin, MADV_DONTNEED); /* a wish, too */
 }
 
 void clipc_mapped_file_close(clipc_mapped_file *file)

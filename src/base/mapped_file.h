@@ -21,8 +21,8 @@ clipc_status clipc_mapped_file_open(const char *path, size_t limit, clipc_mapped
 /* The same bytes, always as a copy in memory. A mapped file that is cut short while it is used ends the process
  * (SIGBUS); a copy is merely incomplete. So what others may be writing, as images, is read. */
 clipc_status clipc_mapped_file_read(const char *path, size_t limit, clipc_mapped_file *out, clipc_error *error);
-/* Takes the pages that lie within these bytes of a mapping out of the process; they come back from the file when they
- * are read again. Does nothing to a copy in memory. */
+/* Takes the pages of these bytes of a mapping, and what may lie in one folio with them, out of the process; they come
+ * back from the file when they are read again. Does nothing to a copy in memory. */
 void clipc_mapped_file_forget(const clipc_mapped_file *file, const void *bytes, size_t size);
 /* Frees the view and zeroes *file. A zeroed *file is allowed. */
 void clipc_mapped_file_close(clipc_mapped_file *file);

@@ -122,6 +122,9 @@ static clipc_status read_section(const clipc_engine_file *file, const clipc_engi
     return CLIPC_OK;
 }
 
+/* At most so many bytes are read or handed on at once, so that a caller may let go of what was used. */
+#define PIECE ((size_t)1 << 20)
+
 static clipc_status verify_section(const clipc_engine_file *file, const clipc_section *section, clipc_error *error)
 {
     CLIPC_FAIL_IF(clipc_checksum(section->bytes, section->size) != section->checksum, error, CLIPC_ERROR_FORMAT,
@@ -203,6 +206,23 @@ clipc_status clipc_engine_file_verify_section(const clipc_engine_file *file, siz
     return verify_section(file, &file->sections[index], error);
 }
 
+clipc_status clipc_engine_file_verify_in_pieces(const clipc_engine_file *file, size_t index,
+                                                void (*done)(void *user, const void *bytes, size_t size), void *user,
+                                                clipc_error *error)
+{
+    const clipc_section *section = &file->sections[index];
+    const uint8_t *bytes = section->bytes;
+    uint32_t checksum = clipc_checksum(NULL, 0);
+    for (size_t at = 0; at < section->size; at += PIECE) {
+        const size_t part = clipc_min(PIECE, section->size - at);
+        checksum = (uint32_t)crc32_z(checksum, bytes + at, part);
+        done(user, bytes + at, part);
+    }
+    CLIPC_FAIL_IF(checksum != section->checksum, error, CLIPC_ERROR_FORMAT,
+                  "%s: damaged: '%s' does not match its checksum", file->name, section->name);
+    return CLIPC_OK;
+}
+
 clipc_status clipc_engine_file_verify(const clipc_engine_file *file, clipc_error *error)
 {
     for (size_t i = 0; i < file->count; i++)
@@ -211,9 +231,6 @@ clipc_status clipc_engine_file_verify(const clipc_engine_file *file, clipc_error
 }
 
 /* ---- writing ---- */
-
-/* At most so many bytes are handed on at once, so that a caller may let go of what was written. */
-#define WRITE_STEP ((size_t)1 << 20)
 
 struct clipc_engine_writer {
     clipc_write_function write;
@@ -299,7 +316,7 @@ clipc_status clipc_engine_writer_append(clipc_engine_writer *writer, const void 
     clipc_engine_section *entry = &writer->table[writer->count - 1];
     const uint8_t *piece = bytes;
     for (size_t left = size; left > 0;) {
-        const size_t part = clipc_min(left, WRITE_STEP);
+        const size_t part = clipc_min(left, PIECE);
         entry->checksum = (uint32_t)crc32_z(entry->checksum, piece, part);
         entry->size += part;
         CLIPC_TRY(put(writer, piece, part, error));

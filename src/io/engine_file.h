@@ -58,6 +58,10 @@ const clipc_section *clipc_engine_file_at(const clipc_engine_file *file, size_t 
 const clipc_section *clipc_engine_file_find(const clipc_engine_file *file, const char *name, size_t hint);
 /* Compares one section with its checksum, which reads it, or every one. */
 clipc_status clipc_engine_file_verify_section(const clipc_engine_file *file, size_t index, clipc_error *error);
+/* The same, calling `done` for every MiB that was read. */
+clipc_status clipc_engine_file_verify_in_pieces(const clipc_engine_file *file, size_t index,
+                                                void (*done)(void *user, const void *bytes, size_t size), void *user,
+                                                clipc_error *error);
 clipc_status clipc_engine_file_verify(const clipc_engine_file *file, clipc_error *error);
 
 /* ---- writing ---- */

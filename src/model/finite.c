@@ -131,13 +131,15 @@ clipc_status clipc_model_check_finite(const clipc_model *model, bool image, bool
     return check_finite(model, image, text, threads, false, error);
 }
 
+static void forget(void *model, const void *bytes, size_t size)
+{
+    clipc_model_forget(model, bytes, size);
+}
+
 static clipc_status verify_once(const clipc_model *model, clipc_error *error)
 {
-    for (size_t i = 0; i < clipc_engine_file_count(model->engine_file); i++) {
-        const clipc_section *section = clipc_engine_file_at(model->engine_file, i);
-        CLIPC_TRY(clipc_engine_file_verify_section(model->engine_file, i, error));
-        clipc_model_forget(model, section->bytes, section->size);
-    }
+    for (size_t i = 0; i < clipc_engine_file_count(model->engine_file); i++)
+        CLIPC_TRY(clipc_engine_file_verify_in_pieces(model->engine_file, i, forget, (void *)model, error));
     return CLIPC_OK;
 }
 
