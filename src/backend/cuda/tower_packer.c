@@ -95,15 +95,42 @@ void clipc_packer_matrix(clipc_tower_packer *packer, const clipc_matrix_source *
     clipc_packer_end_part(packer, terms, terms_bytes);
 }
 
+/* Values of a table that are converted at a time, as it may be the model's largest tensor by far. */
+#define TABLE_PIECE ((size_t)1 << 19)
+
+/* Rows first … first + count - 1, and zeros up to the alignment after the last. */
+static void pack_table_rows(clipc_tower_packer *packer, const clipc_tensor *tensor, size_t width, size_t stride,
+                            size_t first, size_t count, uint16_t *piece)
+{
+    const size_t rows = tensor->count / width;
+    const size_t bytes = count * stride * 2;
+    const size_t padding =
+        first + count == rows ? clipc_round_up(rows * stride * 2, ALIGNMENT) - rows * stride * 2 : 0;
+    memset(piece, 0, bytes + padding);
+    for (size_t r = 0; r < count; r++) {
+        clipc_tensor_read(tensor, (first + r) * width, width, packer->row);
+        clipc_pack_halves(packer->tower->type, packer->row, width, piece + r * stride);
+    }
+    packer->status = packer->function(packer->context, piece, bytes + padding, packer->error);
+    if (packer->forget && !tensor->pitch) {
+        const size_t size = clipc_dtype_size(tensor->dtype);
+        clipc_model_forget(packer->forget, (const uint8_t *)tensor->data + first * width * size, count * width * size);
+    }
+}
+
 void *clipc_packer_table(clipc_tower_packer *packer, const clipc_tensor *tensor, size_t width, size_t stride)
 {
     const size_t rows = tensor->count / width;
-    void *place = NULL;
-    uint16_t *table = clipc_packer_begin_part(packer, rows * stride * 2, &place);
-    for (size_t r = 0; table && r < rows; r++) {
-        clipc_tensor_read(tensor, r * width, width, packer->row);
-        clipc_pack_halves(packer->tower->type, packer->row, width, table + r * stride);
-    }
-    clipc_packer_end_part(packer, table, rows * stride * 2);
+    const size_t at_once = clipc_max(TABLE_PIECE / stride, 1);
+    void *place = (void *)((uintptr_t)packer->base + packer->used); /* as in clipc_packer_begin_part */
+    packer->used += clipc_round_up(rows * stride * 2, ALIGNMENT);
+    if (!packer->function || packer->status != CLIPC_OK)
+        return place;
+    uint16_t *piece = clipc_allocate(at_once * stride + ALIGNMENT, sizeof *piece);
+    if (!piece)
+        packer->status = clipc_fail_memory(packer->error, at_once * stride * sizeof *piece, "a table");
+    for (size_t first = 0; first < rows && packer->status == CLIPC_OK; first += at_once)
+        pack_table_rows(packer, tensor, width, stride, first, clipc_min(at_once, rows - first), piece);
+    clipc_free(piece);
     return place;
 }
