@@ -75,7 +75,7 @@ check-aarch64:
 	@scripts/aarch64_sysroot.sh build-aarch64-sysroot
 	cmake --preset aarch64 -G Ninja
 	cmake --build build-aarch64 -j $(JOBS)
-	$(CTEST) --test-dir build-aarch64 -R "^(checkkernel|unit|golden)" -E "golden.demo|engine_(file|tap)|keep_precise"
+	$(CTEST) --test-dir build-aarch64 -R "^(checkkernel|unit|golden)" -E "golden.demo|engine_(file|tap)|keep_precise|test_tuning"
 	for processor in neoverse-n1 cortex-a72; do QEMU_CPU=$$processor $(CTEST) --test-dir build-aarch64 \
 	    -R "^(unit.test_(cpu|engine$$|round)|golden.odd)" || exit 1; done
 
