@@ -62,7 +62,14 @@ cudaError_t launch_mma(const clipc_cuda_peak *peak, cudaStream_t stream, double 
                          by, peak->sums);
 }
 
-__global__ void __launch_bounds__(threads, read_blocks) read_all(const uint4 *from, size_t count, float *sums)
+/* Fewer threads fit a multiprocessor of these. */
+#if defined(__CUDA_ARCH__) && (__CUDA_ARCH__ == 860 || __CUDA_ARCH__ == 890 || __CUDA_ARCH__ >= 1200)
+constexpr int resident_blocks = 1536 / threads;
+#else
+constexpr int resident_blocks = read_blocks;
+#endif
+
+__global__ void __launch_bounds__(threads, resident_blocks) read_all(const uint4 *from, size_t count, float *sums)
 {
     const size_t step = (size_t)gridDim.x * threads;
     size_t at = (size_t)blockIdx.x * threads + threadIdx.x;
