@@ -49,7 +49,7 @@ check: setup-check check-release check-sanitizers check-threads check-fuzz check
 	@echo "make check: every part passed"
 
 check-release: setup-check
-	nvcc=$$(scripts/setup_cuda.sh build-cuda-toolkit) && cmake --preset check -G Ninja -DCLIPC_NVCC=$$nvcc -DCLIPC_PYTHON=$(CURDIR)/$(VENV)/bin/python
+	nvcc=$$(scripts/setup_cuda.sh build-cuda-toolkit) && cmake --preset check -G Ninja -DCLIPC_NVCC="$$nvcc" -DCLIPC_PYTHON="$(CURDIR)/$(VENV)/bin/python"
 	cmake --build build-check -j $(JOBS)
 	$(CTEST) --test-dir build-check
 
@@ -87,7 +87,7 @@ check-parity: setup-check all
 .PHONY: plugin
 plugin:
 	@scripts/setup.sh check >&2
-	@nvcc=$$(scripts/setup_cuda.sh build-cuda-toolkit) && cmake --preset cuda -G Ninja -B build-trt -DCLIPC_NVCC=$$nvcc \
+	@nvcc=$$(scripts/setup_cuda.sh build-cuda-toolkit) && cmake --preset cuda -G Ninja -B build-trt -DCLIPC_NVCC="$$nvcc" \
 	    -DTENSORRT_ROOT=$(TENSORRT_ROOT) >&2 && cmake --build build-trt --target clipc_trt_plugins -j $(JOBS) >&2
 	@echo build-trt/src/libclipc_trt_plugins.so
 
@@ -132,13 +132,13 @@ bench-peers: build/clipc
 # The wheels' compiler wants Python.
 release:
 	@scripts/setup.sh cuda
-	@nvcc=$$(scripts/setup_cuda.sh build-cuda-toolkit) && cmake --preset fat -G Ninja -DCLIPC_NVCC=$$nvcc
+	@nvcc=$$(scripts/setup_cuda.sh build-cuda-toolkit) && cmake --preset fat -G Ninja -DCLIPC_NVCC="$$nvcc"
 	@cmake --build build-release --target clipc_program clipc_shared clipc_pages -j $(JOBS)
 	@strip build-release/clipc
 	@ls -l build-release/clipc
 
 cuda: setup-check
-	@nvcc=$$(scripts/setup_cuda.sh build-cuda-toolkit) && cmake --preset cuda -G Ninja -DCLIPC_NVCC=$$nvcc
+	@nvcc=$$(scripts/setup_cuda.sh build-cuda-toolkit) && cmake --preset cuda -G Ninja -DCLIPC_NVCC="$$nvcc"
 	@cmake --build build-cuda -j $(JOBS)
 
 gpu-bundle: cuda
