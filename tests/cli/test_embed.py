@@ -3,11 +3,13 @@
 import filecmp
 import math
 import os
+import shlex
 import shutil
 import signal
 import stat
 import subprocess
 import time
+from shlex import quote
 
 from program import CLIPC, DEMO_MODEL, JPEG, Case, environment, main, read_json, read_npy, rows_of, sample, scale_tensor
 
@@ -176,7 +178,7 @@ class Outputs(Case):
             self.run_clipc("--help", stdout=full, status=3)
 
     def test_file_size_limit(self):
-        command = f"ulimit -f 1; exec {CLIPC} {' '.join(self.arguments)} out.npy"
+        command = f"ulimit -f 1; exec {shlex.join([CLIPC, *self.arguments])} out.npy"
         result = subprocess.run(["bash", "-c", command], cwd=self.folder, stderr=subprocess.PIPE, env=environment())
         self.assertEqual(result.returncode, 3, result.stderr)
         self.assertIn(b"out.npy", result.stderr)
@@ -187,7 +189,7 @@ class Outputs(Case):
         for closing, arguments, status in [(">&-", "classify {} --labels cat,dog", 3), (">&-", "tokenize a", 3),
                                            (">&-", "embed text a -o -", 3), (">&-", "embed text a -o out.npy", 0),
                                            ("2>&-", "tokenize a", 0), ("<&-", "embed text -f - -o x.npy", 3)]:
-            command = f"exec {CLIPC} {arguments.format(sample('cat'))} {closing}"
+            command = f"exec {quote(CLIPC)} {arguments.format(quote(sample('cat')))} {closing}"
             result = subprocess.run(["bash", "-c", command], cwd=self.folder, stdout=subprocess.PIPE,
                                     stderr=subprocess.PIPE, env=environment(), timeout=60)
             self.assertEqual(result.returncode, status, (command, result.stderr))
@@ -195,7 +197,7 @@ class Outputs(Case):
         self.assert_only("in.txt", "out.npy", "out.npy.json")
 
     def test_reader_that_goes_away(self):
-        command = f"{CLIPC} classify {sample('cat')} {sample('dog')} --labels cat,dog --json | true; " \
+        command = f"{quote(CLIPC)} classify {quote(sample('cat'))} {quote(sample('dog'))} --labels cat,dog --json | true; " \
                   "exit ${PIPESTATUS[0]}"
         for _ in range(3):
             result = subprocess.run(["bash", "-c", command], stderr=subprocess.PIPE, env=environment(), timeout=60)

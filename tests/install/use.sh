@@ -22,7 +22,7 @@ cat >"$folder/package/CMakeLists.txt" <<END
 cmake_minimum_required(VERSION 3.22)
 project(example C)
 find_package(clipc 0.1 REQUIRED COMPONENTS static)
-add_executable(static $source/examples/classify.c)
+add_executable(static "$source/examples/classify.c")
 target_link_libraries(static PRIVATE clipc::clipc_static)
 END
 cmake -S "$folder/package" -B "$folder/package/build" -DCMAKE_PREFIX_PATH="$folder/prefix" >"$folder/cmake.log"
@@ -35,7 +35,7 @@ cat >"$folder/shared/CMakeLists.txt" <<END
 cmake_minimum_required(VERSION 3.22)
 project(example C)
 find_package(clipc 0.1 REQUIRED)
-add_executable(shared $source/examples/classify.c)
+add_executable(shared "$source/examples/classify.c")
 target_link_libraries(shared PRIVATE clipc::clipc)
 END
 PKG_CONFIG_LIBDIR=/nowhere cmake -S "$folder/shared" -B "$folder/shared/build" -DCMAKE_PREFIX_PATH="$folder/prefix" \
