@@ -88,11 +88,8 @@ static clipc_status settle_activation(const clipc_model *model, const clipc_mode
     if (wanted)
         CLIPC_TRY(parse_activation(wanted, &from->activation, error));
     if (from->has_config || from->is_openai) {
-        const clipc_activation told =
+        from->activation = /* clipc_model_open refuses another that is wanted */
             from->has_config && !from->is_openai ? from->config.text.activation : CLIPC_ACTIVATION_QUICK_GELU;
-        CLIPC_FAIL_IF(wanted && from->activation != told, error, CLIPC_ERROR_ARGUMENT,
-                      "%s: computes %s by its own files, not %s", model->path, clipc_activation_name(told), wanted);
-        from->activation = told;
         return CLIPC_OK;
     }
     CLIPC_FAIL_IF(!wanted, error, CLIPC_ERROR_UNSUPPORTED,
