@@ -125,9 +125,20 @@ static clipc_status read_section(const clipc_engine_file *file, const clipc_engi
 /* At most so many bytes are read or handed on at once, so that a caller may let go of what was used. */
 #define PIECE ((size_t)1 << 20)
 
-static clipc_status verify_section(const clipc_engine_file *file, const clipc_section *section, clipc_error *error)
+/* `done` is told of each piece that was read; NULL: nobody is. */
+static clipc_status verify_section(const clipc_engine_file *file, const clipc_section *section,
+                                   void (*done)(void *user, const void *bytes, size_t size), void *user,
+                                   clipc_error *error)
 {
-    CLIPC_FAIL_IF(clipc_checksum(section->bytes, section->size) != section->checksum, error, CLIPC_ERROR_FORMAT,
+    const uint8_t *bytes = section->bytes;
+    uint32_t checksum = clipc_checksum(NULL, 0);
+    for (size_t at = 0; at < section->size; at += PIECE) {
+        const size_t part = clipc_min(PIECE, section->size - at);
+        checksum = (uint32_t)crc32_z(checksum, bytes + at, part);
+        if (done)
+            done(user, bytes + at, part);
+    }
+    CLIPC_FAIL_IF(checksum != section->checksum, error, CLIPC_ERROR_FORMAT,
                   "%s: damaged: '%s' does not match its checksum", file->name, section->name);
     return CLIPC_OK;
 }
@@ -144,7 +155,7 @@ static clipc_status read_table(clipc_engine_file *file, const clipc_engine_trail
         CLIPC_TRY(read_section(file, &entry, trailer->table_offset, section, error));
         if (section->kind == CLIPC_SECTION_BYTES &&
             strncmp(section->name, CLIPC_SECTION_SOURCE, sizeof CLIPC_SECTION_SOURCE - 1) != 0)
-            CLIPC_TRY(verify_section(file, section, error));
+            CLIPC_TRY(verify_section(file, section, NULL, NULL, error));
     }
     return CLIPC_OK;
 }
@@ -203,24 +214,14 @@ const clipc_section *clipc_engine_file_find(const clipc_engine_file *file, const
 
 clipc_status clipc_engine_file_verify_section(const clipc_engine_file *file, size_t index, clipc_error *error)
 {
-    return verify_section(file, &file->sections[index], error);
+    return verify_section(file, &file->sections[index], NULL, NULL, error);
 }
 
 clipc_status clipc_engine_file_verify_in_pieces(const clipc_engine_file *file, size_t index,
                                                 void (*done)(void *user, const void *bytes, size_t size), void *user,
                                                 clipc_error *error)
 {
-    const clipc_section *section = &file->sections[index];
-    const uint8_t *bytes = section->bytes;
-    uint32_t checksum = clipc_checksum(NULL, 0);
-    for (size_t at = 0; at < section->size; at += PIECE) {
-        const size_t part = clipc_min(PIECE, section->size - at);
-        checksum = (uint32_t)crc32_z(checksum, bytes + at, part);
-        done(user, bytes + at, part);
-    }
-    CLIPC_FAIL_IF(checksum != section->checksum, error, CLIPC_ERROR_FORMAT,
-                  "%s: damaged: '%s' does not match its checksum", file->name, section->name);
-    return CLIPC_OK;
+    return verify_section(file, &file->sections[index], done, user, error);
 }
 
 clipc_status clipc_engine_file_verify(const clipc_engine_file *file, clipc_error *error)
