@@ -51,8 +51,7 @@ static void pack_convolution(clipc_tower_packer *packer, const clipc_model *mode
         clipc_pack_halves(matrix->type, packer->folded, depth, to + i * depth);
     }
     if (to && terms && packer->forget)
-        clipc_model_forget(packer->forget, weights->kernel.data,
-                           weights->kernel.count * clipc_dtype_size(weights->kernel.dtype));
+        clipc_model_forget_tensor(packer->forget, &weights->kernel);
     if (!finite && packer->status == CLIPC_OK)
         packer->status = clipc_fail(packer->error, CLIPC_ERROR_FORMAT, CLIPC_RESNET_NOT_FINITE,
                                     model->path[0] ? model->path : model->name);

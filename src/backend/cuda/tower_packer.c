@@ -70,8 +70,7 @@ static void pack_rows(clipc_tower_packer *packer, const clipc_matrix_source *sou
         terms[2 * to] = (float)bias;
     }
     if (packer->forget)
-        clipc_model_forget(packer->forget, source->weight->data,
-                           source->weight->count * clipc_dtype_size(source->weight->dtype));
+        clipc_model_forget_tensor(packer->forget, source->weight);
 }
 
 void clipc_packer_matrix(clipc_tower_packer *packer, const clipc_matrix_source *sources, size_t count,
