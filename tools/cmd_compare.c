@@ -99,11 +99,6 @@ static bool is_tensorrt(const tool_settings *settings)
     return strcmp(settings->backend, "tensorrt") == 0;
 }
 
-static bool runs_on_devices(const tool_settings *settings)
-{
-    return strcmp(settings->backend, "cuda") == 0 || strcmp(settings->backend, "auto") == 0;
-}
-
 static void open_side(side *opened, const tool_settings *settings, const char *operand)
 {
     *opened = (side){.operand = operand};
@@ -115,7 +110,7 @@ static void open_side(side *opened, const tool_settings *settings, const char *o
     opened->settings = operand_settings(settings, operand);
     if (!is_tensorrt(&opened->settings))
         opened->settings.tensorrt_cache = NULL; /* the other side's */
-    if (!runs_on_devices(&opened->settings))
+    if (!session_takes_devices(&opened->settings))
         opened->settings.devices = NULL; /* these, too */
     opened->model = session_open_model(&opened->settings, &opened->info);
 }

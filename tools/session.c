@@ -66,12 +66,17 @@ static void check_keep_precise(const char *list)
     }
 }
 
+bool session_takes_devices(const tool_settings *settings)
+{
+    return strcmp(settings->backend, "cuda") == 0 || strcmp(settings->backend, "auto") == 0;
+}
+
 static void check_engine_options(const tool_settings *settings)
 {
     check_keep_precise(settings->keep_precise);
     if (settings->tensorrt_cache && strcmp(settings->backend, "tensorrt") != 0)
         quit(STATUS_USAGE, "--tensorrt-cache: only --backend tensorrt has one, not %s", settings->backend);
-    if (settings->devices && strcmp(settings->backend, "cuda") != 0 && strcmp(settings->backend, "auto") != 0)
+    if (settings->devices && !session_takes_devices(settings))
         quit(STATUS_USAGE, "--devices: only --backend cuda has several, not %s", settings->backend);
 }
 

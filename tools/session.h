@@ -36,6 +36,9 @@ clipc_image_options session_image_options(const tool_settings *settings);
 /* What results call the model: its path, or its name when it has none. */
 const char *session_model_label(const clipc_model_info *info);
 
+/* Whether --devices means something to the backend. */
+bool session_takes_devices(const tool_settings *settings);
+
 /* Ends the program because a library call failed. */
 _Noreturn void quit_failed(const clipc_error *error);
 
